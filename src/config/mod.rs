@@ -1,0 +1,1 @@
+//! Settings: the YAML file, its defaults, and every mistake in it at once.

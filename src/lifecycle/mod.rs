@@ -1,0 +1,1 @@
+//! Readiness as guards, and drain with a deadline.

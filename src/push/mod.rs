@@ -1,0 +1,1 @@
+//! Where changes of the table become resources in the cache.

@@ -1,0 +1,1 @@
+//! The inbound edge: Kubernetes API servers and folders of manifests become events for the table.

@@ -1,0 +1,1 @@
+//! Envoy's resources: built from views, versioned by content, encoded once. Pure.

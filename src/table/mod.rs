@@ -1,0 +1,1 @@
+//! The endpoint table: what all members say, merged per service and keyed by network.

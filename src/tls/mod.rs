@@ -1,0 +1,1 @@
+//! The crypto provider and server TLS settings from given certificates.

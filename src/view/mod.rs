@@ -1,0 +1,1 @@
+//! The table as one viewer sees it: split horizon, exact weights, and the reasons for what is withheld. Pure.

@@ -1,0 +1,1 @@
+//! The outbound edge: ADS streams, state of the world and delta.
