@@ -8,3 +8,6 @@ mod weight;
 pub use assignment::{Assignment, LocalityEndpoints, WeightedAddress, assign};
 pub use explain::{Candidate, Explanation, GatewayShare, SharePart, Verdict, explain};
 pub use horizon::{Horizon, WithheldReason, horizon};
+
+#[cfg(test)]
+mod tests;
