@@ -287,7 +287,8 @@ fn versions_are_equal_on_every_replica() {
         ];
         mesh.say("east", slice("web-a", "web", "http", both))
     };
-    (slice_of(&one), slice_of(&other));
+    slice_of(&one);
+    slice_of(&other);
     let version = |mesh: &Mesh| mesh.stream("net1", &[WEB]).get(EDS, WEB).unwrap().version;
     assert_eq!(version(&one), version(&other));
 }
