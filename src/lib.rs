@@ -12,18 +12,18 @@
 //!
 //! `ARCHITECTURE.md` tells what each module may use and why; `tests/architecture.rs` holds the code to it.
 
-pub mod model;
-pub mod registry;
-pub mod table;
-pub mod view;
-pub mod resources;
-pub mod cache;
-pub mod push;
-pub mod xds;
 pub mod admin;
+pub mod app;
+pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod lifecycle;
+pub mod model;
+pub mod push;
+pub mod registry;
+pub mod resources;
+pub mod table;
 pub mod telemetry;
 pub mod tls;
-pub mod app;
+pub mod view;
+pub mod xds;
