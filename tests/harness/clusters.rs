@@ -24,7 +24,7 @@ pub struct Host {
     pub address: String,
     /// The port; 0 with a Unix socket.
     pub port: u16,
-    /// The weight within its locality.
+    /// The weight within its locality. The locality's own weight is only in `config_dump("dynamic_endpoint_configs")`.
     pub weight: u32,
     /// What EDS said: `HEALTHY`, `UNHEALTHY`, `DRAINING`, `DEGRADED`, ….
     pub eds_health: String,
@@ -102,4 +102,45 @@ fn number(value: &Value) -> anyhow::Result<u32> {
             .and_then(|number| u32::try_from(number).ok())
             .with_context(|| format!("expected a number, found {value}")),
     }
+}
+
+#[test]
+fn an_answer_of_a_real_envoy_is_read() {
+    // Envoy 1.40.0, statistics left out.
+    let answer = r#"{ "cluster_statuses": [
+        { "name": "xds", "host_statuses": [] },
+        { "name": "outbound|80||x", "added_via_api": true, "host_statuses": [
+            { "address": { "socket_address": { "address": "10.0.0.2", "port_value": 15443 } },
+              "health_status": { "eds_health_status": "UNHEALTHY", "failed_outlier_check": true },
+              "weight": 7, "priority": 1, "locality": { "region": "r", "zone": "y", "sub_zone": "s" } },
+            { "address": { "pipe": { "path": "/tmp/x" } },
+              "health_status": { "eds_health_status": "HEALTHY" }, "weight": 1, "locality": {} } ] } ] }"#;
+    let held = parse(answer).unwrap();
+    assert_eq!(held.keys().collect::<Vec<_>>(), ["outbound|80||x"]);
+    let [socket, far] = held["outbound|80||x"].as_slice() else {
+        panic!("two hosts, the nearest first: {held:?}")
+    };
+    assert_eq!(
+        (socket.address.as_str(), socket.port, socket.weight),
+        ("/tmp/x", 0, 1)
+    );
+    assert_eq!(far.priority, 1);
+    assert_eq!(
+        (
+            far.region.as_str(),
+            far.zone.as_str(),
+            far.sub_zone.as_str()
+        ),
+        ("r", "y", "s")
+    );
+    assert_eq!(
+        (far.address.as_str(), far.port, far.weight),
+        ("10.0.0.2", 15443, 7)
+    );
+    assert_eq!(far.eds_health, "UNHEALTHY");
+    assert_eq!(far.health_flags, ["failed_outlier_check"]);
+
+    assert_eq!(parse("{}").unwrap(), Clusters::new());
+    let error = parse(&answer.replace("15443", "99999")).unwrap_err();
+    assert_eq!(error.to_string(), "a port above 65535");
 }
