@@ -1,1 +1,17 @@
 //! What the mesh is made of: ids, endpoints, services, gateways, and the key of a view. Pure.
+
+mod endpoint;
+mod gateway;
+mod ids;
+mod locality;
+mod service;
+mod view_key;
+mod viewer;
+
+pub use endpoint::{Addresses, Endpoint, Health, Mtls};
+pub use gateway::{GatewaySet, GatewaySource, NetworkGateway, UnusableGateway, UnusableReason};
+pub use ids::{ClusterId, InvalidId, NetworkId, ObjectName, ServiceKey};
+pub use locality::Locality;
+pub use service::{Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort};
+pub use view_key::{AddressFamilies, ViewKey};
+pub use viewer::{NetworkOrigin, Standpoint, Viewer};

@@ -1,1 +1,198 @@
 //! Where changes of the table become resources in the cache.
+//!
+//! A change goes out at once. While one is being worked on, others gather as names, so that a burst becomes one step and
+//! the latest wins; there is no timer in between. Only live views are looked at, and in them only what a stream asked for.
+
+mod builder;
+mod inbox;
+mod interner;
+mod metrics;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::broadcast;
+
+use crate::cache::{Cache, LiveView};
+use crate::model::{NetworkId, ServiceKey};
+use crate::resources::{ClusterName, ResourceType};
+use crate::table::{ChangeSet, EndpointTable, EventSink, Locations, RegistryEvent};
+use inbox::Inbox;
+
+pub use builder::Builder;
+pub use metrics::PushMetrics;
+
+/// How many records a reader of [`Pusher::watch`] may be behind before it loses the oldest.
+const WATCH_BACKLOG: usize = 1024;
+
+/// What one step of pushing did, for people who watch.
+#[derive(Debug, Clone)]
+pub struct PushRecord {
+    /// When it was done.
+    pub at: SystemTime,
+    /// Services that changed.
+    pub services: Vec<ServiceKey>,
+    /// Networks whose gateways changed.
+    pub networks: Vec<NetworkId>,
+    /// Live views that were looked at.
+    pub views: usize,
+    /// Resources that differ now, over all views.
+    pub resources_changed: usize,
+    /// From the first of the changes until streams were told.
+    pub took: Duration,
+}
+
+/// Takes what members say, brings the table and the cache up to date.
+#[derive(Debug)]
+pub struct Pusher {
+    table: Arc<EndpointTable>,
+    cache: Arc<Cache>,
+    builder: Arc<Builder>,
+    inbox: Inbox,
+    metrics: PushMetrics,
+    records: broadcast::Sender<Arc<PushRecord>>,
+    /// The ports that each service was last served with, to know which clusters went. Used by the one push task only.
+    ports: Mutex<BTreeMap<ServiceKey, BTreeSet<u16>>>,
+}
+
+impl EventSink for Pusher {
+    fn apply(&self, event: RegistryEvent) {
+        let changes = self.table.apply(event);
+        if !changes.is_empty() {
+            self.inbox.put(changes);
+        }
+    }
+}
+
+impl Pusher {
+    /// Ties a table, its builder and the cache together.
+    #[must_use]
+    pub fn new(
+        table: Arc<EndpointTable>,
+        builder: Arc<Builder>,
+        cache: Arc<Cache>,
+        metrics: PushMetrics,
+    ) -> Self {
+        Self {
+            table,
+            cache,
+            builder,
+            inbox: Inbox::default(),
+            metrics,
+            records: broadcast::Sender::new(WATCH_BACKLOG),
+            ports: Mutex::default(),
+        }
+    }
+
+    /// A live stream of what is pushed. A reader that falls behind is told so by its receiver and goes on.
+    #[must_use]
+    pub fn watch(&self) -> broadcast::Receiver<Arc<PushRecord>> {
+        self.records.subscribe()
+    }
+
+    /// Pushes for as long as it is polled.
+    pub async fn run(&self) {
+        loop {
+            let (changes, since) = self.inbox.take().await;
+            let (views, resources_changed) = self.push(&changes);
+            let took = since.elapsed();
+            self.metrics.pushed(took, resources_changed);
+            tracing::debug!(
+                services = changes.services.len(),
+                views,
+                resources_changed,
+                ?took,
+                "pushed"
+            );
+            // Nobody may be watching; that is no error.
+            let _ = self.records.send(Arc::new(PushRecord {
+                at: SystemTime::now(),
+                services: changes.services.into_iter().collect(),
+                networks: changes.networks.into_iter().collect(),
+                views,
+                resources_changed,
+                took,
+            }));
+            // A flood of changes must not keep this worker from the streams it feeds.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// One step; returns how many views were looked at and how many resources differ.
+    fn push(&self, changes: &ChangeSet) -> (usize, usize) {
+        if changes.locations == Locations::Changed {
+            self.cache.relocate();
+        }
+        let mut clusters = Vec::new();
+        let mut assignments = Vec::new();
+        {
+            let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+            for key in &changes.services {
+                let new = self.ports_of(key);
+                let old = if new.is_empty() {
+                    ports.remove(key)
+                } else {
+                    ports.insert(key.clone(), new.clone())
+                };
+                let old = old.unwrap_or_default();
+                // A cluster's content is its name: it changes only by coming or going.
+                clusters.extend(
+                    old.symmetric_difference(&new)
+                        .map(|port| self.name(key, *port)),
+                );
+                assignments.extend(old.union(&new).map(|port| self.name(key, *port)));
+            }
+        }
+        let views = self.cache.live_views();
+        let differing = views.iter().map(|view| {
+            // Clusters first: an assignment is of no use to who does not have its cluster yet.
+            view.refresh(ResourceType::Cluster, &clusters)
+                + view.refresh(ResourceType::ClusterLoadAssignment, &assignments)
+                + view.refresh(
+                    ResourceType::ClusterLoadAssignment,
+                    &self.behind(view, &changes.networks),
+                )
+        });
+        let differing = differing.sum();
+        (views.len(), differing)
+    }
+
+    fn ports_of(&self, key: &ServiceKey) -> BTreeSet<u16> {
+        let service = self.table.service(key);
+        service
+            .map(|service| service.ports.iter().map(|port| port.port.number).collect())
+            .unwrap_or_default()
+    }
+
+    fn name(&self, service: &ServiceKey, port: u16) -> Arc<str> {
+        self.builder.encode_name(&ClusterName {
+            service: service.clone(),
+            port,
+        })
+    }
+
+    /// The assignments of a view that have endpoints on one of these networks, which are not the view's own.
+    fn behind(&self, view: &LiveView, networks: &BTreeSet<NetworkId>) -> Vec<Arc<str>> {
+        let foreign =
+            |network: &NetworkId| networks.contains(network) && *network != view.key().network;
+        if !networks.iter().any(foreign) {
+            return Vec::new();
+        }
+        let mut names = view.names(ResourceType::ClusterLoadAssignment);
+        names.retain(|name| {
+            let Some(name) = self.builder.parse_name(name) else {
+                return false;
+            };
+            let Some(service) = self.table.service(&name.service) else {
+                return false;
+            };
+            let port = service.port(name.port);
+            port.is_some_and(|port| port.groups.keys().any(|group| foreign(&group.network)))
+        });
+        names
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,295 @@
 //! The endpoint table: what all members say, merged per service and keyed by network.
+//!
+//! One writer at a time per member, any number of readers, who get whole services as shared snapshots and never wait for a
+//! writer's work. A service is the unit of atomicity: it is derived, merged, and then swapped in one step.
+
+mod change;
+mod derive;
+mod gateways;
+mod member;
+mod merge;
+mod record;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use dashmap::DashMap;
+
+use crate::model::{
+    AddressFamilies, ClusterId, GatewaySet, NetworkId, NetworkOrigin, ServiceEndpoints, ServiceKey,
+    Standpoint, ViewKey, Viewer,
+};
+use derive::MemberService;
+use gateways::GatewayCandidate;
+use member::{Member, Touched};
+
+pub use change::{ChangeSet, Locations};
+pub use record::{
+    GatewayClaim, Kind, NamespaceRecord, NodeRecord, PodRecord, Record, RegistryChange,
+    RegistryEvent, ServiceRecord, SliceEndpoint, SliceRecord,
+};
+
+/// Takes what members say. A plain call without a queue: whoever reads a member's API server applies its words itself, so
+/// that a slow member delays nobody else.
+pub trait EventSink: Send + Sync {
+    /// Takes one word in.
+    fn apply(&self, event: RegistryEvent);
+}
+
+/// What the mesh's settings say about networks.
+#[derive(Debug, Clone)]
+pub struct TableSettings {
+    /// The network of members that nothing places.
+    pub default_network: NetworkId,
+    /// The namespace whose network label counts for its member.
+    pub system_namespace: Arc<str>,
+}
+
+/// One member, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberSummary {
+    /// Its name.
+    pub name: ClusterId,
+    /// The network of what nothing else places.
+    pub network: NetworkId,
+    /// What says so.
+    pub origin: &'static str,
+    /// True once every kind was listed; nothing of it is served before.
+    pub complete: bool,
+    /// Objects held, by kind.
+    pub counts: BTreeMap<Kind, usize>,
+}
+
+/// The table.
+#[derive(Debug)]
+pub struct EndpointTable {
+    settings: TableSettings,
+    /// What each member says. Locked by its writer for the length of one event.
+    members: DashMap<ClusterId, Arc<Mutex<Member>>>,
+    /// By service: what each member derives, and the merged result that readers get.
+    services: DashMap<ServiceKey, Slot>,
+    /// The claims of each member. Its own lock, so that no writer ever needs two members.
+    claims: Mutex<BTreeMap<ClusterId, Vec<GatewayCandidate>>>,
+    /// Resolved from the claims; written under their lock.
+    gateways: ArcSwap<GatewaySet>,
+}
+
+/// One service.
+#[derive(Debug, Default)]
+struct Slot {
+    shards: BTreeMap<ClusterId, Arc<MemberService>>,
+    merged: Option<Arc<ServiceEndpoints>>,
+}
+
+impl EndpointTable {
+    /// An empty table.
+    #[must_use]
+    pub fn new(settings: TableSettings) -> Self {
+        Self {
+            settings,
+            members: DashMap::new(),
+            services: DashMap::new(),
+            claims: Mutex::default(),
+            gateways: ArcSwap::default(),
+        }
+    }
+
+    /// Takes in what a member says, and tells what is different now. When it returns, readers see all of it.
+    pub fn apply(&self, event: RegistryEvent) -> ChangeSet {
+        match event.change {
+            RegistryChange::Left => self.leave(&event.member),
+            change => self.update(&event.member, change),
+        }
+    }
+
+    fn update(&self, name: &ClusterId, change: RegistryChange) -> ChangeSet {
+        let member = Arc::clone(&self.members.entry(name.clone()).or_default());
+        let mut member = lock(&member);
+        let mut touched = Touched::default();
+        member.apply(change, &mut touched);
+        let mut changes = ChangeSet::default();
+        if !member.is_complete() {
+            return changes;
+        }
+        if touched.everything {
+            touched.services = member.all_services();
+        }
+        let (network, _) = member.network(&self.settings);
+        for key in &touched.services {
+            let shard = member.derive(key, &network).map(Arc::new);
+            if self.put_shard(key, name, shard) {
+                changes.services.insert(key.clone());
+            }
+        }
+        changes.networks = self.put_claims(name, member.gateway_candidates(name));
+        if touched.locations {
+            changes.locations = Locations::Changed;
+        }
+        changes
+    }
+
+    fn leave(&self, name: &ClusterId) -> ChangeSet {
+        let mut changes = ChangeSet::default();
+        let Some((_, member)) = self.members.remove(name) else {
+            return changes;
+        };
+        for key in lock(&member).all_services() {
+            if self.put_shard(&key, name, None) {
+                changes.services.insert(key);
+            }
+        }
+        changes.networks = self.put_claims(name, Vec::new());
+        changes.locations = Locations::Changed;
+        changes
+    }
+
+    /// Swaps one member's part of a service and merges again; true when readers see a difference.
+    fn put_shard(
+        &self,
+        key: &ServiceKey,
+        member: &ClusterId,
+        shard: Option<Arc<MemberService>>,
+    ) -> bool {
+        let mut slot = self.services.entry(key.clone()).or_default();
+        match shard {
+            Some(shard) => slot.shards.insert(member.clone(), shard),
+            None => slot.shards.remove(member),
+        };
+        let merged = merge::merge(key, &slot.shards);
+        let differs = slot.merged.as_deref() != merged.as_ref();
+        if differs {
+            slot.merged = merged.map(Arc::new);
+        }
+        drop(slot);
+        self.services
+            .remove_if(key, |_, slot| slot.shards.is_empty());
+        differs
+    }
+
+    fn put_claims(&self, member: &ClusterId, claims: Vec<GatewayCandidate>) -> BTreeSet<NetworkId> {
+        let mut all = lock(&self.claims);
+        let same = all
+            .get(member)
+            .map_or(claims.is_empty(), |old| *old == claims);
+        if same {
+            return BTreeSet::new();
+        }
+        all.insert(member.clone(), claims);
+        all.retain(|_, claims| !claims.is_empty());
+        let resolved = gateways::resolve(&all);
+        let changed = gateways::changed(&self.gateways.load(), &resolved);
+        self.gateways.store(Arc::new(resolved));
+        changed
+    }
+
+    /// One service as it is now.
+    #[must_use]
+    pub fn service(&self, key: &ServiceKey) -> Option<Arc<ServiceEndpoints>> {
+        self.services.get(key)?.merged.clone()
+    }
+
+    /// All services as they are now, by name.
+    #[must_use]
+    pub fn services(&self) -> Vec<Arc<ServiceEndpoints>> {
+        let mut services: Vec<_> = self
+            .services
+            .iter()
+            .filter_map(|slot| slot.merged.clone())
+            .collect();
+        services.sort_by(|a, b| a.key.cmp(&b.key));
+        services
+    }
+
+    /// The gateways as they are now.
+    #[must_use]
+    pub fn gateways(&self) -> Arc<GatewaySet> {
+        self.gateways.load_full()
+    }
+
+    /// All members, by name.
+    #[must_use]
+    pub fn members(&self) -> Vec<MemberSummary> {
+        let members: Vec<_> = self
+            .members
+            .iter()
+            .map(|entry| (entry.key().clone(), Arc::clone(entry.value())))
+            .collect();
+        let mut summaries: Vec<_> = members
+            .into_iter()
+            .map(|(name, member)| self.summary(name, &lock(&member)))
+            .collect();
+        summaries.sort_by(|a, b| a.name.cmp(&b.name));
+        summaries
+    }
+
+    fn summary(&self, name: ClusterId, member: &Member) -> MemberSummary {
+        let (network, origin) = member.network(&self.settings);
+        MemberSummary {
+            name,
+            network,
+            origin,
+            complete: member.is_complete(),
+            counts: member.counts(),
+        }
+    }
+
+    /// Where a viewer stands: its own word, else the network of its pod, else its member's, else the default.
+    #[must_use]
+    pub fn locate(&self, viewer: &Viewer) -> Standpoint {
+        let member = viewer.member.as_ref().and_then(|name| {
+            self.members
+                .get(name)
+                .map(|entry| Arc::clone(entry.value()))
+        });
+        let known = member.map(|member| {
+            let member = lock(&member);
+            let pod = viewer
+                .addresses
+                .iter()
+                .find_map(|address| member.pod_at(*address)?.network.clone());
+            match pod {
+                Some(network) => (network, NetworkOrigin::Pod),
+                None => (member.network(&self.settings).0, NetworkOrigin::Member),
+            }
+        });
+        let contradiction = contradiction(viewer, known.as_ref());
+        let (network, origin) = match (viewer.network.clone(), known) {
+            (Some(network), _) => (network, NetworkOrigin::Metadata),
+            (None, Some(known)) => known,
+            (None, None) => (
+                self.settings.default_network.clone(),
+                NetworkOrigin::Default,
+            ),
+        };
+        let families = AddressFamilies::of(viewer.addresses.iter().copied());
+        Standpoint {
+            key: ViewKey { network, families },
+            origin,
+            contradiction,
+        }
+    }
+}
+
+/// What the table knows otherwise than the viewer says.
+fn contradiction(viewer: &Viewer, known: Option<&(NetworkId, NetworkOrigin)>) -> Option<String> {
+    match (&viewer.member, &viewer.network, known) {
+        (Some(member), _, None) => {
+            Some(format!("says it is in member {member}, which is not known"))
+        }
+        (_, Some(said), Some((network, origin))) if said != network => Some(format!(
+            "says it is on network {said}, its {origin} is on {network}"
+        )),
+        _ => None,
+    }
+}
+
+/// Locks, and goes on after another thread's panic: what a member said is replaced record by record, each whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,13 @@
 //! The table as one viewer sees it: split horizon, exact weights, and the reasons for what is withheld. Pure.
+
+mod assignment;
+mod explain;
+mod horizon;
+mod weight;
+
+pub use assignment::{Assignment, LocalityEndpoints, WeightedAddress, assign};
+pub use explain::{Candidate, Explanation, GatewayShare, SharePart, Verdict, explain};
+pub use horizon::{Horizon, WithheldReason, horizon};
+
+#[cfg(test)]
+mod tests;

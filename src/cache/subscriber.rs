@@ -1,0 +1,162 @@
+//! One stream's hold on the cache: its subscriptions, and what changed among them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use super::mailbox::{Changes, Mailbox};
+use super::{Cache, LiveView, Lookup, StreamId, lock};
+use crate::model::{Standpoint, Viewer};
+use crate::resources::{Resource, ResourceType};
+
+/// What one stream wants. Dropping it ends its subscriptions.
+pub struct Subscriber {
+    id: StreamId,
+    cache: Arc<Cache>,
+    viewer: Viewer,
+    mailbox: Arc<Mailbox>,
+    hold: Mutex<Hold>,
+}
+
+/// Changed by the stream's requests, and by a move to another view.
+struct Hold {
+    standpoint: Standpoint,
+    view: Arc<LiveView>,
+    /// The names asked for, to take them along on a move and to give them back at the end.
+    names: BTreeMap<ResourceType, BTreeSet<Arc<str>>>,
+    /// The types asked for as a whole.
+    whole: BTreeSet<ResourceType>,
+}
+
+impl Subscriber {
+    pub(super) fn new(
+        id: StreamId,
+        cache: Arc<Cache>,
+        viewer: Viewer,
+        standpoint: Standpoint,
+        view: Arc<LiveView>,
+    ) -> Arc<Self> {
+        let mailbox = Arc::new(Mailbox::default());
+        view.join(id, Arc::clone(&mailbox));
+        let hold = Hold {
+            standpoint,
+            view,
+            names: BTreeMap::new(),
+            whole: BTreeSet::new(),
+        };
+        Arc::new(Self {
+            id,
+            cache,
+            viewer,
+            mailbox,
+            hold: Mutex::new(hold),
+        })
+    }
+
+    /// Identifies the stream.
+    #[must_use]
+    pub fn id(&self) -> StreamId {
+        self.id
+    }
+
+    /// Where the stream's proxy stands now.
+    #[must_use]
+    pub fn standpoint(&self) -> Standpoint {
+        lock(&self.hold).standpoint.clone()
+    }
+
+    /// Asks for names. From the return on they can be looked up, and every change of them is told.
+    pub fn subscribe(&self, kind: ResourceType, names: &[Arc<str>]) {
+        let mut hold = lock(&self.hold);
+        hold.view.subscribe(self.id, kind, names);
+        hold.names
+            .entry(kind)
+            .or_default()
+            .extend(names.iter().cloned());
+    }
+
+    /// Gives names back; those never asked for are passed over.
+    pub fn unsubscribe(&self, kind: ResourceType, names: &[Arc<str>]) {
+        let mut hold = lock(&self.hold);
+        hold.view.unsubscribe(self.id, kind, names);
+        if let Some(held) = hold.names.get_mut(&kind) {
+            for name in names {
+                held.remove(name);
+            }
+        }
+    }
+
+    /// Asks for a whole type.
+    pub fn subscribe_all(&self, kind: ResourceType) {
+        let mut hold = lock(&self.hold);
+        hold.view.subscribe_all(self.id, kind);
+        hold.whole.insert(kind);
+    }
+
+    /// Gives a whole type back; names asked for stay.
+    pub fn unsubscribe_all(&self, kind: ResourceType) {
+        let mut hold = lock(&self.hold);
+        hold.view.unsubscribe_all(self.id, kind);
+        hold.whole.remove(&kind);
+    }
+
+    /// Waits until something that is subscribed to changed, and takes the names. Safe to drop and call again.
+    pub async fn changed(&self) -> Changes {
+        self.mailbox.take().await
+    }
+
+    /// Moves to the view where the viewer stands now, with all subscriptions. The stream is told of every name of both
+    /// views: it compares versions and sends what differs.
+    pub(super) fn relocate(&self) {
+        let standpoint = self.cache.locate(&self.viewer);
+        let mut hold = lock(&self.hold);
+        if hold.standpoint.key != standpoint.key {
+            let view = self.cache.view(&standpoint.key);
+            view.join(self.id, Arc::clone(&self.mailbox));
+            let mut told = hold.names.clone();
+            for (kind, names) in &hold.names {
+                view.subscribe(self.id, *kind, names);
+            }
+            for kind in &hold.whole {
+                view.subscribe_all(self.id, *kind);
+                told.entry(*kind)
+                    .or_default()
+                    .extend(hold.view.names(*kind).into_iter().chain(view.names(*kind)));
+            }
+            let old = std::mem::replace(&mut hold.view, view);
+            old.leave(self.id, &hold.names);
+            for (kind, names) in &told {
+                for name in names {
+                    self.mailbox.post(*kind, name);
+                }
+            }
+        }
+        hold.standpoint = standpoint;
+    }
+}
+
+impl Lookup for Subscriber {
+    fn get(&self, kind: ResourceType, name: &str) -> Option<Arc<Resource>> {
+        lock(&self.hold).view.get(kind, name)
+    }
+
+    fn all(&self, kind: ResourceType) -> Vec<Arc<Resource>> {
+        lock(&self.hold).view.all(kind)
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        let hold = lock(&self.hold);
+        hold.view.leave(self.id, &hold.names);
+        self.cache.detach(self.id);
+    }
+}
+
+impl fmt::Debug for Subscriber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscriber")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}

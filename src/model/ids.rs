@@ -1,0 +1,233 @@
+//! Names that carry meaning across modules, as types that cannot hold a wrong value.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Why a text is not an id. The message names the text and what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} {text:?} is not valid: {problem}")]
+pub struct InvalidId {
+    kind: &'static str,
+    text: String,
+    problem: &'static str,
+}
+
+/// Checks the rule that Kubernetes has for label values, without the empty one: networks and members are named by labels
+/// and secret keys, so a name that fits no label can't be matched anywhere.
+fn check_label_value(kind: &'static str, text: &str) -> Result<(), InvalidId> {
+    let edge = |c: char| c.is_ascii_alphanumeric();
+    let problem = if text.is_empty() {
+        "it is empty"
+    } else if text.len() > 63 {
+        "it is longer than 63 characters"
+    } else if !text
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    {
+        "only letters, digits, '-', '_' and '.' are allowed"
+    } else if !text.starts_with(edge) || !text.ends_with(edge) {
+        "it must begin and end with a letter or digit"
+    } else {
+        return Ok(());
+    };
+    Err(InvalidId {
+        kind,
+        text: shorten(text),
+        problem,
+    })
+}
+
+/// Foreign text goes into messages, so it is cut to a length that a person can read.
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(80) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+macro_rules! label_id {
+    ($(#[$doc:meta])* $name:ident, $kind:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Takes a text that is a valid, non-empty Kubernetes label value.
+            ///
+            /// # Errors
+            /// When it is empty, too long, or has characters that a label value can't have.
+            pub fn new(text: &str) -> Result<Self, InvalidId> {
+                check_label_value($kind, text)?;
+                Ok(Self(text.into()))
+            }
+
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0)
+            }
+        }
+    };
+}
+
+label_id! {
+    /// A member: one Kubernetes cluster of the mesh. Istio's `CLUSTER_ID`.
+    ClusterId, "member name"
+}
+
+label_id! {
+    /// A network: a set of addresses that reach each other directly. Never empty. Istio's `NETWORK`.
+    NetworkId, "network name"
+}
+
+/// Namespace and name of a Kubernetes object; what identifies it within one member and kind.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectName {
+    /// The namespace; empty for kinds without one (Node, Namespace).
+    pub namespace: Arc<str>,
+    /// The object's name.
+    pub name: Arc<str>,
+}
+
+impl ObjectName {
+    /// Joins a namespace and a name.
+    #[must_use]
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.namespace {
+            "" => f.pad(&self.name),
+            namespace => f.pad(&format!("{namespace}/{}", self.name)),
+        }
+    }
+}
+
+impl fmt::Debug for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// A service of the mesh. Services of the same namespace and name are one, whichever member they are in: namespace
+/// sameness, as the MCS API has it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceKey {
+    /// The Kubernetes namespace.
+    pub namespace: Arc<str>,
+    /// The Service's name.
+    pub name: Arc<str>,
+}
+
+impl ServiceKey {
+    /// Joins a namespace and a name.
+    #[must_use]
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+
+    /// The fully qualified host name, `name.namespace.svc.DOMAIN`.
+    #[must_use]
+    pub fn host(&self, domain: &str) -> String {
+        format!("{}.{}.svc.{domain}", self.name, self.namespace)
+    }
+
+    /// Reads `name.namespace.svc.DOMAIN` back.
+    #[must_use]
+    pub fn from_host(host: &str, domain: &str) -> Option<Self> {
+        let (name, namespace) = host
+            .strip_suffix(domain)?
+            .strip_suffix(".svc.")?
+            .split_once('.')?;
+        let plain = |part: &str| !part.is_empty() && !part.contains('.');
+        (plain(name) && plain(namespace)).then(|| Self::new(namespace, name))
+    }
+}
+
+impl fmt::Display for ServiceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}.{}", self.name, self.namespace))
+    }
+}
+
+impl fmt::Debug for ServiceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_never_empty_and_always_fits_a_label() {
+        let long = "n".repeat(64);
+        for (text, problem) in [
+            ("", "empty"),
+            ("-a", "begin and end"),
+            ("a.", "begin and end"),
+            ("a b", "only letters"),
+            ("a/b", "only letters"),
+            (long.as_str(), "longer than 63"),
+        ] {
+            let error = NetworkId::new(text).expect_err(text).to_string();
+            assert!(error.contains(problem), "{text:?}: {error}");
+        }
+        assert_eq!(
+            NetworkId::new("eu-west_1.a").unwrap().as_str(),
+            "eu-west_1.a"
+        );
+    }
+
+    #[test]
+    fn a_message_does_not_repeat_a_megabyte() {
+        let error = ClusterId::new(&"ü".repeat(1 << 20))
+            .unwrap_err()
+            .to_string();
+        assert!(error.len() < 400, "{} bytes", error.len());
+    }
+
+    #[test]
+    fn a_host_reads_back_as_its_service() {
+        let key = ServiceKey::new("shop", "web");
+        assert_eq!(key.host("cluster.local"), "web.shop.svc.cluster.local");
+        assert_eq!(
+            ServiceKey::from_host("web.shop.svc.cluster.local", "cluster.local"),
+            Some(key)
+        );
+        for wrong in [
+            "web.svc.cluster.local",
+            "a.web.shop.svc.cluster.local",
+            "web.shop.svc.other",
+            ".shop.svc.cluster.local",
+        ] {
+            assert_eq!(
+                ServiceKey::from_host(wrong, "cluster.local"),
+                None,
+                "{wrong}"
+            );
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The key of a view: every fact about a proxy that may change an answer, and nothing else.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::NetworkId;
+
+/// Which address families a proxy can use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AddressFamilies {
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+    /// Both, or not known.
+    Dual,
+}
+
+impl AddressFamilies {
+    /// The families of a proxy's own addresses; a proxy that names none may use both.
+    pub fn of(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        let (mut v4, mut v6) = (false, false);
+        for address in addresses {
+            match address {
+                IpAddr::V4(_) => v4 = true,
+                IpAddr::V6(_) => v6 = true,
+            }
+        }
+        match (v4, v6) {
+            (true, false) => Self::V4,
+            (false, true) => Self::V6,
+            _ => Self::Dual,
+        }
+    }
+
+    /// True when a proxy of these families can use the address.
+    #[must_use]
+    pub fn reach(self, address: IpAddr) -> bool {
+        match self {
+            Self::V4 => address.is_ipv4(),
+            Self::V6 => address.is_ipv6(),
+            Self::Dual => true,
+        }
+    }
+}
+
+impl fmt::Display for AddressFamilies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::V4 => "v4",
+            Self::V6 => "v6",
+            Self::Dual => "dual",
+        })
+    }
+}
+
+/// What decides an answer. Two proxies with equal keys get equal resources, byte for byte, so thousands of them share one
+/// view. A fact that is not in here may not influence a resource.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ViewKey {
+    /// The proxy's network.
+    pub network: NetworkId,
+    /// The address families it can use.
+    pub families: AddressFamilies,
+}
+
+impl fmt::Display for ViewKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}/{}", self.network, self.families))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_come_from_the_addresses() {
+        let of = |texts: &[&str]| AddressFamilies::of(texts.iter().map(|t| t.parse().unwrap()));
+        assert_eq!(of(&["10.0.0.1"]), AddressFamilies::V4);
+        assert_eq!(of(&["fd00::1"]), AddressFamilies::V6);
+        assert_eq!(of(&["10.0.0.1", "fd00::1"]), AddressFamilies::Dual);
+        assert_eq!(of(&[]), AddressFamilies::Dual);
+        assert!(!AddressFamilies::V4.reach("fd00::1".parse().unwrap()));
+    }
+}

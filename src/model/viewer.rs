@@ -1,0 +1,52 @@
+//! Who asks, before it is known what decides the answer.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::{ClusterId, NetworkId, ViewKey};
+
+/// What a proxy says about itself, as far as it matters for where it stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Viewer {
+    /// The member it says it is in (`CLUSTER_ID`).
+    pub member: Option<ClusterId>,
+    /// The network it says it is on (`NETWORK`).
+    pub network: Option<NetworkId>,
+    /// Its own addresses, the main one first.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// How a viewer's network was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkOrigin {
+    /// The proxy said so (`NETWORK` in its metadata).
+    Metadata,
+    /// The table knows a pod of its address in its member, and that pod's network.
+    Pod,
+    /// Its member's network.
+    Member,
+    /// The mesh's default network: nothing else was known.
+    Default,
+}
+
+impl fmt::Display for NetworkOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Metadata => "metadata",
+            Self::Pod => "pod",
+            Self::Member => "member",
+            Self::Default => "default",
+        })
+    }
+}
+
+/// Where a viewer stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standpoint {
+    /// What decides its answers.
+    pub key: ViewKey,
+    /// How its network was found.
+    pub origin: NetworkOrigin,
+    /// What it says that the table contradicts, for people; it is served by its own word.
+    pub contradiction: Option<String>,
+}

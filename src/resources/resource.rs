@@ -1,0 +1,89 @@
+//! One resource in the form that it has on the wire, shared by every stream that sends it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use envoy_types::pb::google::protobuf::Any;
+use prost::Message;
+
+use super::Version;
+
+/// The types that Parallax serves, in the order in which they must be sent: a resource before those that refer to it, so
+/// that an Envoy never routes to a cluster it does not have (make before break).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ResourceType {
+    /// `envoy.config.cluster.v3.Cluster` (CDS).
+    Cluster,
+    /// `envoy.config.endpoint.v3.ClusterLoadAssignment` (EDS).
+    ClusterLoadAssignment,
+}
+
+impl ResourceType {
+    /// All types, in sending order.
+    pub const ALL: [Self; 2] = [Self::Cluster, Self::ClusterLoadAssignment];
+
+    /// The type URL.
+    #[must_use]
+    pub fn url(self) -> &'static str {
+        match self {
+            Self::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+            Self::ClusterLoadAssignment => {
+                "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+            }
+        }
+    }
+
+    /// The type of this URL, if it is one that Parallax serves.
+    #[must_use]
+    pub fn from_url(url: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.url() == url)
+    }
+
+    /// The short name of the discovery service, as people say it.
+    #[must_use]
+    pub fn short(self) -> &'static str {
+        match self {
+            Self::Cluster => "CDS",
+            Self::ClusterLoadAssignment => "EDS",
+        }
+    }
+
+    /// True for types that a client may ask for as a whole (`*`), and whose state-of-the-world response is always the full
+    /// set, so that absence means deletion.
+    #[must_use]
+    pub fn is_wildcard_capable(self) -> bool {
+        matches!(self, Self::Cluster)
+    }
+}
+
+/// One named resource, encoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resource {
+    /// Its name: of a cluster, or of the cluster an assignment is for.
+    pub name: Arc<str>,
+    /// Equal exactly when the content is equal, on every replica.
+    pub version: Version,
+    /// The encoded `google.protobuf.Any`, without any field key or length around it.
+    pub any: Bytes,
+}
+
+impl Resource {
+    /// Encodes a message once.
+    #[must_use]
+    pub fn encode(
+        kind: ResourceType,
+        name: Arc<str>,
+        version: Version,
+        message: &impl Message,
+    ) -> Self {
+        let any = Any {
+            type_url: kind.url().to_owned(),
+            value: message.encode_to_vec(),
+        };
+        Self {
+            name,
+            version,
+            any: any.encode_to_vec().into(),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What a member says: Kubernetes objects reduced to what the table needs, and the events that carry them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::model::{
+    Addresses, ClusterId, Health, Locality, NetworkId, ObjectName, ServiceKey, ServicePort,
+};
+
+/// The kinds of objects that a member is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// For the network label of the system namespace.
+    Namespace,
+    /// For localities.
+    Node,
+    /// For ports, and for gateways.
+    Service,
+    /// For endpoints.
+    EndpointSlice,
+    /// For networks of single pods, and for mutual TLS.
+    Pod,
+}
+
+impl Kind {
+    /// All kinds. A member is served once each of them was listed completely.
+    pub const ALL: [Self; 5] = [
+        Self::Namespace,
+        Self::Node,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::Pod,
+    ];
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Namespace => "Namespace",
+            Self::Node => "Node",
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::Pod => "Pod",
+        })
+    }
+}
+
+/// A Namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamespaceRecord {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its label `topology.istio.io/network`; counts on the member's system namespace.
+    pub network: Option<NetworkId>,
+}
+
+/// A Node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRecord {
+    /// Its name.
+    pub name: Arc<str>,
+    /// From its labels `topology.kubernetes.io/region`, `topology.kubernetes.io/zone` and `topology.istio.io/subzone`.
+    pub locality: Locality,
+}
+
+/// A Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceRecord {
+    /// Namespace and name.
+    pub key: ServiceKey,
+    /// `creationTimestamp` in seconds since the Unix epoch; decides conflicts. Without one it counts as the youngest.
+    pub created: Option<i64>,
+    /// `clusterIP: None`.
+    pub headless: bool,
+    /// `publishNotReadyAddresses`: readiness is not looked at.
+    pub publish_not_ready: bool,
+    /// Its TCP ports.
+    pub ports: Vec<ServicePort>,
+    /// Set when it is labelled `topology.istio.io/network`.
+    pub gateway: Option<GatewayClaim>,
+}
+
+/// What a Service with a network label offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayClaim {
+    /// The label's value.
+    pub network: NetworkId,
+    /// 15443, or the label `networking.istio.io/gatewayPort`.
+    pub port: u16,
+    /// `status.loadBalancer.ingress[].ip` and `spec.externalIPs`.
+    pub addresses: Vec<IpAddr>,
+    /// `status.loadBalancer.ingress[].hostname`.
+    pub hostnames: Vec<String>,
+}
+
+/// An `EndpointSlice`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SliceRecord {
+    /// Namespace and name.
+    pub name: ObjectName,
+    /// The Service it belongs to: its label `kubernetes.io/service-name`.
+    pub service: ServiceKey,
+    /// Its TCP ports: name (empty where unnamed) and number.
+    pub ports: Vec<(Arc<str>, u16)>,
+    /// Its endpoints.
+    pub endpoints: Vec<SliceEndpoint>,
+}
+
+/// One endpoint of a slice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SliceEndpoint {
+    /// Its addresses; a slice has one family, so usually one.
+    pub addresses: Addresses,
+    /// From its conditions.
+    pub health: Health,
+    /// The pod that `targetRef` names.
+    pub pod: Option<ObjectName>,
+    /// `nodeName`.
+    pub node: Option<Arc<str>>,
+    /// `zone`, used where the Node is not known.
+    pub zone: Option<Arc<str>>,
+}
+
+/// A Pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodRecord {
+    /// Namespace and name.
+    pub name: ObjectName,
+    /// Its label `topology.istio.io/network`.
+    pub network: Option<NetworkId>,
+    /// Its label `security.istio.io/tlsMode` is `istio`.
+    pub mtls: bool,
+    /// `nodeName`.
+    pub node: Option<Arc<str>>,
+    /// Its label `topology.istio.io/locality`, which overrides its Node's.
+    pub locality: Option<Locality>,
+    /// `podIPs`.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// One object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "each variant is the record of the kind it is named after"
+)]
+pub enum Record {
+    Namespace(NamespaceRecord),
+    Node(NodeRecord),
+    Service(ServiceRecord),
+    EndpointSlice(SliceRecord),
+    Pod(PodRecord),
+}
+
+impl Record {
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Namespace(_) => Kind::Namespace,
+            Self::Node(_) => Kind::Node,
+            Self::Service(_) => Kind::Service,
+            Self::EndpointSlice(_) => Kind::EndpointSlice,
+            Self::Pod(_) => Kind::Pod,
+        }
+    }
+
+    /// Its name within the kind.
+    #[must_use]
+    pub fn name(&self) -> ObjectName {
+        match self {
+            Self::Namespace(namespace) => ObjectName::new("", &namespace.name),
+            Self::Node(node) => ObjectName::new("", &node.name),
+            Self::Service(service) => ObjectName::new(&service.key.namespace, &service.key.name),
+            Self::EndpointSlice(slice) => slice.name.clone(),
+            Self::Pod(pod) => pod.name.clone(),
+        }
+    }
+}
+
+/// Something that one member says.
+#[derive(Debug, Clone)]
+pub struct RegistryEvent {
+    /// Who says it.
+    pub member: ClusterId,
+    /// What.
+    pub change: RegistryChange,
+}
+
+/// What a member says.
+#[derive(Debug, Clone)]
+pub enum RegistryChange {
+    /// The member is there; `network` is what the settings say of it.
+    Joined {
+        /// The network for endpoints that nothing else places.
+        network: Option<NetworkId>,
+    },
+    /// Complete lists of one or more kinds: whatever else was held of these kinds is gone. Applied as one step.
+    Replace(BTreeMap<Kind, Vec<Record>>),
+    /// One object is there, as it is now.
+    Upsert(Record),
+    /// One object is gone.
+    Remove(Kind, ObjectName),
+    /// The member left, by the word of whoever owns the list of members. Everything of it goes.
+    Left,
+}

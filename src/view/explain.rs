@@ -1,0 +1,128 @@
+//! Why: every candidate endpoint with its verdict, and how each weight came about.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::assignment::{Assignment, assign, reachable, scale_of};
+use super::horizon::{Horizon, WithheldReason, horizon, idle, not_behind_gateway};
+use crate::model::{
+    ClusterId, Endpoint, GatewaySet, GroupKey, NetworkGateway, PortEndpoints, ViewKey,
+};
+
+/// What became of one endpoint for one viewer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Reached at this address.
+    Direct(SocketAddr),
+    /// One of those that these gateways stand for.
+    Via(Vec<NetworkGateway>),
+    /// Not reached.
+    Withheld(WithheldReason),
+}
+
+/// One endpoint that could serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The member it is in.
+    pub member: ClusterId,
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// What one gateway stands for in this assignment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayShare {
+    /// The gateway's address and port.
+    pub socket: SocketAddr,
+    /// Where its weight comes from.
+    pub parts: Vec<SharePart>,
+}
+
+/// One group's part in a gateway's weight: `ready × scale ÷ ways`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharePart {
+    /// The group.
+    pub group: GroupKey,
+    /// How many of its endpoints take traffic and speak mutual TLS.
+    pub ready: u32,
+    /// Over how many gateways it is split.
+    pub ways: usize,
+}
+
+/// Everything about one assignment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// Every endpoint of the port, whatever became of it.
+    pub candidates: Vec<Candidate>,
+    /// The gateways in the assignment.
+    pub gateways: Vec<GatewayShare>,
+    /// What one endpoint counted as before the weights were made as small as possible.
+    pub scale: u128,
+    /// What the viewer gets; exactly what is sent.
+    pub assignment: Assignment,
+}
+
+/// Explains one port to one viewer, by the same rules that [`assign`] goes by.
+#[must_use]
+pub fn explain(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> Explanation {
+    let mut candidates = Vec::new();
+    for (key, group) in &port.groups {
+        let way = horizon(viewer, key, gateways);
+        for endpoint in &group.endpoints {
+            let verdict = verdict(viewer, port, endpoint, &way);
+            candidates.push(Candidate {
+                member: key.member.clone(),
+                endpoint: endpoint.clone(),
+                verdict,
+            });
+        }
+    }
+    let groups = reachable(viewer, port, gateways);
+    let mut shares: BTreeMap<SocketAddr, Vec<SharePart>> = BTreeMap::new();
+    for (key, group, way) in &groups {
+        if let Horizon::Via(ways) = way {
+            let ready = group.behind_gateway.values().sum();
+            for gateway in ways {
+                let part = SharePart {
+                    group: (*key).clone(),
+                    ready,
+                    ways: ways.len(),
+                };
+                shares.entry(gateway.socket()).or_default().push(part);
+            }
+        }
+    }
+    Explanation {
+        candidates,
+        gateways: shares
+            .into_iter()
+            .map(|(socket, parts)| GatewayShare { socket, parts })
+            .collect(),
+        scale: scale_of(&groups),
+        assignment: assign(viewer, port, gateways),
+    }
+}
+
+fn verdict(
+    viewer: &ViewKey,
+    port: &PortEndpoints,
+    endpoint: &Endpoint,
+    way: &Horizon<'_>,
+) -> Verdict {
+    if let Some(reason) = idle(port, endpoint) {
+        return Verdict::Withheld(reason);
+    }
+    match way {
+        Horizon::Direct => match endpoint.addresses.usable_by(viewer.families) {
+            Some(address) => Verdict::Direct(SocketAddr::new(address, endpoint.port)),
+            None => Verdict::Withheld(WithheldReason::AddressFamily),
+        },
+        Horizon::Via(ways) => match not_behind_gateway(endpoint) {
+            None => Verdict::Via(ways.iter().map(|gateway| (*gateway).clone()).collect()),
+            Some(reason) => Verdict::Withheld(reason),
+        },
+        Horizon::Withheld(reason) => Verdict::Withheld(reason.clone()),
+    }
+}

@@ -1,0 +1,108 @@
+//! The rule of the split horizon: what a viewer's network means for the endpoints of a group.
+
+use std::fmt;
+
+use crate::model::{
+    Endpoint, GatewaySet, GroupKey, Health, Mtls, NetworkGateway, NetworkId, PortEndpoints, ViewKey,
+};
+
+/// How a viewer reaches the endpoints of one network in one member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Horizon<'a> {
+    /// They share the viewer's network: by their own addresses.
+    Direct,
+    /// Through these gateways, at least one, by equal parts.
+    Via(Vec<&'a NetworkGateway>),
+    /// Not at all.
+    Withheld(WithheldReason),
+}
+
+/// Why an endpoint is not in a viewer's assignment.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WithheldReason {
+    /// It is on another network, and no gateway of that one is usable. Handing out its address anyway would send packets
+    /// nowhere, or to a wrong pod where networks overlap.
+    NoGateway(NetworkId),
+    /// Its network has gateways, but none with an address of a family that the viewer can use.
+    NoGatewayOfFamily(NetworkId),
+    /// It has no address of a family that the viewer can use.
+    AddressFamily,
+    /// It is not ready.
+    NotReady,
+    /// It is shutting down while others are ready.
+    Draining,
+    /// It is on another network and speaks no mutual TLS; a gateway routes by SNI and could not tell where to send it.
+    Plaintext,
+    /// It is on another network and the pod its slice names was not seen, so that nothing says it speaks mutual TLS.
+    PodUnknown,
+}
+
+impl WithheldReason {
+    /// A short, stable name for metrics and programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoGateway(_) => "no_gateway",
+            Self::NoGatewayOfFamily(_) => "no_gateway_of_family",
+            Self::AddressFamily => "address_family",
+            Self::NotReady => "not_ready",
+            Self::Draining => "draining",
+            Self::Plaintext => "plaintext",
+            Self::PodUnknown => "pod_unknown",
+        }
+    }
+}
+
+impl fmt::Display for WithheldReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoGateway(network) => write!(f, "network {network} has no usable gateway"),
+            Self::NoGatewayOfFamily(network) => {
+                write!(f, "network {network} has no gateway of an address family that the viewer uses")
+            }
+            Self::AddressFamily => f.write_str("no address of a family that the viewer uses"),
+            Self::NotReady => f.write_str("not ready"),
+            Self::Draining => f.write_str("shutting down while others are ready"),
+            Self::Plaintext => {
+                f.write_str("speaks no mutual TLS (pod label security.istio.io/tlsMode: istio), which a gateway needs")
+            }
+            Self::PodUnknown => f.write_str("its pod is not known, so nothing says that it speaks mutual TLS"),
+        }
+    }
+}
+
+/// Decides for a group. Fails closed: no gateway, no endpoint.
+#[must_use]
+pub fn horizon<'a>(viewer: &ViewKey, group: &GroupKey, gateways: &'a GatewaySet) -> Horizon<'a> {
+    if group.network == viewer.network {
+        return Horizon::Direct;
+    }
+    let towards = gateways.towards(&group.network, &group.member, viewer.families);
+    if !towards.is_empty() {
+        Horizon::Via(towards)
+    } else if gateways.of(&group.network).is_empty() {
+        Horizon::Withheld(WithheldReason::NoGateway(group.network.clone()))
+    } else {
+        Horizon::Withheld(WithheldReason::NoGatewayOfFamily(group.network.clone()))
+    }
+}
+
+/// Why an endpoint takes no traffic from anybody, if so.
+pub(super) fn idle(port: &PortEndpoints, endpoint: &Endpoint) -> Option<WithheldReason> {
+    if port.serves(endpoint) {
+        return None;
+    }
+    Some(match endpoint.health {
+        Health::Draining => WithheldReason::Draining,
+        Health::Ready | Health::NotReady => WithheldReason::NotReady,
+    })
+}
+
+/// Why a gateway can't stand for an endpoint, if so. The same rule as the sums in [`crate::model::NetworkGroup`].
+pub(super) fn not_behind_gateway(endpoint: &Endpoint) -> Option<WithheldReason> {
+    match endpoint.mtls {
+        Mtls::Yes => None,
+        Mtls::No => Some(WithheldReason::Plaintext),
+        Mtls::PodUnknown => Some(WithheldReason::PodUnknown),
+    }
+}

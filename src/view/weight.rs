@@ -1,0 +1,80 @@
+//! Exact weights: every ready endpoint has the same share, whether a viewer reaches it directly or through gateways.
+
+use std::num::NonZeroU32;
+
+/// The least number that every one of these divides; what one endpoint counts as, so that each group splits over its
+/// gateways without a rest. One where there is nothing to split.
+pub(super) fn scale(ways: impl IntoIterator<Item = usize>) -> u128 {
+    ways.into_iter()
+        .map(|ways| ways.max(1) as u128)
+        .fold(1, |a, b| a / gcd(a, b) * b)
+}
+
+/// Makes weights as small as they can be while a weight of one still means at most one endpoint, and fits them into what
+/// Envoy takes: at least one each, and a sum that 32 bits hold. Only beyond that sum is anything rounded.
+pub(super) fn normalize(weights: &[u128], scale: u128) -> Vec<NonZeroU32> {
+    let common = weights.iter().fold(scale, |a, b| gcd(a, *b)).max(1);
+    let sum: u128 = weights.iter().map(|weight| weight / common).sum();
+    let limit = u128::from(u32::MAX);
+    let fitted = |weight: u128| match sum > limit {
+        false => weight / common,
+        // Half of the range leaves room for those that are raised to one.
+        true => (weight / common) * (limit / 2) / sum,
+    };
+    let narrow = |weight: u128| {
+        u32::try_from(weight)
+            .ok()
+            .and_then(NonZeroU32::new)
+            .unwrap_or(NonZeroU32::MIN)
+    };
+    weights
+        .iter()
+        .map(|weight| narrow(fitted(*weight)))
+        .collect()
+}
+
+fn gcd(a: u128, b: u128) -> u128 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn normalized(weights: &[u128], scale: u128) -> Vec<u32> {
+        normalize(weights, scale)
+            .into_iter()
+            .map(NonZeroU32::get)
+            .collect()
+    }
+
+    #[test]
+    fn a_weight_counts_endpoints_where_nothing_is_split() {
+        assert_eq!(scale([]), 1);
+        assert_eq!(scale([1, 1]), 1);
+        assert_eq!(normalized(&[1, 1, 4], 1), [1, 1, 4]);
+        assert_eq!(
+            normalized(&[3], 1),
+            [3],
+            "the weight of a lone gateway still says how much is behind it"
+        );
+    }
+
+    #[test]
+    fn a_split_leaves_no_rest() {
+        // One endpoint here; three behind two gateways: 2 : 3 + 3.
+        assert_eq!(scale([2]), 2);
+        assert_eq!(normalized(&[2, 3, 3], 2), [2, 3, 3]);
+        // Two behind two gateways need no scaling after all.
+        assert_eq!(normalized(&[2, 2, 2], 2), [1, 1, 1]);
+        assert_eq!(scale([2, 3, 4]), 12);
+    }
+
+    #[test]
+    fn what_envoy_cannot_hold_is_rounded_and_never_becomes_nothing() {
+        let fitted = normalized(&[u128::from(u32::MAX) * 4, 1], 1);
+        assert_eq!(fitted[1], 1);
+        assert!(u64::from(fitted[0]) + u64::from(fitted[1]) <= u64::from(u32::MAX));
+        assert!(fitted[0] > u32::MAX / 3);
+    }
+}
