@@ -3,4 +3,12 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod bad_input;
+mod control_plane;
+mod envoys;
+mod horizons;
+mod kubernetes;
+mod lifecycle;
+mod manifests;
+mod restart;
 mod tools;
