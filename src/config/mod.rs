@@ -7,6 +7,7 @@
 
 mod error;
 mod keys;
+mod listen;
 mod read;
 mod reader;
 mod settings;

@@ -1,25 +1,18 @@
-//! Single values: addresses, durations, sizes, names. Each says what is wrong and what to write instead.
+//! Single values: durations, sizes, names. Each says what is wrong and what to write instead.
 
-use std::fmt::Display;
-use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
 use super::error::InvalidValue;
-use super::settings::{Listen, LogFormat};
+use super::settings::LogFormat;
 use super::tree::{Kind, Scalar};
 
 type Parsed<T> = Result<T, InvalidValue>;
 
-/// The longest path of a Unix socket: `sun_path` of Linux holds 108 bytes, the last of them zero.
-const MAX_SOCKET_PATH: usize = 107;
-
 /// A value as an error may show it: escaped, and cut where it is long.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let mut shown: String = text.chars().take(80).collect();
     if shown.len() < text.len() {
         shown.push('…');
@@ -279,72 +272,6 @@ pub(super) fn log_format(scalar: &Scalar) -> Parsed<LogFormat> {
     }
 }
 
-impl FromStr for Listen {
-    type Err = InvalidValue;
-
-    /// Reads `IP:PORT`, `[IPv6]:PORT` or `unix:PATH`. Host names are refused: what they mean may change under us.
-    fn from_str(given: &str) -> Parsed<Self> {
-        if let Some(path) = given.strip_prefix("unix:") {
-            return match path.len() {
-                0 => Err(InvalidValue::new(
-                    format!("{} has no path", shown(given)),
-                    "write unix:/path/to/socket",
-                )),
-                1..=MAX_SOCKET_PATH => Ok(Self::Unix(PathBuf::from(path))),
-                _ => Err(InvalidValue::new(
-                    format!("{} is too long for a socket", shown(given)),
-                    format!("use a path of at most {MAX_SOCKET_PATH} bytes"),
-                )),
-            };
-        }
-        given
-            .parse::<SocketAddr>()
-            .map(Self::Tcp)
-            .map_err(|_| why_no_address(given))
-    }
-}
-
-fn why_no_address(given: &str) -> InvalidValue {
-    let quoted = shown(given);
-    let no_address = |remedy: &dyn Display| {
-        InvalidValue::new(format!("{quoted} is no address"), remedy.to_string())
-    };
-    if given.parse::<IpAddr>().is_ok() {
-        let example = if given.contains(':') {
-            format!("[{given}]:15010")
-        } else {
-            format!("{given}:15010")
-        };
-        return InvalidValue::new(
-            format!("{quoted} has no port"),
-            format!("write the port too, such as {example}"),
-        );
-    }
-    let general = "write IP:PORT such as 127.0.0.1:15010, or unix:/path/to/socket";
-    let Some((host, port)) = given.rsplit_once(':') else {
-        return no_address(&general);
-    };
-    let is_number = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-    if !is_number {
-        return no_address(&general);
-    }
-    if port.parse::<u16>().is_err() {
-        return InvalidValue::new(
-            format!("port {} is out of range", shown(port)),
-            "write a port from 0 to 65535",
-        );
-    }
-    match host {
-        "" | "*" => no_address(&format!(
-            "write the IP too: 127.0.0.1:{port}, or 0.0.0.0:{port} for every interface"
-        )),
-        "localhost" => no_address(&format!(
-            "host names are not looked up; write 127.0.0.1:{port}"
-        )),
-        _ => no_address(&general),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -410,31 +337,6 @@ mod tests {
         ] {
             assert!(read(text).unwrap_err().problem.contains(problem), "{text}");
         }
-    }
-
-    #[test]
-    fn addresses() {
-        for text in ["127.0.0.1:15010", "[::1]:0", "unix:/run/x.sock"] {
-            assert_eq!(text.parse::<Listen>().unwrap().to_string(), text);
-        }
-        for (text, remedy) in [
-            ("127.0.0.1", "such as 127.0.0.1:15010"),
-            ("::1", "such as [::1]:15010"),
-            (":15010", "0.0.0.0:15010"),
-            ("localhost:15010", "127.0.0.1:15010"),
-            ("127.0.0.1:70000", "from 0 to 65535"),
-            ("example.org:80", "write IP:PORT"),
-            ("unix:", "unix:/path"),
-            ("", "write IP:PORT"),
-        ] {
-            let error = text.parse::<Listen>().unwrap_err();
-            assert!(error.remedy.contains(remedy), "{text}: {error}");
-        }
-        assert!(
-            format!("unix:/{}", "x".repeat(MAX_SOCKET_PATH))
-                .parse::<Listen>()
-                .is_err()
-        );
     }
 
     #[test]
