@@ -96,29 +96,13 @@ const PARALLAX: Architecture = Architecture {
             name: "cache",
             purity: Shell,
             may_use: &["model", "resources", "lifecycle"],
-            without: &[
-                "axum",
-                "clap",
-                "envoy_types",
-                "k8s_openapi",
-                "kube",
-                "notify",
-                "tonic",
-            ],
+            without: &["axum", "clap", "envoy_types", "k8s_openapi", "kube", "notify", "tonic"],
         },
         Layer {
             name: "push",
             purity: Shell,
             may_use: &["model", "table", "view", "resources", "cache", "lifecycle"],
-            without: &[
-                "axum",
-                "clap",
-                "envoy_types",
-                "k8s_openapi",
-                "kube",
-                "notify",
-                "tonic",
-            ],
+            without: &["axum", "clap", "envoy_types", "k8s_openapi", "kube", "notify", "tonic"],
         },
         Layer {
             name: "xds",
@@ -149,14 +133,7 @@ const PARALLAX: Architecture = Architecture {
             name: "cli",
             purity: Shell,
             may_use: &["config", "admin::proto", "lifecycle"],
-            without: &[
-                "axum",
-                "dashmap",
-                "envoy_types",
-                "k8s_openapi",
-                "kube",
-                "notify",
-            ],
+            without: &["axum", "dashmap", "envoy_types", "k8s_openapi", "kube", "notify"],
         },
         Layer {
             name: "config",
@@ -176,41 +153,19 @@ const PARALLAX: Architecture = Architecture {
             name: "lifecycle",
             purity: Shell,
             may_use: &[],
-            without: &[
-                "axum",
-                "clap",
-                "dashmap",
-                "envoy_types",
-                "k8s_openapi",
-                "kube",
-                "tonic",
-            ],
+            without: &["axum", "clap", "dashmap", "envoy_types", "k8s_openapi", "kube", "tonic"],
         },
         Layer {
             name: "telemetry",
             purity: Shell,
             may_use: &["lifecycle"],
-            without: &[
-                "axum",
-                "dashmap",
-                "envoy_types",
-                "k8s_openapi",
-                "kube",
-                "tonic",
-            ],
+            without: &["axum", "dashmap", "envoy_types", "k8s_openapi", "kube", "tonic"],
         },
         Layer {
             name: "tls",
             purity: Shell,
             may_use: &["lifecycle"],
-            without: &[
-                "axum",
-                "clap",
-                "dashmap",
-                "envoy_types",
-                "k8s_openapi",
-                "kube",
-            ],
+            without: &["axum", "clap", "dashmap", "envoy_types", "k8s_openapi", "kube"],
         },
         Layer {
             name: "app",
@@ -234,20 +189,12 @@ const PARALLAX: Architecture = Architecture {
             without: &[],
         },
     ],
-    pure_parts: &[
-        "src/registry/convert/",
-        "src/xds/node.rs",
-        "src/xds/session/",
-    ],
+    pure_parts: &["src/registry/convert/", "src/xds/node.rs", "src/xds/session/"],
     open_parts: &["admin::proto"],
 };
 
 #[test]
 fn the_code_keeps_to_its_architecture() {
     let violations = PARALLAX.violations(Path::new(env!("CARGO_MANIFEST_DIR")));
-    assert!(
-        violations.is_empty(),
-        "see ARCHITECTURE.md:\n{}",
-        violations.join("\n")
-    );
+    assert!(violations.is_empty(), "see ARCHITECTURE.md:\n{}", violations.join("\n"));
 }

@@ -69,7 +69,10 @@ async fn play(keep: bool) -> anyhow::Result<()> {
     stage.show(&expected(2, &three[1..])).await?;
 
     if keep {
-        println!("\nEverything stays up. Edit the manifests in {} and look:", stage.members().display());
+        println!(
+            "\nEverything stays up. Edit the manifests in {} and look:",
+            stage.members().display()
+        );
         println!("{}", stage.hints());
         println!("\nCtrl-C ends it.");
         tokio::signal::ctrl_c().await?;

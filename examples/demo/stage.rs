@@ -9,9 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use tokio::time::Instant;
 
-use crate::harness::{
-    Dialect, Envoy, EnvoyOptions, Process, Stop, envoy_versions, eventually, free_port, get,
-};
+use crate::harness::{Dialect, Envoy, EnvoyOptions, Process, Stop, envoy_versions, eventually, free_port, get};
 use crate::picture;
 
 const CLUSTER: &str = "outbound|80||web.shop.svc.cluster.local";
@@ -53,12 +51,13 @@ impl Stage {
         copy_folder(&root.join("config/demo/members"), &folder.join("members"))?;
 
         let (xds, admin) = (address(15010), address(15080));
-        say(&format!("parallax serve --members .demo/members --listen {xds} --admin {admin}"));
+        say(&format!(
+            "parallax serve --members .demo/members --listen {xds} --admin {admin}"
+        ));
         let mut serve = Command::new(parallax()?);
         serve.arg("serve").arg("--members").arg(folder.join("members"));
         serve.args(["--listen", &xds.to_string(), "--admin", &admin.to_string()]);
-        let mut control_plane =
-            Process::start("parallax", serve, &folder.join("parallax.log"), Stop::Terminate)?;
+        let mut control_plane = Process::start("parallax", serve, &folder.join("parallax.log"), Stop::Terminate)?;
         eventually("parallax to be ready", DEADLINE, async || {
             if let Err(ended) = control_plane.expect_running() {
                 return Ok(Err(ended));
@@ -74,30 +73,55 @@ impl Stage {
             ("east-2", "east", "10.1.128.50", Dialect::Sotw),
             ("west", "west", "10.2.0.50", Dialect::Delta),
         ] {
-            say(&format!("Envoy {} in {member}, {}", envoy_versions()[0], spoken(dialect)));
+            say(&format!(
+                "Envoy {} in {member}, {}",
+                envoy_versions()[0],
+                spoken(dialect)
+            ));
             let dir = folder.join(format!("envoy-{member}"));
             std::fs::create_dir_all(&dir)?;
             // Nothing tells these Envoys' networks but the members they are in.
             let id = format!("sidecar~{ip}~client-{member}.shop~shop.svc.cluster.local");
             let mut options = EnvoyOptions::new(id, xds, dir).with_metadata("CLUSTER_ID", member);
             options.dialect = dialect;
-            seats.push(Seat { member, network, envoy: Envoy::start(options).await? });
+            seats.push(Seat {
+                member,
+                network,
+                envoy: Envoy::start(options).await?,
+            });
         }
-        Ok(Self { folder, admin, control_plane, seats, changed: None })
+        Ok(Self {
+            folder,
+            admin,
+            control_plane,
+            seats,
+            changed: None,
+        })
     }
 
     /// Waits until every Envoy holds what it should, and draws them side by side.
     pub(crate) async fn show(&mut self, expected: &Expected) -> anyhow::Result<()> {
         let mut columns = Vec::new();
         for seat in &self.seats {
-            let wanted = if seat.network == "east" { &expected.east } else { &expected.west };
-            let wanted: BTreeSet<(String, u32)> =
-                wanted.iter().map(|(address, weight)| ((*address).to_owned(), *weight)).collect();
+            let wanted = if seat.network == "east" {
+                &expected.east
+            } else {
+                &expected.west
+            };
+            let wanted: BTreeSet<(String, u32)> = wanted
+                .iter()
+                .map(|(address, weight)| ((*address).to_owned(), *weight))
+                .collect();
             let (hosts, at) = wait_for_hosts(&seat.envoy, &wanted)
                 .await
                 .with_context(|| format!("the Envoy in {}", seat.member))?;
             let took = self.changed.map(|changed| at.duration_since(changed));
-            columns.push(picture::Column { member: seat.member, network: seat.network, hosts, took });
+            columns.push(picture::Column {
+                member: seat.member,
+                network: seat.network,
+                hosts,
+                took,
+            });
         }
         self.changed = None;
         picture::draw(&columns);
@@ -106,13 +130,17 @@ impl Stage {
 
     /// Puts a prepared manifest in the place of one of a member, as `mv` would.
     pub(crate) fn put(&mut self, step: &str, manifest: &str) -> anyhow::Result<()> {
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/demo/steps").join(step);
+        let from = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("config/demo/steps")
+            .join(step);
         self.replace(&from, manifest)
     }
 
     /// Puts a manifest back as it was.
     pub(crate) fn restore(&mut self, manifest: &str) -> anyhow::Result<()> {
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/demo/members").join(manifest);
+        let from = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("config/demo/members")
+            .join(manifest);
         self.replace(&from, manifest)
     }
 
@@ -142,7 +170,11 @@ impl Stage {
         command.args(["--server", &format!("http://{}", self.admin)]);
         let output = command.output().context("cannot run parallax explain")?;
         let errors = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "parallax explain ended with {}: {errors}", output.status);
+        ensure!(
+            output.status.success(),
+            "parallax explain ended with {}: {errors}",
+            output.status
+        );
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
@@ -156,7 +188,11 @@ impl Stage {
             format!("  target/debug/parallax watch {server}"),
         ];
         for seat in &self.seats {
-            lines.push(format!("  curl http://{}/clusters        the Envoy in {}", seat.envoy.admin(), seat.member));
+            lines.push(format!(
+                "  curl http://{}/clusters        the Envoy in {}",
+                seat.envoy.admin(),
+                seat.member
+            ));
         }
         lines.join("\n")
     }
@@ -181,8 +217,10 @@ async fn wait_for_hosts(
         loop {
             let held = envoy.clusters().await?.remove(CLUSTER).unwrap_or_default();
             let at = Instant::now();
-            let seen: BTreeSet<_> =
-                held.iter().map(|host| (format!("{}:{}", host.address, host.port), host.weight)).collect();
+            let seen: BTreeSet<_> = held
+                .iter()
+                .map(|host| (format!("{}:{}", host.address, host.port), host.weight))
+                .collect();
             if seen == *wanted {
                 let host = |host: crate::harness::Host| picture::Host {
                     address: format!("{}:{}", host.address, host.port),
@@ -204,8 +242,13 @@ async fn wait_for_hosts(
 /// The binary that was built beside this example.
 fn parallax() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("cannot tell where this program is")?;
-    let binary = own.parent().and_then(Path::parent).map(|profile| profile.join("parallax"));
-    binary.filter(|path| path.is_file()).context("the parallax binary is not built: run `make demo` or `cargo build`")
+    let binary = own
+        .parent()
+        .and_then(Path::parent)
+        .map(|profile| profile.join("parallax"));
+    binary
+        .filter(|path| path.is_file())
+        .context("the parallax binary is not built: run `make demo` or `cargo build`")
 }
 
 /// The usual port where it is free, so that commands need no flags; else any.

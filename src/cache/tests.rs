@@ -40,10 +40,7 @@ impl Source for Shelf {
     }
 
     fn names(&self, _key: &ViewKey, _kind: ResourceType) -> Vec<Arc<str>> {
-        lock(&self.content)
-            .keys()
-            .map(|name| name.as_str().into())
-            .collect()
+        lock(&self.content).keys().map(|name| name.as_str().into()).collect()
     }
 
     fn build(&self, key: &ViewKey, _kind: ResourceType, name: &str) -> Option<Arc<Resource>> {
@@ -97,19 +94,11 @@ fn only_what_was_asked_for_is_built_and_told() {
     let one = cache.attach(Viewer::default());
     one.subscribe(EDS, &names(&["a", "absent"]));
     assert_eq!(shelf.builds.load(Ordering::Relaxed), 2);
-    assert!(
-        one.get(EDS, "a").is_some()
-            && one.get(EDS, "absent").is_none()
-            && one.get(EDS, "b").is_none()
-    );
+    assert!(one.get(EDS, "a").is_some() && one.get(EDS, "absent").is_none() && one.get(EDS, "b").is_none());
     shelf.set("a", 2);
     shelf.set("b", 2);
     assert_eq!(refresh(&cache, EDS, &["a", "b", "c"]), 1);
-    assert_eq!(
-        shelf.builds.load(Ordering::Relaxed),
-        3,
-        "nobody wants b or c"
-    );
+    assert_eq!(shelf.builds.load(Ordering::Relaxed), 3, "nobody wants b or c");
     assert_eq!(told(&one, EDS), ["a"]);
     assert_eq!(refresh(&cache, EDS, &["a"]), 0, "nothing differs");
     assert_eq!(told(&one, EDS), Vec::<String>::new());
@@ -143,11 +132,7 @@ fn changes_merge_until_they_are_taken() {
     }
     shelf.set("b", 2);
     refresh(&cache, EDS, &["b"]);
-    assert_eq!(
-        told(&one, EDS),
-        ["a", "b"],
-        "a hundred changes are two names"
-    );
+    assert_eq!(told(&one, EDS), ["a", "b"], "a hundred changes are two names");
     assert_eq!(
         one.get(EDS, "a").unwrap().version,
         Version::of(&(99u32, NetworkId::new("net1").unwrap()))
@@ -159,9 +144,7 @@ fn a_whole_type_sees_what_comes_and_goes() {
     let (shelf, cache) = shelf();
     let one = cache.attach(Viewer::default());
     one.subscribe_all(CDS);
-    let held = |one: &Subscriber| -> Vec<String> {
-        one.all(CDS).iter().map(|r| r.name.to_string()).collect()
-    };
+    let held = |one: &Subscriber| -> Vec<String> { one.all(CDS).iter().map(|r| r.name.to_string()).collect() };
     assert_eq!(held(&one), ["a", "b", "c"]);
     shelf.set("d", 1);
     lock(&shelf.content).remove("b");
@@ -180,10 +163,7 @@ fn a_whole_type_sees_what_comes_and_goes() {
 #[test]
 fn what_nobody_wants_any_more_is_let_go() {
     let (_, cache) = shelf();
-    let (one, other) = (
-        cache.attach(Viewer::default()),
-        cache.attach(Viewer::default()),
-    );
+    let (one, other) = (cache.attach(Viewer::default()), cache.attach(Viewer::default()));
     one.subscribe(EDS, &names(&["a", "b"]));
     other.subscribe(EDS, &names(&["b"]));
     one.unsubscribe(EDS, &names(&["a", "b", "never asked for"]));
@@ -203,26 +183,15 @@ fn a_viewer_whose_network_changed_moves_with_its_subscriptions() {
     one.subscribe_all(CDS);
     let before = one.get(EDS, "a").unwrap().version;
     cache.relocate();
-    assert_eq!(
-        told(&one, EDS),
-        Vec::<String>::new(),
-        "it stands where it stood"
-    );
+    assert_eq!(told(&one, EDS), Vec::<String>::new(), "it stands where it stood");
     *lock(&shelf.network) = "net2".to_owned();
     cache.relocate();
     assert_eq!(one.standpoint().key.network.as_str(), "net2");
     let changes = one.changed().now_or_never().unwrap();
-    assert_eq!(
-        changes[&EDS],
-        names(&["a"]).into_iter().collect::<BTreeSet<_>>()
-    );
+    assert_eq!(changes[&EDS], names(&["a"]).into_iter().collect::<BTreeSet<_>>());
     assert_eq!(changes[&CDS].len(), 3);
     assert_ne!(one.get(EDS, "a").unwrap().version, before);
-    assert_eq!(
-        cache.live_views().len(),
-        1,
-        "the old view went with its last stream"
-    );
+    assert_eq!(cache.live_views().len(), 1, "the old view went with its last stream");
     shelf.set("a", 2);
     refresh(&cache, EDS, &["a"]);
     assert_eq!(told(&one, EDS), ["a"]);

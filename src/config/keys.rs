@@ -22,25 +22,13 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
     ("mesh", &["defaultNetwork", "systemNamespace", "domain"]),
     (
         "members[]",
-        &[
-            "name",
-            "network",
-            "folder",
-            "kubeconfig",
-            "context",
-            "inCluster",
-        ],
+        &["name", "network", "folder", "kubeconfig", "context", "inCluster"],
     ),
     ("readiness", &["memberSyncDeadline"]),
     ("drain", &["deadline"]),
     (
         "xds",
-        &[
-            "maxRequestBytes",
-            "maxNodeBytes",
-            "maxStreams",
-            "allowPlaintext",
-        ],
+        &["maxRequestBytes", "maxNodeBytes", "maxStreams", "allowPlaintext"],
     ),
     ("tls", &["certificate", "key", "clientCa"]),
     ("log", &["level", "format"]),
@@ -70,10 +58,7 @@ pub(super) fn remedy_for_unknown(section: &str, key: &str) -> String {
     let given = plain(key);
     // A typing error changes few letters; a third of the word keeps wild guesses out.
     let tolerance = (given.chars().count() / 3).max(1);
-    let nearest = known
-        .iter()
-        .map(|known| (distance(&given, &plain(known)), known))
-        .min();
+    let nearest = known.iter().map(|known| (distance(&given, &plain(known)), known)).min();
     if let Some((letters, known)) = nearest
         && letters <= tolerance
     {
@@ -144,11 +129,7 @@ mod tests {
             ("", "maxStreams", "did you mean `xds.maxStreams`?"),
             ("log", "colour", "remove it, or use one of: level, format"),
         ] {
-            assert_eq!(
-                remedy_for_unknown(section, key),
-                expected,
-                "{section} {key}"
-            );
+            assert_eq!(remedy_for_unknown(section, key), expected, "{section} {key}");
         }
     }
 }

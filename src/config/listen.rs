@@ -39,9 +39,7 @@ impl FromStr for Listen {
 
 fn why_no_address(given: &str) -> InvalidValue {
     let quoted = shown(given);
-    let no_address = |remedy: &dyn Display| {
-        InvalidValue::new(format!("{quoted} is no address"), remedy.to_string())
-    };
+    let no_address = |remedy: &dyn Display| InvalidValue::new(format!("{quoted} is no address"), remedy.to_string());
     if given.parse::<IpAddr>().is_ok() {
         let example = if given.contains(':') {
             format!("[{given}]:15010")
@@ -71,9 +69,7 @@ fn why_no_address(given: &str) -> InvalidValue {
         "" | "*" => no_address(&format!(
             "write the IP too: 127.0.0.1:{port}, or 0.0.0.0:{port} for every interface"
         )),
-        "localhost" => no_address(&format!(
-            "host names are not looked up; write 127.0.0.1:{port}"
-        )),
+        "localhost" => no_address(&format!("host names are not looked up; write 127.0.0.1:{port}")),
         _ => no_address(&general),
     }
 }

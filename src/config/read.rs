@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::error::{ConfigError, ConfigErrors, InvalidValue, Position};
 use super::reader::{Reader, Section};
 use super::settings::{
-    AdminConfig, Config, DrainConfig, Listen, LogConfig, MemberConfig, MemberSource, MeshConfig,
-    ReadinessConfig, TlsFiles, XdsConfig,
+    AdminConfig, Config, DrainConfig, Listen, LogConfig, MemberConfig, MemberSource, MeshConfig, ReadinessConfig,
+    TlsFiles, XdsConfig,
 };
 use super::tree;
 use super::values;
@@ -63,10 +63,7 @@ impl Config {
     ///
     /// # Errors
     /// Where other machines could reach `listen`: without a file there is no way to give certificates.
-    pub fn for_members_folder(
-        dir: impl Into<PathBuf>,
-        listen: Listen,
-    ) -> Result<Self, ConfigErrors> {
+    pub fn for_members_folder(dir: impl Into<PathBuf>, listen: Listen) -> Result<Self, ConfigErrors> {
         if !listen.is_local() {
             return Err(ConfigErrors::one(ConfigError {
                 file: "command line".to_owned(),
@@ -136,14 +133,9 @@ fn mesh(reader: &mut Reader<'_>, root: &Section<'_>, default: MeshConfig) -> Mes
     }
 }
 
-fn readiness(
-    reader: &mut Reader<'_>,
-    root: &Section<'_>,
-    default: ReadinessConfig,
-) -> ReadinessConfig {
+fn readiness(reader: &mut Reader<'_>, root: &Section<'_>, default: ReadinessConfig) -> ReadinessConfig {
     let section = reader.child(root, "readiness");
-    let wait =
-        |scalar: &tree::Scalar| values::duration(scalar, Duration::from_millis(1)..=LONGEST_WAIT);
+    let wait = |scalar: &tree::Scalar| values::duration(scalar, Duration::from_millis(1)..=LONGEST_WAIT);
     ReadinessConfig {
         member_sync_deadline: reader
             .value(&section, "memberSyncDeadline", wait)
@@ -155,9 +147,7 @@ fn drain(reader: &mut Reader<'_>, root: &Section<'_>, default: DrainConfig) -> D
     let section = reader.child(root, "drain");
     let wait = |scalar: &tree::Scalar| values::duration(scalar, Duration::ZERO..=LONGEST_WAIT);
     DrainConfig {
-        deadline: reader
-            .value(&section, "deadline", wait)
-            .unwrap_or(default.deadline),
+        deadline: reader.value(&section, "deadline", wait).unwrap_or(default.deadline),
     }
 }
 
@@ -252,11 +242,7 @@ fn members(reader: &mut Reader<'_>, root: &Section<'_>) -> Vec<MemberConfig> {
         let source = source(reader, &section);
         if let Some(name) = name {
             first_of_name.entry(name.clone()).or_insert(at);
-            members.extend(source.map(|source| MemberConfig {
-                name,
-                network,
-                source,
-            }));
+            members.extend(source.map(|source| MemberConfig { name, network, source }));
         }
     }
     members
@@ -266,9 +252,7 @@ fn members(reader: &mut Reader<'_>, root: &Section<'_>) -> Vec<MemberConfig> {
 fn source(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<MemberSource> {
     let folder = reader.path(section, "folder");
     let kubeconfig = reader.path(section, "kubeconfig");
-    let context = reader.value(section, "context", |scalar| {
-        values::text(scalar).map(str::to_owned)
-    });
+    let context = reader.value(section, "context", |scalar| values::text(scalar).map(str::to_owned));
     let in_cluster = reader.value(section, "inCluster", values::boolean);
 
     let mut given: Vec<&str> = ["folder", "kubeconfig"]
@@ -279,10 +263,7 @@ fn source(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<MemberSource
         given.push("inCluster");
     }
     if section.has("context") && !section.has("kubeconfig") {
-        let what = InvalidValue::new(
-            "needs a kubeconfig",
-            "add `kubeconfig: FILE`, or remove the context",
-        );
+        let what = InvalidValue::new("needs a kubeconfig", "add `kubeconfig: FILE`, or remove the context");
         reader.error(section.place("context"), section.key_path("context"), what);
     } else if given.is_empty() && section.lacks("folder") {
         let what = InvalidValue::new(
@@ -323,9 +304,7 @@ fn check_listeners(reader: &mut Reader<'_>, root: &Section<'_>, config: &Config)
     }
     let chosen_by_system = matches!(&config.listen, Listen::Tcp(address) if address.port() == 0);
     if config.listen == config.admin.listen && !chosen_by_system {
-        let at = root
-            .node("admin")
-            .map_or(root.place("listen"), |node| node.at);
+        let at = root.node("admin").map_or(root.place("listen"), |node| node.at);
         let what = InvalidValue::new(
             format!("{} is the xDS address too", config.listen),
             "use another port or path",

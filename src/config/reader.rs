@@ -43,10 +43,7 @@ impl<'t> Section<'t> {
             "`{key}` of `{}` is missing in the table of keys",
             self.path
         );
-        self.entries
-            .get(key)
-            .copied()
-            .filter(|node| !node.is_null())
+        self.entries.get(key).copied().filter(|node| !node.is_null())
     }
 
     /// Whether the section is there, and its `key` is not.
@@ -96,12 +93,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads `node` as a section: `name` finds its keys in the table, `path` is what people see.
-    pub(super) fn section<'t>(
-        &mut self,
-        node: Option<&'t Node>,
-        name: &str,
-        path: String,
-    ) -> Section<'t> {
+    pub(super) fn section<'t>(&mut self, node: Option<&'t Node>, name: &str, path: String) -> Section<'t> {
         let known = keys::of_section(name);
         let Some(node) = node else {
             return Section::empty(path, Position { line: 1, column: 1 }, known);
@@ -110,10 +102,7 @@ impl<'a> Reader<'a> {
         let Value::Map(map) = &node.value else {
             let what = InvalidValue::new(
                 format!("is {}, expected keys and values", described(node)),
-                format!(
-                    "write indented `key: value` lines with one of: {}",
-                    known.join(", ")
-                ),
+                format!("write indented `key: value` lines with one of: {}", known.join(", ")),
             );
             self.error(node.at, section.path.clone(), what);
             return section;
@@ -122,10 +111,7 @@ impl<'a> Reader<'a> {
         let mut seen: BTreeMap<&str, Position> = BTreeMap::new();
         for (key, value) in map {
             let Value::Scalar(Scalar { text, .. }) = &key.value else {
-                let what = InvalidValue::new(
-                    format!("has {} as a key", described(key)),
-                    "use a word as the key",
-                );
+                let what = InvalidValue::new(format!("has {} as a key", described(key)), "use a word as the key");
                 self.error(key.at, section.path.clone(), what);
                 continue;
             };
@@ -133,11 +119,7 @@ impl<'a> Reader<'a> {
             let full = keys::join(&section.path, &shown);
             if let Some(first) = seen.insert(text, key.at) {
                 let problem = format!("is given twice, first in line {}", first.line);
-                self.error(
-                    key.at,
-                    full,
-                    InvalidValue::new(problem, "remove one of them"),
-                );
+                self.error(key.at, full, InvalidValue::new(problem, "remove one of them"));
             } else if known.contains(&text.as_str()) {
                 section.entries.insert(text, value);
             } else {

@@ -46,11 +46,7 @@ fn the_file_of_defaults_equals_the_defaults_of_the_code() {
         Ok(Config::default())
     );
     for nothing in ["", "# a comment\n", "---\n", "xds:\nlog:\n  # level: x\n"] {
-        assert_eq!(
-            Config::from_yaml(nothing, "f.yaml"),
-            Ok(Config::default()),
-            "{nothing}"
-        );
+        assert_eq!(Config::from_yaml(nothing, "f.yaml"), Ok(Config::default()), "{nothing}");
     }
 }
 
@@ -59,10 +55,7 @@ fn the_file_of_defaults_shows_every_key_and_its_examples_parse() {
     let text = with_examples();
     let config = Config::from_yaml(&text, "/etc/parallax/config.yaml").unwrap();
     assert_eq!(config.members.len(), 3);
-    assert_eq!(
-        config.members_folder,
-        Some(PathBuf::from("/etc/parallax/members"))
-    );
+    assert_eq!(config.members_folder, Some(PathBuf::from("/etc/parallax/members")));
     assert!(config.tls.unwrap().client_ca.is_some());
 
     let root = tree::parse(&text).unwrap().unwrap();
@@ -95,10 +88,7 @@ fn keys_in(root: &Node, section: &str) -> Vec<String> {
     if name.is_empty() {
         return entries(root);
     }
-    let index = keys_in(root, "")
-        .iter()
-        .position(|key| key == name)
-        .expect(section);
+    let index = keys_in(root, "").iter().position(|key| key == name).expect(section);
     let Value::Map(map) = &root.value else {
         panic!("{root:?}")
     };
@@ -156,10 +146,7 @@ log: {level: 'warn,parallax::xds=trace', format: json}
         member("d", None, MemberSource::InCluster),
     ];
     assert_eq!(config.members, expected);
-    assert_eq!(
-        config.readiness.member_sync_deadline,
-        Duration::from_millis(500)
-    );
+    assert_eq!(config.readiness.member_sync_deadline, Duration::from_millis(500));
     assert_eq!(config.drain.deadline, Duration::from_secs(120));
     let xds = &config.xds;
     assert_eq!(
@@ -236,14 +223,8 @@ log: {level: 'a=b=c', format: xml}
 
 #[test]
 fn values_that_contradict_each_other_are_refused() {
-    assert_errors(
-        "listen: 10.0.0.1:15010",
-        &[("1:9: listen: ", "there is no TLS")],
-    );
-    assert_errors(
-        "listen: '[::]:0'",
-        &[("1:9: listen: ", "xds.allowPlaintext: true")],
-    );
+    assert_errors("listen: 10.0.0.1:15010", &[("1:9: listen: ", "there is no TLS")]);
+    assert_errors("listen: '[::]:0'", &[("1:9: listen: ", "xds.allowPlaintext: true")]);
     assert!(Config::from_yaml("listen: 10.0.0.1:1\nxds: {allowPlaintext: true}", "f").is_ok());
     assert!(Config::from_yaml("listen: 10.0.0.1:1\ntls: {certificate: c, key: k}", "f").is_ok());
     assert!(Config::from_yaml("listen: '[::ffff:127.0.0.1]:1'", "f").is_ok());
@@ -259,16 +240,10 @@ fn values_that_contradict_each_other_are_refused() {
 
 #[test]
 fn broken_yaml_is_the_only_mistake_and_has_its_place() {
-    assert_errors(
-        "lisen: 1\nxds: [\nlog: {}\n",
-        &[("2:6: ", "is no valid YAML")],
-    );
+    assert_errors("lisen: 1\nxds: [\nlog: {}\n", &[("2:6: ", "is no valid YAML")]);
     assert_errors("just text", &[("1:1: ", "expected keys and values")]);
     assert_errors("tls: 5\n", &[("1:6: tls: ", "expected keys and values")]);
-    assert_errors(
-        "members:\n-\n",
-        &[("2:2: members[0]: ", "expected keys and values")],
-    );
+    assert_errors("members:\n-\n", &[("2:2: members[0]: ", "expected keys and values")]);
     assert_errors("? [a]\n: b\n", &[("1:3: ", "has a list as a key")]);
 }
 
@@ -282,9 +257,7 @@ fn a_socket_path_is_measured_from_the_root() {
 fn a_file_that_cannot_be_read_is_named() {
     let errors = Config::load(std::path::Path::new("/nowhere/f.yaml")).unwrap_err();
     assert!(
-        errors
-            .to_string()
-            .starts_with("/nowhere/f.yaml: cannot be read"),
+        errors.to_string().starts_with("/nowhere/f.yaml: cannot be read"),
         "{errors}"
     );
 }

@@ -17,13 +17,7 @@ pub(super) struct Node {
 impl Node {
     /// Whether nothing was written here.
     pub(super) fn is_null(&self) -> bool {
-        matches!(
-            &self.value,
-            Value::Scalar(Scalar {
-                kind: Kind::Null,
-                ..
-            })
-        )
+        matches!(&self.value, Value::Scalar(Scalar { kind: Kind::Null, .. }))
     }
 }
 
@@ -84,11 +78,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, NotATree> {
                 ));
             }
             Event::Alias(_) => {
-                return Err(refused(
-                    at,
-                    "uses an alias (`*name`)",
-                    "write the value out",
-                ));
+                return Err(refused(at, "uses an alias (`*name`)", "write the value out"));
             }
             Event::Scalar(_, _, _, Some(tag))
             | Event::SequenceStart(_, _, Some(tag))
@@ -227,19 +217,14 @@ mod tests {
 
     #[test]
     fn nodes_know_their_places() {
-        let root = parse("# note\na:\n  b: 1\n  ü: [x, \"2\"]\n")
-            .unwrap()
-            .unwrap();
+        let root = parse("# note\na:\n  b: 1\n  ü: [x, \"2\"]\n").unwrap().unwrap();
         let Value::Map(entries) = &root.value else {
             panic!("{root:?}")
         };
         let (key, inner) = &entries[0];
         assert_eq!(
             (key.at, root.at),
-            (
-                Position { line: 2, column: 1 },
-                Position { line: 2, column: 1 }
-            )
+            (Position { line: 2, column: 1 }, Position { line: 2, column: 1 })
         );
         assert_eq!(inner.at, Position { line: 3, column: 3 });
         let Value::Map(entries) = &inner.value else {
@@ -248,13 +233,7 @@ mod tests {
         let Value::List(items) = &entries[1].1.value else {
             panic!("{inner:?}")
         };
-        assert_eq!(
-            items[1].at,
-            Position {
-                line: 4,
-                column: 10
-            }
-        );
+        assert_eq!(items[1].at, Position { line: 4, column: 10 });
         assert_eq!(
             items[1].value,
             Value::Scalar(Scalar {

@@ -23,10 +23,7 @@ pub(super) fn shown(text: &str) -> String {
 /// Text that is not empty. A number or boolean is refused: YAML would change its spelling (`010`, `1e3`).
 pub(super) fn text(scalar: &Scalar) -> Parsed<&str> {
     match scalar.kind {
-        Kind::Text if scalar.text.is_empty() => Err(InvalidValue::new(
-            "is empty",
-            "give it a value or remove it",
-        )),
+        Kind::Text if scalar.text.is_empty() => Err(InvalidValue::new("is empty", "give it a value or remove it")),
         Kind::Text => Ok(&scalar.text),
         kind => Err(InvalidValue::new(
             format!("is {}, expected text", described(kind)),
@@ -62,13 +59,7 @@ pub(super) fn boolean(scalar: &Scalar) -> Parsed<bool> {
 
 /// A whole number within `range`.
 pub(super) fn integer(scalar: &Scalar, range: RangeInclusive<usize>) -> Parsed<usize> {
-    let remedy = || {
-        format!(
-            "write a whole number from {} to {}",
-            range.start(),
-            range.end()
-        )
-    };
+    let remedy = || format!("write a whole number from {} to {}", range.start(), range.end());
     if scalar.kind != Kind::Number {
         let problem = format!(
             "{} is {}, expected a number",
@@ -99,9 +90,7 @@ fn within<T: PartialOrd>(
 
 /// Splits `500ms` into its number and its unit.
 fn split_number(text: &str) -> Option<(u64, &str)> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     Some((number.parse().ok()?, unit.trim_start()))
 }
@@ -110,16 +99,9 @@ fn split_number(text: &str) -> Option<(u64, &str)> {
 pub(super) fn duration(scalar: &Scalar, range: RangeInclusive<Duration>) -> Parsed<Duration> {
     let given = &scalar.text;
     let (start, end) = (in_words(*range.start()), in_words(*range.end()));
-    let remedy = || {
-        format!(
-            "write a whole number and a unit (ms, s, m or h), from {start} to {end}, such as 30s"
-        )
-    };
+    let remedy = || format!("write a whole number and a unit (ms, s, m or h), from {start} to {end}, such as 30s");
     let Some((number, unit)) = split_number(given) else {
-        return Err(InvalidValue::new(
-            format!("{} is no duration", shown(given)),
-            remedy(),
-        ));
+        return Err(InvalidValue::new(format!("{} is no duration", shown(given)), remedy()));
     };
     let milliseconds = match unit {
         "ms" => Some(number),
@@ -127,25 +109,14 @@ pub(super) fn duration(scalar: &Scalar, range: RangeInclusive<Duration>) -> Pars
         "m" => number.checked_mul(60_000),
         "h" => number.checked_mul(3_600_000),
         "" => {
-            return Err(InvalidValue::new(
-                format!("{} has no unit", shown(given)),
-                remedy(),
-            ));
+            return Err(InvalidValue::new(format!("{} has no unit", shown(given)), remedy()));
         }
         _ => {
-            return Err(InvalidValue::new(
-                format!("{} is no duration", shown(given)),
-                remedy(),
-            ));
+            return Err(InvalidValue::new(format!("{} is no duration", shown(given)), remedy()));
         }
     };
     let duration = milliseconds.map(Duration::from_millis);
-    within(
-        duration,
-        &range,
-        || format!("{} is out of range", shown(given)),
-        remedy,
-    )
+    within(duration, &range, || format!("{} is out of range", shown(given)), remedy)
 }
 
 fn in_words(duration: Duration) -> String {
@@ -162,11 +133,8 @@ fn in_words(duration: Duration) -> String {
 pub(super) fn size(scalar: &Scalar, range: RangeInclusive<usize>) -> Parsed<usize> {
     let given = &scalar.text;
     let (start, end) = (bytes_in_words(*range.start()), bytes_in_words(*range.end()));
-    let remedy = || {
-        format!(
-            "write bytes, or a whole number with KiB, MiB or GiB, from {start} to {end}, such as 64MiB"
-        )
-    };
+    let remedy =
+        || format!("write bytes, or a whole number with KiB, MiB or GiB, from {start} to {end}, such as 64MiB");
     let no_size = || InvalidValue::new(format!("{} is no size", shown(given)), remedy());
     let (number, unit) = split_number(given).ok_or_else(no_size)?;
     let factor = match unit {
@@ -176,15 +144,8 @@ pub(super) fn size(scalar: &Scalar, range: RangeInclusive<usize>) -> Parsed<usiz
         "GiB" => 1 << 30,
         _ => return Err(no_size()),
     };
-    let bytes = number
-        .checked_mul(factor)
-        .and_then(|bytes| usize::try_from(bytes).ok());
-    within(
-        bytes,
-        &range,
-        || format!("{} is out of range", shown(given)),
-        remedy,
-    )
+    let bytes = number.checked_mul(factor).and_then(|bytes| usize::try_from(bytes).ok());
+    within(bytes, &range, || format!("{} is out of range", shown(given)), remedy)
 }
 
 /// A size in the largest unit that divides it.
@@ -350,20 +311,13 @@ mod tests {
             (&"a".repeat(63), true, true),
             (&"a".repeat(64), false, false),
         ] {
-            assert_eq!(
-                label_value(&plain(text, Kind::Text)).is_ok(),
-                label,
-                "{text}"
-            );
+            assert_eq!(label_value(&plain(text, Kind::Text)).is_ok(), label, "{text}");
             assert_eq!(dns_label(&plain(text, Kind::Text)).is_ok(), dns, "{text}");
         }
         assert!(dns_name(&plain("cluster.local", Kind::Text)).is_ok());
         assert!(dns_name(&plain("cluster.local.", Kind::Text)).is_err());
         let error = label_value(&plain("7", Kind::Number)).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "is a number, expected text; put it in quotes: \"7\""
-        );
+        assert_eq!(error.to_string(), "is a number, expected text; put it in quotes: \"7\"");
     }
 
     #[test]

@@ -83,10 +83,7 @@ mod tests {
     fn the_ceiling_doubles_up_to_the_cap_and_no_further() {
         let mut backoff = Backoff::seeded(BASE, CAP, 7);
         for n in 0..100 {
-            let ceiling = BASE
-                .checked_mul(2_u32.saturating_pow(n))
-                .unwrap_or(CAP)
-                .min(CAP);
+            let ceiling = BASE.checked_mul(2_u32.saturating_pow(n)).unwrap_or(CAP).min(CAP);
             assert!(backoff.next_delay() <= ceiling, "step {n}");
         }
         assert_eq!(backoff.failures(), 100);
@@ -99,26 +96,19 @@ mod tests {
         let mut backoff = Backoff::seeded(CAP, CAP, 1);
         let delays: Vec<Duration> = (0..1_000).map(|_| backoff.next_delay()).collect();
         let mean = delays.iter().sum::<Duration>() / 1_000;
-        assert!(
-            mean > CAP / 2 - CAP / 20 && mean < CAP / 2 + CAP / 20,
-            "{mean:?}"
-        );
+        assert!(mean > CAP / 2 - CAP / 20 && mean < CAP / 2 + CAP / 20, "{mean:?}");
         assert!(delays.iter().any(|delay| *delay < CAP / 50));
         assert!(delays.iter().any(|delay| *delay > CAP - CAP / 50));
     }
 
     #[test]
     fn a_seed_repeats_and_two_fresh_ones_differ() {
-        let delays =
-            |mut backoff: Backoff| (0..8).map(|_| backoff.next_delay()).collect::<Vec<_>>();
+        let delays = |mut backoff: Backoff| (0..8).map(|_| backoff.next_delay()).collect::<Vec<_>>();
         assert_eq!(
             delays(Backoff::seeded(BASE, CAP, 3)),
             delays(Backoff::seeded(BASE, CAP, 3))
         );
-        assert_ne!(
-            delays(Backoff::new(BASE, CAP)),
-            delays(Backoff::new(BASE, CAP))
-        );
+        assert_ne!(delays(Backoff::new(BASE, CAP)), delays(Backoff::new(BASE, CAP)));
     }
 
     #[test]

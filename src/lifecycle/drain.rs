@@ -15,10 +15,7 @@ pub fn drain() -> (DrainTrigger, DrainWatcher) {
             begun: begun.clone(),
             gone,
         },
-        DrainWatcher {
-            begun,
-            _alive: alive,
-        },
+        DrainWatcher { begun, _alive: alive },
     )
 }
 

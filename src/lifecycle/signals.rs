@@ -113,13 +113,9 @@ mod tests {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let run = async {
-            while lines.next_line().await.unwrap().expect("child ended early") != "child: catching"
-            {
-            }
+            while lines.next_line().await.unwrap().expect("child ended early") != "child: catching" {}
             send(&child, first).await;
-            while lines.next_line().await.unwrap().expect("child ended early")
-                != format!("child: first {expected}")
-            {}
+            while lines.next_line().await.unwrap().expect("child ended early") != format!("child: first {expected}") {}
             send(&child, second).await;
             child.wait().await.unwrap()
         };
@@ -133,9 +129,6 @@ mod tests {
             Some(FORCED_EXIT_CODE)
         );
         let status = exit_after("INT", "SIGINT", "TERM").await;
-        assert_eq!(
-            (status.code(), status.signal()),
-            (Some(FORCED_EXIT_CODE), None)
-        );
+        assert_eq!((status.code(), status.signal()), (Some(FORCED_EXIT_CODE), None));
     }
 }

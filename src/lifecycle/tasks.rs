@@ -117,10 +117,7 @@ impl Tasks {
         first_failure.map_or(Ok(()), Err)
     }
 
-    fn failure_of(
-        &mut self,
-        ended: Result<(Id, Result<(), String>), JoinError>,
-    ) -> Option<TaskError> {
+    fn failure_of(&mut self, ended: Result<(Id, Result<(), String>), JoinError>) -> Option<TaskError> {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let task = self
             .names
@@ -128,9 +125,7 @@ impl Tasks {
             .expect("every task of the set was named when it was spawned");
         match ended {
             Ok((_, Err(message))) => Some(TaskError::Failed { task, message }),
-            Ok((_, Ok(()))) if !self.draining.is_cancelled() => {
-                Some(TaskError::EndedEarly { task })
-            }
+            Ok((_, Ok(()))) if !self.draining.is_cancelled() => Some(TaskError::EndedEarly { task }),
             Ok((_, Ok(()))) => None,
             Err(error) => Some(match error.try_into_panic() {
                 Ok(panic) => TaskError::Panicked {

@@ -27,11 +27,7 @@ impl Mesh {
         let builder = Builder::new(Arc::clone(&table), "cluster.local", metrics.clone());
         let cache = Cache::new(Arc::clone(&builder) as Arc<dyn crate::cache::Source>);
         let pusher = Pusher::new(table, builder, Arc::clone(&cache), metrics.clone());
-        let mesh = Self {
-            pusher,
-            cache,
-            metrics,
-        };
+        let mesh = Self { pusher, cache, metrics };
         let mut east = web(&["10.1.0.1", "10.1.0.2"]);
         east.extend([
             service("cart"),
@@ -84,23 +80,15 @@ fn addresses(stream: &Subscriber, name: &str) -> Vec<String> {
     let resource = stream.get(EDS, name).expect("it is served");
     let any = Any::decode(resource.any.clone()).unwrap();
     let assignment = ClusterLoadAssignment::decode(&*any.value).unwrap();
-    let endpoints = assignment
-        .endpoints
-        .into_iter()
-        .flat_map(|group| group.lb_endpoints);
+    let endpoints = assignment.endpoints.into_iter().flat_map(|group| group.lb_endpoints);
     let shown = endpoints.map(|endpoint| {
         let Some(HostIdentifier::Endpoint(host)) = endpoint.host_identifier else {
             panic!("an endpoint")
         };
-        let Some(Address::SocketAddress(socket)) = host.address.and_then(|address| address.address)
-        else {
+        let Some(Address::SocketAddress(socket)) = host.address.and_then(|address| address.address) else {
             panic!("a socket address")
         };
-        format!(
-            "{}*{}",
-            socket.address,
-            endpoint.load_balancing_weight.unwrap().value
-        )
+        format!("{}*{}", socket.address, endpoint.load_balancing_weight.unwrap().value)
     });
     shown.collect()
 }
@@ -116,24 +104,12 @@ fn a_change_is_encoded_once_for_all_streams_of_a_view() {
     let home: Vec<_> = (0..20).map(|_| mesh.stream("net1", &[WEB])).collect();
     let abroad: Vec<_> = (0..20).map(|_| mesh.stream("net2", &[WEB])).collect();
     assert_eq!(mesh.metrics.encodes(EDS), 2, "one a view");
-    assert_eq!(
-        addresses(&home[0], WEB),
-        ["10.1.0.1*1", "10.1.0.2*1", "192.0.2.2*1"]
-    );
-    assert_eq!(
-        mesh.say("west", pod("web-2", "10.2.0.2")),
-        0,
-        "no slice names it yet"
-    );
+    assert_eq!(addresses(&home[0], WEB), ["10.1.0.1*1", "10.1.0.2*1", "192.0.2.2*1"]);
+    assert_eq!(mesh.say("west", pod("web-2", "10.2.0.2")), 0, "no slice names it yet");
     assert_eq!(
         mesh.say(
             "west",
-            slice(
-                "web-b",
-                "web",
-                "http",
-                vec![backend("10.2.0.2", Some("web-2"))]
-            )
+            slice("web-b", "web", "http", vec![backend("10.2.0.2", Some("web-2"))])
         ),
         2
     );
@@ -156,40 +132,28 @@ fn a_change_touches_only_what_it_names() {
         0
     );
     assert_eq!(
-        mesh.say(
-            "east",
-            slice("cart-a", "cart", "http", vec![backend("10.1.0.8", None)])
-        ),
+        mesh.say("east", slice("cart-a", "cart", "http", vec![backend("10.1.0.8", None)])),
         1
     );
     assert_eq!(mesh.metrics.encodes(EDS), before + 1);
     assert!(told(&cart) && !told(&web));
     // The same word again is no change.
     assert_eq!(
-        mesh.say(
-            "east",
-            slice("cart-a", "cart", "http", vec![backend("10.1.0.8", None)])
-        ),
+        mesh.say("east", slice("cart-a", "cart", "http", vec![backend("10.1.0.8", None)])),
         0
     );
     assert_eq!(mesh.metrics.encodes(EDS), before + 1);
     // What does not show in any view is no change of it: here a pod that was not ready anyway.
     let mut down = backend("10.1.0.5", None);
     down.health = Health::NotReady;
-    assert_eq!(
-        mesh.say("east", slice("cart-b", "cart", "http", vec![down])),
-        0
-    );
+    assert_eq!(mesh.say("east", slice("cart-b", "cart", "http", vec![down])), 0);
     assert_eq!(mesh.metrics.encodes(EDS), before + 1);
 }
 
 #[test]
 fn a_gateway_touches_the_views_behind_whose_horizon_it_is() {
     let mesh = Mesh::new();
-    let (home, abroad) = (
-        mesh.stream("net1", &[WEB, CART]),
-        mesh.stream("net2", &[WEB, CART]),
-    );
+    let (home, abroad) = (mesh.stream("net1", &[WEB, CART]), mesh.stream("net2", &[WEB, CART]));
     let before = mesh.metrics.encodes(EDS);
     assert_eq!(mesh.say("west", gateway("gw", "net2", &["192.0.2.3"])), 1);
     assert_eq!(
@@ -199,8 +163,7 @@ fn a_gateway_touches_the_views_behind_whose_horizon_it_is() {
     );
     assert!(told(&home) && !told(&abroad));
     assert!(addresses(&home, WEB).contains(&"192.0.2.3*1".to_owned()));
-    mesh.pusher
-        .apply(remove("west", &gateway("gw", "net2", &[])));
+    mesh.pusher.apply(remove("west", &gateway("gw", "net2", &[])));
     mesh.step();
     assert!(told(&home));
     assert_eq!(
@@ -222,10 +185,7 @@ fn equal_content_in_two_views_is_encoded_and_kept_once() {
     let dual = mesh.stream("net1", &[WEB]);
     assert_eq!(mesh.cache.live_views().len(), 2);
     assert_eq!(mesh.metrics.encodes(EDS), 1);
-    assert!(Arc::ptr_eq(
-        &v4.get(EDS, WEB).unwrap(),
-        &dual.get(EDS, WEB).unwrap()
-    ));
+    assert!(Arc::ptr_eq(&v4.get(EDS, WEB).unwrap(), &dual.get(EDS, WEB).unwrap()));
 }
 
 #[test]
@@ -241,29 +201,20 @@ fn clusters_come_and_go_with_ports_and_do_not_move_with_endpoints() {
             .collect()
     };
     // The gateways are services of the mesh as well.
-    assert_eq!(
-        clusters(),
-        ["outbound|15443||gw.shop.svc.cluster.local", CART, WEB]
-    );
+    assert_eq!(clusters(), ["outbound|15443||gw.shop.svc.cluster.local", CART, WEB]);
     let before = mesh.metrics.encodes(CDS);
     assert_eq!(mesh.say("east", slice("cart-a", "cart", "http", vec![])), 0);
     assert_eq!(mesh.metrics.encodes(CDS), before);
     mesh.say(
         "east",
-        Record::Service(service_record(
-            "cart",
-            vec![port(80, "http"), port(81, "admin")],
-        )),
+        Record::Service(service_record("cart", vec![port(80, "http"), port(81, "admin")])),
     );
     assert!(told(&stream));
     assert!(clusters().contains(&"outbound|81||cart.shop.svc.cluster.local".to_owned()));
     mesh.pusher.apply(remove("east", &service("cart")));
     mesh.step();
     assert!(told(&stream));
-    assert_eq!(
-        clusters(),
-        ["outbound|15443||gw.shop.svc.cluster.local", WEB]
-    );
+    assert_eq!(clusters(), ["outbound|15443||gw.shop.svc.cluster.local", WEB]);
 }
 
 #[test]
@@ -281,10 +232,7 @@ fn versions_are_equal_on_every_replica() {
     // The other heard the same in more steps.
     other.say("east", slice("web-a", "web", "http", vec![]));
     let slice_of = |mesh: &Mesh| {
-        let both = vec![
-            backend("10.1.0.1", Some("web-1")),
-            backend("10.1.0.2", Some("web-2")),
-        ];
+        let both = vec![backend("10.1.0.1", Some("web-1")), backend("10.1.0.2", Some("web-2"))];
         mesh.say("east", slice("web-a", "web", "http", both))
     };
     slice_of(&one);
@@ -302,8 +250,7 @@ async fn the_push_task_tells_whoever_watches() {
         let mesh = Arc::clone(&mesh);
         async move { mesh.pusher.run().await }
     });
-    mesh.pusher
-        .apply(upsert("east", slice("web-a", "web", "http", vec![])));
+    mesh.pusher.apply(upsert("east", slice("web-a", "web", "http", vec![])));
     let record = tokio::time::timeout(Duration::from_secs(5), watch.recv())
         .await
         .unwrap()

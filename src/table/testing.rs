@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{
-    EndpointTable, GatewayClaim, Kind, NamespaceRecord, NodeRecord, PodRecord, Record,
-    RegistryChange, RegistryEvent, ServiceRecord, SliceEndpoint, SliceRecord, TableSettings,
+    EndpointTable, GatewayClaim, Kind, NamespaceRecord, NodeRecord, PodRecord, Record, RegistryChange, RegistryEvent,
+    ServiceRecord, SliceEndpoint, SliceRecord, TableSettings,
 };
 use crate::model::{ClusterId, Health, Locality, NetworkId, ObjectName, ServiceKey, ServicePort};
 
@@ -42,10 +42,7 @@ pub(crate) fn joined(name: &str, on: &str) -> RegistryEvent {
 
 /// Complete lists of all kinds.
 pub(crate) fn listed(name: &str, records: impl IntoIterator<Item = Record>) -> RegistryEvent {
-    let mut lists: BTreeMap<Kind, Vec<Record>> = Kind::ALL
-        .into_iter()
-        .map(|kind| (kind, Vec::new()))
-        .collect();
+    let mut lists: BTreeMap<Kind, Vec<Record>> = Kind::ALL.into_iter().map(|kind| (kind, Vec::new())).collect();
     for record in records {
         lists.entry(record.kind()).or_default().push(record);
     }
@@ -88,10 +85,7 @@ pub(crate) fn gateway(name: &str, on: &str, addresses: &[&str]) -> Record {
     service.gateway = Some(GatewayClaim {
         network: network(on),
         port: 15443,
-        addresses: addresses
-            .iter()
-            .map(|address| address.parse().unwrap())
-            .collect(),
+        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         hostnames: Vec::new(),
     });
     Record::Service(service)

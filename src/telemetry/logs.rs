@@ -20,9 +20,7 @@ pub enum LogFormat {
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
     /// The filter is none.
-    #[error(
-        "log filter {filter:?}: {source}; write a level such as info, or a list such as info,parallax::xds=debug"
-    )]
+    #[error("log filter {filter:?}: {source}; write a level such as info, or a list such as info,parallax::xds=debug")]
     Filter {
         /// The filter as given.
         filter: String,
@@ -54,28 +52,17 @@ enum Colours {
     Off,
 }
 
-fn dispatch<W>(
-    format: LogFormat,
-    filter: &str,
-    colours: Colours,
-    writer: W,
-) -> Result<Dispatch, InitError>
+fn dispatch<W>(format: LogFormat, filter: &str, colours: Colours, writer: W) -> Result<Dispatch, InitError>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::builder()
-        .parse(filter)
-        .map_err(|source| InitError::Filter {
-            filter: filter.to_owned(),
-            source,
-        })?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer);
+    let filter = EnvFilter::builder().parse(filter).map_err(|source| InitError::Filter {
+        filter: filter.to_owned(),
+        source,
+    })?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     Ok(match format {
-        LogFormat::Text => {
-            Dispatch::new(builder.with_ansi(matches!(colours, Colours::On)).finish())
-        }
+        LogFormat::Text => Dispatch::new(builder.with_ansi(matches!(colours, Colours::On)).finish()),
         // Fields beside the message and not below it: one level less for whoever queries the logs.
         LogFormat::Json => Dispatch::new(builder.json().flatten_event(true).finish()),
     })
@@ -122,23 +109,13 @@ mod tests {
         );
         assert!(!plain.contains('\u{1b}'), "{plain}");
         assert!(logged(LogFormat::Text, "info", Colours::On).contains('\u{1b}'));
-        assert!(
-            logged(
-                LogFormat::Text,
-                "info,parallax::telemetry=debug",
-                Colours::Off
-            )
-            .contains("detail")
-        );
+        assert!(logged(LogFormat::Text, "info,parallax::telemetry=debug", Colours::Off).contains("detail"));
     }
 
     #[test]
     fn json_has_one_object_per_line() {
         let lines = logged(LogFormat::Json, "debug", Colours::Off);
-        let objects: Vec<serde_json::Value> = lines
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
+        let objects: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(objects.len(), 2);
         assert_eq!(
             (&objects[0]["message"], &objects[0]["member"]),

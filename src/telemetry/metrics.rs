@@ -14,8 +14,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// The content type of [`Metrics::encode`].
-    pub const CONTENT_TYPE: &'static str =
-        "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    pub const CONTENT_TYPE: &'static str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
     /// The prefix of our own metrics, without the underscore that follows it.
     pub const PREFIX: &'static str = "parallax";
@@ -61,28 +60,19 @@ mod tests {
     use super::*;
 
     fn value(text: &str, name: &str) -> f64 {
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {name} in\n{text}"))
-            .parse()
-            .unwrap()
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
     }
 
     #[test]
     fn our_metrics_are_prefixed_and_those_of_the_process_are_not() {
         let mut metrics = Metrics::new();
         let pushes = Counter::<u64>::default();
-        metrics
-            .registry()
-            .register("pushes", "Pushes", pushes.clone());
+        metrics.registry().register("pushes", "Pushes", pushes.clone());
         pushes.inc_by(3);
         let text = metrics.encode();
         assert_eq!(value(&text, "parallax_pushes_total"), 3.0);
-        let build = format!(
-            "parallax_build_info{{version=\"{}\"}} 1",
-            env!("CARGO_PKG_VERSION")
-        );
+        let build = format!("parallax_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
         assert!(text.lines().any(|line| line == build), "{text}");
         assert!(value(&text, "process_resident_memory_bytes") > 100_000.0);
         assert!(value(&text, "process_open_fds") >= 3.0);

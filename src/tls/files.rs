@@ -79,11 +79,7 @@ impl ServerTls {
     ///
     /// # Errors
     /// A file that cannot be read or used, by name.
-    pub fn from_files(
-        certificate: &Path,
-        key: &Path,
-        client_ca: Option<&Path>,
-    ) -> Result<Self, TlsError> {
+    pub fn from_files(certificate: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -91,32 +87,27 @@ impl ServerTls {
         let builder = match client_ca {
             None => builder.with_no_client_auth(),
             Some(file) => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(
-                    roots(file)?.into(),
-                    Arc::clone(&provider),
-                )
-                .build()
-                .map_err(|error| TlsError::BadCertificate {
-                    file: file.into(),
-                    reason: error.to_string(),
-                })?;
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots(file)?.into(), Arc::clone(&provider))
+                    .build()
+                    .map_err(|error| TlsError::BadCertificate {
+                        file: file.into(),
+                        reason: error.to_string(),
+                    })?;
                 builder.with_client_cert_verifier(verifier)
             }
         };
         let chain = certificates(certificate)?;
         let private = private_key(key, &provider)?;
-        let mut config = builder
-            .with_single_cert(chain, private)
-            .map_err(|error| match error {
-                rustls::Error::InconsistentKeys(_) => TlsError::Mismatch {
-                    certificate: certificate.into(),
-                    key: key.into(),
-                },
-                other => TlsError::BadCertificate {
-                    file: certificate.into(),
-                    reason: other.to_string(),
-                },
-            })?;
+        let mut config = builder.with_single_cert(chain, private).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => TlsError::Mismatch {
+                certificate: certificate.into(),
+                key: key.into(),
+            },
+            other => TlsError::BadCertificate {
+                file: certificate.into(),
+                reason: other.to_string(),
+            },
+        })?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Self(Arc::new(config)))
     }
@@ -147,12 +138,10 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 fn roots(file: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(file)? {
-        roots
-            .add(certificate)
-            .map_err(|error| TlsError::BadCertificate {
-                file: file.into(),
-                reason: error.to_string(),
-            })?;
+        roots.add(certificate).map_err(|error| TlsError::BadCertificate {
+            file: file.into(),
+            reason: error.to_string(),
+        })?;
     }
     Ok(roots)
 }

@@ -25,15 +25,9 @@ pub struct ListenError {
 
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "stop the process that listens there, or choose another port or path"
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "this machine does not have that address: choose one that it has"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "choose a port from 1024, or a folder that this user may write to"
-        }
+        io::ErrorKind::AddrInUse => "stop the process that listens there, or choose another port or path",
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address: choose one that it has",
+        io::ErrorKind::PermissionDenied => "choose a port from 1024, or a folder that this user may write to",
         io::ErrorKind::NotFound => "create the folder of the socket",
         _ => "choose another address",
     }
@@ -46,10 +40,7 @@ pub struct Listener(Kind);
 #[derive(Debug)]
 enum Kind {
     Tcp(TcpListener),
-    Unix {
-        listener: UnixListener,
-        path: PathBuf,
-    },
+    Unix { listener: UnixListener, path: PathBuf },
 }
 
 /// A connection as the system hands it out.

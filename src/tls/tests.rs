@@ -20,10 +20,7 @@ use tonic::transport::{Endpoint, Server};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::{
-    Acceptor, ConnInfo, HandshakeLimits, Incoming, Listener, Peer, ServerTls, TlsError,
-    install_provider,
-};
+use super::{Acceptor, ConnInfo, HandshakeLimits, Incoming, Listener, Peer, ServerTls, TlsError, install_provider};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -84,18 +81,9 @@ impl Setup {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    fn tls(
-        &self,
-        certificate: &str,
-        key: &str,
-        client_ca: Option<&str>,
-    ) -> Result<ServerTls, TlsError> {
+    fn tls(&self, certificate: &str, key: &str, client_ca: Option<&str>) -> Result<ServerTls, TlsError> {
         let client_ca = client_ca.map(|name| self.path(name));
-        ServerTls::from_files(
-            &self.path(certificate),
-            &self.path(key),
-            client_ca.as_deref(),
-        )
+        ServerTls::from_files(&self.path(certificate), &self.path(key), client_ca.as_deref())
     }
 
     fn serve(&self, client_ca: Option<&str>, limits: HandshakeLimits) -> (Incoming, SocketAddr) {
@@ -129,9 +117,7 @@ async fn connect(
     config.alpn_protocols = vec![b"h2".to_vec()];
     let stream = TcpStream::connect(address).await?;
     let name = ServerName::try_from("localhost").unwrap();
-    let mut stream = TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
-        .await?;
+    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
     let mut greeting = [0];
     stream.read_exact(&mut greeting).await?;
     Ok(stream)
@@ -165,10 +151,7 @@ async fn a_client_of_the_right_authority_is_taken_and_its_certificate_known() {
     let client = client.unwrap();
     assert_eq!(client.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
     let info = conn.connect_info();
-    assert_eq!(
-        info.peer,
-        Peer::Tcp(client.get_ref().0.local_addr().unwrap())
-    );
+    assert_eq!(info.peer, Peer::Tcp(client.get_ref().0.local_addr().unwrap()));
     assert_eq!(info.certificates.as_deref(), Some([expected].as_slice()));
 }
 
@@ -189,13 +172,9 @@ async fn clients_without_a_certificate_or_of_another_authority_are_refused() {
         let error = soon(connect(address, trusted, own)).await.unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     }
-    soon(connect(
-        address,
-        &setup.authority,
-        Some(setup.authority.issue()),
-    ))
-    .await
-    .unwrap();
+    soon(connect(address, &setup.authority, Some(setup.authority.issue())))
+        .await
+        .unwrap();
     server.abort();
 }
 
@@ -204,9 +183,7 @@ async fn without_a_client_authority_no_certificate_is_asked_for() {
     let setup = Setup::new();
     let (incoming, address) = setup.serve(None, HandshakeLimits::default());
     let server = greet(incoming);
-    soon(connect(address, &setup.authority, None))
-        .await
-        .unwrap();
+    soon(connect(address, &setup.authority, None)).await.unwrap();
     server.abort();
 }
 
@@ -222,14 +199,8 @@ async fn a_silent_client_is_dropped_and_holds_up_others_no_longer() {
     let mut silent = TcpStream::connect(address).await.unwrap();
     let start = tokio::time::Instant::now();
     // The only place is taken by the silent one until it is dropped.
-    soon(connect(address, &setup.authority, None))
-        .await
-        .unwrap();
-    assert!(
-        start.elapsed() >= Duration::from_millis(250),
-        "{:?}",
-        start.elapsed()
-    );
+    soon(connect(address, &setup.authority, None)).await.unwrap();
+    assert!(start.elapsed() >= Duration::from_millis(250), "{:?}", start.elapsed());
     let mut buffer = [0];
     let read = soon(silent.read(&mut buffer)).await;
     assert!(matches!(read, Ok(0)) || read.is_err(), "{read:?}");
@@ -247,8 +218,7 @@ async fn plain_tcp_is_taken_and_dropping_the_stream_closes_the_port() {
 
     let error = Listener::tcp(address).unwrap_err().to_string();
     assert!(
-        error.starts_with(&format!("cannot listen on {address}: "))
-            && error.contains("stop the process"),
+        error.starts_with(&format!("cannot listen on {address}: ")) && error.contains("stop the process"),
         "{error}"
     );
     drop(incoming);
@@ -279,17 +249,11 @@ async fn tonic_serves_our_connections_and_lets_go_of_the_port() {
         .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     let server = tokio::spawn(server);
 
-    let channel = soon(
-        Endpoint::from_shared(format!("http://{address}"))
-            .unwrap()
-            .connect(),
-    )
-    .await
-    .unwrap();
-    let mut client = HealthClient::new(channel);
-    soon(client.check(HealthCheckRequest::default()))
+    let channel = soon(Endpoint::from_shared(format!("http://{address}")).unwrap().connect())
         .await
         .unwrap();
+    let mut client = HealthClient::new(channel);
+    soon(client.check(HealthCheckRequest::default())).await.unwrap();
     stop.cancel();
     drop(client);
     soon(server).await.unwrap().unwrap();
@@ -344,10 +308,7 @@ fn errors_name_the_file_and_a_remedy_and_show_nothing_of_a_key() {
     let secret = key.lines().nth(1).unwrap().to_owned();
     setup.write("other.key", &KeyPair::generate().unwrap().serialize_pem());
     setup.write("empty.pem", "");
-    setup.write(
-        "cut.key",
-        key.lines().take(2).collect::<Vec<_>>().join("\n").as_str(),
-    );
+    setup.write("cut.key", key.lines().take(2).collect::<Vec<_>>().join("\n").as_str());
     setup.write("joined.key", &format!("-----BEGIN {secret}\n{key}"));
     setup.write("base64.key", &key.replace(&secret, &format!("{secret}*")));
     setup.write(
@@ -362,20 +323,8 @@ fn errors_name_the_file_and_a_remedy_and_show_nothing_of_a_key() {
     let server = "server.crt";
     for (certificate, private, client_ca, file, expected) in [
         ("none.crt", "server.key", None, "none.crt", "cannot read"),
-        (
-            "empty.pem",
-            "server.key",
-            None,
-            "empty.pem",
-            "no certificate",
-        ),
-        (
-            "server.key",
-            "server.key",
-            None,
-            "server.key",
-            "no certificate",
-        ),
+        ("empty.pem", "server.key", None, "empty.pem", "no certificate"),
+        ("server.key", "server.key", None, "server.key", "no certificate"),
         ("der.crt", "server.key", None, "der.crt", "cannot be used"),
         (server, "none.key", None, "none.key", "cannot read"),
         (server, "server.crt", None, "server.crt", "no private key"),
@@ -385,24 +334,10 @@ fn errors_name_the_file_and_a_remedy_and_show_nothing_of_a_key() {
         (server, "base64.key", None, "base64.key", "damaged PEM"),
         (server, "der.key", None, "der.key", "cannot be used"),
         (server, "other.key", None, "other.key", "does not belong"),
-        (
-            server,
-            "server.key",
-            Some("empty.pem"),
-            "empty.pem",
-            "no certificate",
-        ),
-        (
-            server,
-            "server.key",
-            Some("der.crt"),
-            "der.crt",
-            "cannot be used",
-        ),
+        (server, "server.key", Some("empty.pem"), "empty.pem", "no certificate"),
+        (server, "server.key", Some("der.crt"), "der.crt", "cannot be used"),
     ] {
-        let error = setup
-            .tls(certificate, private, client_ca)
-            .expect_err(expected);
+        let error = setup.tls(certificate, private, client_ca).expect_err(expected);
         let shown = format!("{error} {error:?}");
         assert!(
             shown.contains(file) && error.to_string().contains(expected),

@@ -43,9 +43,7 @@ fn port(endpoints: Vec<(&str, Endpoint)>) -> PortEndpoints {
     };
     PortEndpoints::new(
         port,
-        endpoints
-            .into_iter()
-            .map(|(name, endpoint)| (member(name), endpoint)),
+        endpoints.into_iter().map(|(name, endpoint)| (member(name), endpoint)),
     )
 }
 
@@ -75,14 +73,11 @@ fn shown(assignment: &Assignment) -> Vec<String> {
 }
 
 fn reasons(explanation: &Explanation) -> Vec<&'static str> {
-    let verdicts = explanation
-        .candidates
-        .iter()
-        .map(|candidate| match &candidate.verdict {
-            Verdict::Direct(_) => "direct",
-            Verdict::Via(_) => "via",
-            Verdict::Withheld(reason) => reason.code(),
-        });
+    let verdicts = explanation.candidates.iter().map(|candidate| match &candidate.verdict {
+        Verdict::Direct(_) => "direct",
+        Verdict::Via(_) => "via",
+        Verdict::Withheld(reason) => reason.code(),
+    });
     verdicts.collect()
 }
 
@@ -144,10 +139,7 @@ fn two_gateways_split_without_a_rest_and_a_gateway_elsewhere_changes_nothing() {
     for last in 1..=7 {
         list.push(gateway("net9", "south", &format!("192.0.2.10{last}")));
     }
-    assert_eq!(
-        shown(&assign(&viewer("net1"), &port, &gateways(list))),
-        expected
-    );
+    assert_eq!(shown(&assign(&viewer("net1"), &port, &gateways(list))), expected);
 }
 
 #[test]
@@ -192,10 +184,7 @@ fn a_gateway_stands_once_for_all_zones_behind_it() {
         &gateways(vec![gateway("net2", "west", "192.0.2.2")]),
     );
     assert_eq!(shown(&assignment), ["192.0.2.2:15443*3"]);
-    assert_eq!(
-        &*assignment.localities[0].locality.zone, "z2",
-        "where most of it is"
-    );
+    assert_eq!(&*assignment.localities[0].locality.zone, "z2", "where most of it is");
 }
 
 #[test]
@@ -235,14 +224,8 @@ fn draining_endpoints_serve_where_nothing_is_ready() {
     dead.health = Health::NotReady;
     let port = port(vec![("west", draining), ("east", dead)]);
     let gateways = gateways(vec![gateway("net2", "west", "192.0.2.2")]);
-    assert_eq!(
-        shown(&assign(&viewer("net1"), &port, &gateways)),
-        ["192.0.2.2:15443*1"]
-    );
-    assert_eq!(
-        shown(&assign(&viewer("net2"), &port, &gateways)),
-        ["10.2.0.1:8080*1"]
-    );
+    assert_eq!(shown(&assign(&viewer("net1"), &port, &gateways)), ["192.0.2.2:15443*1"]);
+    assert_eq!(shown(&assign(&viewer("net2"), &port, &gateways)), ["10.2.0.1:8080*1"]);
 }
 
 #[test]
@@ -316,16 +299,15 @@ fn any_port() -> impl Strategy<Value = PortEndpoints> {
 
 fn any_gateways() -> impl Strategy<Value = GatewaySet> {
     // Few addresses, so that several members and networks share some, as a network load balancer in front of two does.
-    let one =
-        (0u8..4, 0u8..4, 0u8..6, any::<bool>()).prop_map(|(on, of, last, v6)| NetworkGateway {
-            network: network(&format!("net{on}")),
-            member: member(&format!("m{of}")),
-            address: match v6 {
-                true => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(last)).into(),
-                false => Ipv4Addr::new(192, 0, 2, last).into(),
-            },
-            port: 15443,
-        });
+    let one = (0u8..4, 0u8..4, 0u8..6, any::<bool>()).prop_map(|(on, of, last, v6)| NetworkGateway {
+        network: network(&format!("net{on}")),
+        member: member(&format!("m{of}")),
+        address: match v6 {
+            true => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(last)).into(),
+            false => Ipv4Addr::new(192, 0, 2, last).into(),
+        },
+        port: 15443,
+    });
     proptest::collection::vec(one, 0..12).prop_map(gateways)
 }
 

@@ -73,11 +73,7 @@ impl Architecture {
         self.check_pure_parts(root, &files, &mut found);
         for file in files.values() {
             let mut report = |at: usize, problem: String| {
-                found.push(format!(
-                    "{}:{}: {problem}",
-                    file.path,
-                    line(&file.source.code, at)
-                ));
+                found.push(format!("{}:{}: {problem}", file.path, line(&file.source.code, at)));
             };
             if !file.text.starts_with("//! ") {
                 report(
@@ -95,9 +91,7 @@ impl Architecture {
                 check_supers(file, &code, &mut report);
                 check_crates(layer, &code, &mut report);
                 self.check_doors(layer, file, &mut report);
-                if layer.purity == Purity::Pure
-                    || self.pure_parts.iter().any(|part| covers(part, &file.path))
-                {
+                if layer.purity == Purity::Pure || self.pure_parts.iter().any(|part| covers(part, &file.path)) {
                     check_purity(&code, &mut report);
                 }
             }
@@ -123,9 +117,7 @@ impl Architecture {
                     "src/{name}: the module is in no layer of tests/architecture.rs"
                 )),
                 Some(layer) => match documented.get(name) {
-                    None => found.push(format!(
-                        "ARCHITECTURE.md: the table of modules lacks `{name}`"
-                    )),
+                    None => found.push(format!("ARCHITECTURE.md: the table of modules lacks `{name}`")),
                     Some(purity) if *purity != layer.purity => {
                         found.push(format!(
                             "ARCHITECTURE.md: `{name}` is {:?} in tests/architecture.rs",
@@ -136,10 +128,7 @@ impl Architecture {
                 },
             }
         }
-        let gone = self
-            .layers
-            .iter()
-            .filter(|layer| !in_source.contains(layer.name));
+        let gone = self.layers.iter().filter(|layer| !in_source.contains(layer.name));
         found.extend(gone.map(|layer| {
             format!(
                 "src/{}: tests/architecture.rs has a layer for it, but it is not there",
@@ -149,22 +138,12 @@ impl Architecture {
     }
 
     /// A pure part that was renamed would go unwatched. A module that is only a `mod.rs` so far has no parts yet.
-    fn check_pure_parts(
-        &self,
-        root: &Path,
-        files: &BTreeMap<String, SourceFile>,
-        found: &mut Vec<String>,
-    ) {
+    fn check_pure_parts(&self, root: &Path, files: &BTreeMap<String, SourceFile>, found: &mut Vec<String>) {
         for part in self.pure_parts {
-            let module = part
-                .split('/')
-                .nth(1)
-                .expect("pure parts are below src/MODULE/");
+            let module = part.split('/').nth(1).expect("pure parts are below src/MODULE/");
             let has_parts = tree::rust_files(root, &format!("src/{module}")).len() > 1;
             if has_parts && !files.keys().any(|path| covers(part, path)) {
-                found.push(format!(
-                    "{part}: is to be pure, but it is not there; renamed?"
-                ));
+                found.push(format!("{part}: is to be pure, but it is not there; renamed?"));
             }
         }
     }
@@ -180,7 +159,11 @@ impl Architecture {
                 continue;
             };
             let Some((name, rest)) = leading_identifier(path) else {
-                report(at, "`crate::{…}` and `crate::*` hide which modules are used: one `use crate::module::…` each".to_owned());
+                report(
+                    at,
+                    "`crate::{…}` and `crate::*` hide which modules are used: one `use crate::module::…` each"
+                        .to_owned(),
+                );
                 continue;
             };
             if name == layer.name {
@@ -190,10 +173,8 @@ impl Architecture {
             let part = inner
                 .and_then(leading_identifier)
                 .map(|(part, _)| format!("{name}::{part}"));
-            let is_allowed = layer.may_use.contains(&name)
-                || part
-                    .as_deref()
-                    .is_some_and(|part| layer.may_use.contains(&part));
+            let is_allowed =
+                layer.may_use.contains(&name) || part.as_deref().is_some_and(|part| layer.may_use.contains(&part));
             if !is_allowed {
                 report(at, format!("`{}` may not use `crate::{name}`", layer.name));
             } else if inner.is_some_and(reaches_inside)
@@ -208,12 +189,7 @@ impl Architecture {
     }
 
     /// A module's `mod.rs` keeps its parts to itself.
-    fn check_doors(
-        &self,
-        layer: &Layer,
-        file: &SourceFile,
-        report: &mut impl FnMut(usize, String),
-    ) {
+    fn check_doors(&self, layer: &Layer, file: &SourceFile, report: &mut impl FnMut(usize, String)) {
         if file.path != format!("src/{}/mod.rs", layer.name) {
             return;
         }
@@ -240,8 +216,7 @@ impl Architecture {
 /// Whether what follows `crate::module::` goes through a part of the module: `part::…` or `{part::…}`.
 fn reaches_inside(inner: &str) -> bool {
     let is_part = |word: &str, rest: &str| {
-        word.starts_with(|c: char| c.is_lowercase())
-            && after_colons(rest).is_some_and(|rest| !rest.starts_with('<'))
+        word.starts_with(|c: char| c.is_lowercase()) && after_colons(rest).is_some_and(|rest| !rest.starts_with('<'))
     };
     if inner.starts_with('{') {
         let group = &inner[..closing(inner, 0)];
@@ -269,8 +244,7 @@ fn check_supers(file: &SourceFile, code: &str, report: &mut impl FnMut(usize, St
         if steps >= file.depth + inline_modules_around(code, at) {
             report(
                 at,
-                "`super::` up to the crate's root: write `crate::`, so that the edge is seen"
-                    .to_owned(),
+                "`super::` up to the crate's root: write `crate::`, so that the edge is seen".to_owned(),
             );
         }
     }
@@ -285,9 +259,7 @@ fn inline_modules_around(code: &str, at: usize) -> usize {
             .starts_with('{')
             .then(|| code.len() - rest.trim_start().len())
     });
-    opens
-        .filter(|open| *open < at && closing(code, *open) > at)
-        .count()
+    opens.filter(|open| *open < at && closing(code, *open) > at).count()
 }
 
 /// No crate is named that the layer must do without.
@@ -295,21 +267,13 @@ fn check_crates(layer: &Layer, code: &str, report: &mut impl FnMut(usize, String
     for (at, word) in identifiers(code).filter(|(_, word)| layer.without.contains(word)) {
         let before = code[..at].trim_end();
         // `mine::tonic::x` and `<T>::tonic`, but not `-> ::tonic::x`.
-        let is_inside_path = before
-            .strip_suffix("::")
-            .map(str::trim_end)
-            .is_some_and(|before| {
-                before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '>')
-                    && !before.ends_with("->")
-            });
+        let is_inside_path = before.strip_suffix("::").map(str::trim_end).is_some_and(|before| {
+            before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '>') && !before.ends_with("->")
+        });
         let rest = code[at + word.len()..].trim_start();
-        let is_used_whole =
-            before.ends_with("use") && (rest.starts_with(';') || rest.starts_with("as "));
+        let is_used_whole = before.ends_with("use") && (rest.starts_with(';') || rest.starts_with("as "));
         if !is_inside_path && (rest.starts_with("::") || is_used_whole) {
-            report(
-                at,
-                format!("`{}` may not use the crate `{word}`", layer.name),
-            );
+            report(at, format!("`{}` may not use the crate `{word}`", layer.name));
         }
     }
 }
@@ -318,15 +282,12 @@ fn check_purity(code: &str, report: &mut impl FnMut(usize, String)) {
     for (at, word) in identifiers(code) {
         let rest = &code[at + word.len()..];
         // Fields and locals may be called `env`; paths that start or go on with it are the modules.
-        let is_module_like =
-            word.starts_with(|c: char| c.is_lowercase()) && word != "async" && word != "await";
+        let is_module_like = word.starts_with(|c: char| c.is_lowercase()) && word != "async" && word != "await";
         let is_path = rest.trim_start().starts_with("::") || code[..at].trim_end().ends_with("::");
         if IMPURE.contains(&word) && (!is_module_like || is_path) {
             report(
                 at,
-                format!(
-                    "`{word}` in a pure file: hand the value in, or move the code to the shell around it"
-                ),
+                format!("`{word}` in a pure file: hand the value in, or move the code to the shell around it"),
             );
         }
         if LOUD.contains(&word) && rest.starts_with('!') {
@@ -345,7 +306,9 @@ fn check_lengths(root: &Path, found: &mut Vec<String>) {
     {
         let lines = read(root, &path).code_lines();
         if lines > MAX_LINES {
-            found.push(format!("{path}: {lines} lines of code, {MAX_LINES} are allowed: which two things is it about?"));
+            found.push(format!(
+                "{path}: {lines} lines of code, {MAX_LINES} are allowed: which two things is it about?"
+            ));
         }
     }
 }
@@ -388,12 +351,7 @@ fn documented_modules(root: &Path) -> BTreeMap<String, Purity> {
         } else {
             Purity::Shell
         };
-        modules.extend(
-            cell.split('`')
-                .skip(1)
-                .step_by(2)
-                .map(|name| (name.to_owned(), purity)),
-        );
+        modules.extend(cell.split('`').skip(1).step_by(2).map(|name| (name.to_owned(), purity)));
     }
     modules
 }

@@ -45,18 +45,13 @@ impl Source {
 
     /// Lines with more than white space and comments on them.
     pub(crate) fn code_lines(&self) -> usize {
-        self.uncommented
-            .lines()
-            .filter(|line| !line.trim().is_empty())
-            .count()
+        self.uncommented.lines().filter(|line| !line.trim().is_empty()).count()
     }
 
     /// The modules in files of their own that this file declares.
     pub(crate) fn declarations(&self) -> Vec<Declaration> {
         let declared = identifiers(&self.code).filter(|(_, word)| *word == "mod");
-        declared
-            .filter_map(|(at, _)| self.declaration(at))
-            .collect()
+        declared.filter_map(|(at, _)| self.declaration(at)).collect()
     }
 
     /// The code with everything behind `#[cfg(test)]` blanked out too.
@@ -78,9 +73,7 @@ impl Source {
             return None;
         }
         // Attributes and visibility stand between the end of the item before and the keyword.
-        let start = self.code[..at]
-            .rfind([';', '{', '}'])
-            .map_or(0, |end| end + 1);
+        let start = self.code[..at].rfind([';', '{', '}']).map_or(0, |end| end + 1);
         let path = self.uncommented[start..at]
             .split_once("path = \"")
             .and_then(|(_, path)| path.split('"').next());
@@ -231,10 +224,7 @@ fn raw_string(after: &str) -> Option<usize> {
     let hashes = after.find(|c| c != '#')?;
     let body = after[hashes..].strip_prefix('"')?;
     let end = format!("\"{}", "#".repeat(hashes));
-    Some(
-        body.find(&end)
-            .map_or(after.len(), |at| hashes + 1 + at + end.len()),
-    )
+    Some(body.find(&end).map_or(after.len(), |at| hashes + 1 + at + end.len()))
 }
 
 fn is_word(c: char) -> bool {
@@ -250,15 +240,14 @@ fn blank(bytes: &mut [u8]) {
 
 #[test]
 fn comments_strings_and_tests_are_no_code() {
-    let text = "a(\"// \\\" b\"); // c\n/* d /* e */ f */ g('\"', '\\'', 'é') /// h\nfn i<'j>() -> r#type { r#\"k\" // l\"# }";
+    let text =
+        "a(\"// \\\" b\"); // c\n/* d /* e */ f */ g('\"', '\\'', 'é') /// h\nfn i<'j>() -> r#type { r#\"k\" // l\"# }";
     let source = Source::new(text);
     assert_eq!(source.code.len(), text.len());
     let words: Vec<&str> = identifiers(&source.code).map(|(_, word)| word).collect();
     assert_eq!(words, ["a", "g", "fn", "i", "j", "r", "type"]);
 
-    let source = Source::new(
-        "a;\n#[cfg(test)]\n#[b]\nmod tests {\n fn c() { \"}\" }\n}\nd;#[cfg(test)] use e::{f};g;",
-    );
+    let source = Source::new("a;\n#[cfg(test)]\n#[b]\nmod tests {\n fn c() { \"}\" }\n}\nd;#[cfg(test)] use e::{f};g;");
     let words: Vec<String> = identifiers(&source.without_tests())
         .map(|(_, word)| word.to_owned())
         .collect();
@@ -272,9 +261,8 @@ fn comments_strings_and_tests_are_no_code() {
 
 #[test]
 fn declarations_are_found() {
-    let source = Source::new(
-        "mod a;\n// mod b;\npub(crate) mod c;\nmod d { mod e; }\n#[cfg(test)]\n#[path = \"g.rs\"]\nmod f;",
-    );
+    let source =
+        Source::new("mod a;\n// mod b;\npub(crate) mod c;\nmod d { mod e; }\n#[cfg(test)]\n#[path = \"g.rs\"]\nmod f;");
     let found = source.declarations();
     let names: Vec<_> = found
         .iter()

@@ -69,13 +69,7 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-fn reach(
-    root: &Path,
-    path: PathBuf,
-    depth: usize,
-    is_test: bool,
-    files: &mut BTreeMap<String, SourceFile>,
-) {
+fn reach(root: &Path, path: PathBuf, depth: usize, is_test: bool, files: &mut BTreeMap<String, SourceFile>) {
     let content = std::fs::read_to_string(root.join(&path)).expect("a readable file");
     let source = Source::new(&content);
     let folder = path.parent().expect("a file is in a folder").to_owned();
@@ -95,10 +89,7 @@ fn reach(
                 below.join(&declared.name).join("mod.rs"),
             ],
         };
-        if let Some(found) = candidates
-            .into_iter()
-            .find(|candidate| root.join(candidate).is_file())
-        {
+        if let Some(found) = candidates.into_iter().find(|candidate| root.join(candidate).is_file()) {
             reach(root, found, depth + 1, is_test || declared.is_test, files);
         }
     }

@@ -36,10 +36,7 @@ const RIGHT: &[(&str, &str)] = &[
         "ARCHITECTURE.md",
         "# A\n\n## Modules of `src/`\n\n| module | may use |\n| --- | --- |\n| `core` P | – |\n| `edge`, `tool` | `core` |\n",
     ),
-    (
-        "src/lib.rs",
-        "//! A.\npub mod core;\npub mod edge;\npub mod tool;\n",
-    ),
+    ("src/lib.rs", "//! A.\npub mod core;\npub mod edge;\npub mod tool;\n"),
     ("src/main.rs", "//! A.\nfn main() {}\n"),
     (
         "src/core/mod.rs",
@@ -66,10 +63,7 @@ const RIGHT: &[(&str, &str)] = &[
     ),
     ("src/tool/mod.rs", "//! A.\npub mod open;\nfn x() {}\n"),
     ("src/tool/open.rs", "//! A.\nuse crate::tool::deep::Own;\n"),
-    (
-        "tests/harness/mod.rs",
-        "//! Of parallax.\nfn x() { \"parallax\" }\n",
-    ),
+    ("tests/harness/mod.rs", "//! Of parallax.\nfn x() { \"parallax\" }\n"),
 ];
 
 /// The violations of [`RIGHT`] with one file replaced or added.
@@ -82,8 +76,7 @@ fn violations_with(path: &str, text: &str) -> Vec<String> {
 }
 
 fn write(path: &Path, text: &str) {
-    std::fs::create_dir_all(path.parent().expect("files are in folders"))
-        .expect("a writable folder");
+    std::fs::create_dir_all(path.parent().expect("files are in folders")).expect("a writable folder");
     std::fs::write(path, text).expect("a writable folder");
 }
 
@@ -96,19 +89,12 @@ fn refused(path: &str, text: &str, expected: &str) {
         1,
         "{text}\nexpected one violation with {expected:?}, found {found:#?}"
     );
-    assert!(
-        found[0].contains(expected),
-        "{:?} lacks {expected:?}",
-        found[0]
-    );
+    assert!(found[0].contains(expected), "{:?} lacks {expected:?}", found[0]);
 }
 
 #[test]
 fn a_right_tree_passes() {
-    assert_eq!(
-        violations_with("README.md", "crate::edge"),
-        Vec::<String>::new()
-    );
+    assert_eq!(violations_with("README.md", "crate::edge"), Vec::<String>::new());
 }
 
 #[test]
@@ -153,32 +139,20 @@ fn paths_that_hide_edges_are_refused() {
         "src/core/part.rs:2: `crate::{…}`",
     );
     refused("src/core/part.rs", "//! A.\nuse crate::*;\n", "`crate::*`");
-    refused(
-        "src/core/part.rs",
-        "//! A.\nuse crate as all;\n",
-        "`use crate as`",
-    );
+    refused("src/core/part.rs", "//! A.\nuse crate as all;\n", "`use crate as`");
 }
 
 #[test]
 fn another_modules_parts_are_refused() {
     let edge = |line: &str| format!("//! A.\nmod convert;\n{line}\n");
     let expected = "the only way into `core` is its mod.rs";
-    refused(
-        "src/edge/mod.rs",
-        &edge("use crate::core::part::Part;"),
-        expected,
-    );
+    refused("src/edge/mod.rs", &edge("use crate::core::part::Part;"), expected);
     refused(
         "src/edge/mod.rs",
         &edge("use crate::core::{make, part::Part};"),
         expected,
     );
-    refused(
-        "src/edge/mod.rs",
-        &edge("fn x() { crate::core::part::x() }"),
-        expected,
-    );
+    refused("src/edge/mod.rs", &edge("fn x() { crate::core::part::x() }"), expected);
     refused(
         "src/core/mod.rs",
         "//! A.\npub(crate) mod part;\n#[cfg(test)]\nmod tests;\n",
@@ -266,11 +240,8 @@ fn a_file_that_nothing_declares_is_refused() {
 
 #[test]
 fn tables_and_folders_name_the_same_modules() {
-    let table = |rows: &str| {
-        format!(
-            "# A\n\n## Modules of `src/`\n\n| module |\n| --- |\n{rows}\n## Next\n\n| `tool` |\n"
-        )
-    };
+    let table =
+        |rows: &str| format!("# A\n\n## Modules of `src/`\n\n| module |\n| --- |\n{rows}\n## Next\n\n| `tool` |\n");
     refused(
         "ARCHITECTURE.md",
         &table("| `core` P |\n| `edge` |\n"),
@@ -286,19 +257,16 @@ fn tables_and_folders_name_the_same_modules() {
         &table("| `core`, `edge` P |\n| `tool` |\n"),
         "`edge` is Shell in tests/architecture.rs",
     );
-    refused(
-        "src/other/notes.txt",
-        "",
-        "src/other: the module is in no layer",
-    );
+    refused("src/other/notes.txt", "", "src/other: the module is in no layer");
 }
 
 #[test]
 fn a_layer_or_a_pure_part_that_is_not_there_is_refused() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    for (path, text) in RIGHT.iter().filter(|(path, _)| {
-        !path.starts_with("src/tool/") && !path.starts_with("src/edge/convert/")
-    }) {
+    for (path, text) in RIGHT
+        .iter()
+        .filter(|(path, _)| !path.starts_with("src/tool/") && !path.starts_with("src/edge/convert/"))
+    {
         write(&dir.path().join(path), text);
     }
     assert_eq!(
@@ -306,10 +274,7 @@ fn a_layer_or_a_pure_part_that_is_not_there_is_refused() {
         ["src/tool: tests/architecture.rs has a layer for it, but it is not there"]
     );
 
-    write(
-        &dir.path().join("src/edge/mod.rs"),
-        "//! A.\nmod renamed;\n",
-    );
+    write(&dir.path().join("src/edge/mod.rs"), "//! A.\nmod renamed;\n");
     write(&dir.path().join("src/edge/renamed.rs"), "//! A.\n");
     let found = SMALL.violations(dir.path());
     assert_eq!(
@@ -321,20 +286,11 @@ fn a_layer_or_a_pure_part_that_is_not_there_is_refused() {
 #[test]
 fn a_long_file_is_refused_wherever_it_is() {
     let lines = |count: usize| format!("//! A.\n// B.\n\n{}", "x;\n".repeat(count));
-    for path in [
-        "tests/a.rs",
-        "tests/a/b.rs",
-        "examples/a.rs",
-        "benches/a.rs",
-    ] {
+    for path in ["tests/a.rs", "tests/a/b.rs", "examples/a.rs", "benches/a.rs"] {
         assert_eq!(violations_with(path, &lines(400)), Vec::<String>::new());
         refused(path, &lines(401), "401 lines of code, 400 are allowed");
     }
-    refused(
-        "src/core/part.rs",
-        &lines(401),
-        "src/core/part.rs: 401 lines",
-    );
+    refused("src/core/part.rs", &lines(401), "src/core/part.rs: 401 lines");
 }
 
 #[test]

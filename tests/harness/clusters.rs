@@ -39,9 +39,7 @@ pub(super) fn parse(json: &str) -> anyhow::Result<Clusters> {
         .as_array()
         .map(Vec::as_slice)
         .unwrap_or_default();
-    let added = statuses
-        .iter()
-        .filter(|status| status["added_via_api"] == true);
+    let added = statuses.iter().filter(|status| status["added_via_api"] == true);
     added
         .map(|status| Ok((text(&status["name"]), hosts(status)?)))
         .collect()
@@ -52,10 +50,7 @@ fn hosts(status: &Value) -> anyhow::Result<Vec<Host>> {
         .as_array()
         .map(Vec::as_slice)
         .unwrap_or_default();
-    let mut hosts = statuses
-        .iter()
-        .map(host)
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let mut hosts = statuses.iter().map(host).collect::<anyhow::Result<Vec<_>>>()?;
     hosts.sort();
     Ok(hosts)
 }
@@ -78,11 +73,7 @@ fn host(status: &Value) -> anyhow::Result<Host> {
         region: text(&locality["region"]),
         zone: text(&locality["zone"]),
         sub_zone: text(&locality["sub_zone"]),
-        address: text(if pipe.is_string() {
-            pipe
-        } else {
-            &socket["address"]
-        }),
+        address: text(if pipe.is_string() { pipe } else { &socket["address"] }),
         port: u16::try_from(number(&socket["port_value"])?).context("a port above 65535")?,
         weight: number(&status["weight"])?,
         eds_health: text(&health["eds_health_status"]),
@@ -120,23 +111,13 @@ fn an_answer_of_a_real_envoy_is_read() {
     let [socket, far] = held["outbound|80||x"].as_slice() else {
         panic!("two hosts, the nearest first: {held:?}")
     };
-    assert_eq!(
-        (socket.address.as_str(), socket.port, socket.weight),
-        ("/tmp/x", 0, 1)
-    );
+    assert_eq!((socket.address.as_str(), socket.port, socket.weight), ("/tmp/x", 0, 1));
     assert_eq!(far.priority, 1);
     assert_eq!(
-        (
-            far.region.as_str(),
-            far.zone.as_str(),
-            far.sub_zone.as_str()
-        ),
+        (far.region.as_str(), far.zone.as_str(), far.sub_zone.as_str()),
         ("r", "y", "s")
     );
-    assert_eq!(
-        (far.address.as_str(), far.port, far.weight),
-        ("10.0.0.2", 15443, 7)
-    );
+    assert_eq!((far.address.as_str(), far.port, far.weight), ("10.0.0.2", 15443, 7));
     assert_eq!(far.eds_health, "UNHEALTHY");
     assert_eq!(far.health_flags, ["failed_outlier_check"]);
 

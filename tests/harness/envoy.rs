@@ -75,11 +75,7 @@ pub struct EnvoyOptions {
 
 impl EnvoyOptions {
     /// The newest Envoy, incremental, without metadata and locality.
-    pub fn new(
-        node_id: impl Into<String>,
-        xds: impl Into<XdsAddress>,
-        dir: impl Into<PathBuf>,
-    ) -> Self {
+    pub fn new(node_id: impl Into<String>, xds: impl Into<XdsAddress>, dir: impl Into<PathBuf>) -> Self {
         Self {
             version: tools::envoy_versions()[0].to_owned(),
             node_id: node_id.into(),
@@ -118,8 +114,7 @@ impl Envoy {
         let admin_file = dir.join("admin-address");
         let log = dir.join("envoy.log");
         let text = serde_json::to_string_pretty(&bootstrap(&options))?;
-        std::fs::write(&config, text)
-            .with_context(|| format!("cannot write {}", config.display()))?;
+        std::fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
         // A file of an earlier Envoy in this folder would name a port that is no longer ours.
         std::fs::remove_file(&admin_file).ok();
 
@@ -130,13 +125,7 @@ impl Envoy {
             .arg("--admin-address-path")
             .arg(&admin_file);
         // Without hot restart Envoys share no memory region, so any number of them run beside each other.
-        command.args([
-            "--disable-hot-restart",
-            "--concurrency",
-            "1",
-            "--log-level",
-            "info",
-        ]);
+        command.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "info"]);
         let name = format!("Envoy {} of {}", options.version, options.node_id);
         let mut process = Process::start(&name, command, &log, Stop::Terminate)?;
 
@@ -145,24 +134,15 @@ impl Envoy {
                 return Ok(None);
             }
             let text = std::fs::read_to_string(&admin_file).map_err(|error| error.to_string())?;
-            let admin: SocketAddr = text
-                .trim()
-                .parse()
-                .map_err(|_| format!("the address {text:?}"))?;
-            let answer = http::get(admin, "/server_info")
-                .await
-                .and_then(Response::ok);
-            answer
-                .map(|_| Some(admin))
-                .map_err(|error| format!("{error:#}"))
+            let admin: SocketAddr = text.trim().parse().map_err(|_| format!("the address {text:?}"))?;
+            let answer = http::get(admin, "/server_info").await.and_then(Response::ok);
+            answer.map(|_| Some(admin)).map_err(|error| format!("{error:#}"))
         })
         .await
         .map_err(|error| process.failure(&format!("{error:#}")))?;
         match admin {
             Some(admin) => Ok(Self { process, admin }),
-            None => Err(process
-                .expect_running()
-                .expect_err("its end was seen just before")),
+            None => Err(process.expect_running().expect_err("its end was seen just before")),
         }
     }
 
@@ -199,17 +179,12 @@ impl Envoy {
     /// # Errors
     /// If the admin interface does not answer.
     pub async fn config_dump(&self, resource: &str) -> anyhow::Result<Vec<Value>> {
-        let answer = http::get(
-            self.admin,
-            &format!("/config_dump?resource={resource}&include_eds"),
-        )
-        .await?;
+        let answer = http::get(self.admin, &format!("/config_dump?resource={resource}&include_eds")).await?;
         // This is how Envoy says that a list is empty, or that it has never heard of it.
         if answer.status == 404 {
             return Ok(Vec::new());
         }
-        let mut dump: Value =
-            serde_json::from_str(&answer.ok()?).context("/config_dump is no JSON")?;
+        let mut dump: Value = serde_json::from_str(&answer.ok()?).context("/config_dump is no JSON")?;
         match dump["configs"].take() {
             Value::Array(configs) => Ok(configs),
             _ => Ok(Vec::new()),
@@ -223,10 +198,7 @@ impl Envoy {
     pub async fn stat(&self, name: &str) -> anyhow::Result<Option<u64>> {
         // The filter is a regular expression; what it lets through too much the comparison below drops.
         let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let filter: String = name
-            .chars()
-            .map(|c| if is_plain(c) { c } else { '.' })
-            .collect();
+        let filter: String = name.chars().map(|c| if is_plain(c) { c } else { '.' }).collect();
         let answer = self.get(&format!("/stats?filter={filter}")).await?;
         let value = answer
             .lines()
@@ -243,12 +215,8 @@ impl Envoy {
     pub async fn version(&self) -> anyhow::Result<String> {
         let info: Value = serde_json::from_str(&self.get("/server_info").await?)?;
         // COMMIT/VERSION/Clean/RELEASE/BoringSSL
-        let version = info["version"]
-            .as_str()
-            .and_then(|version| version.split('/').nth(1));
-        Ok(version
-            .with_context(|| format!("no version in {info}"))?
-            .to_owned())
+        let version = info["version"].as_str().and_then(|version| version.split('/').nth(1));
+        Ok(version.with_context(|| format!("no version in {info}"))?.to_owned())
     }
 
     /// Waits until `holds` is true of the clusters it holds, and returns them.
@@ -262,10 +230,7 @@ impl Envoy {
         mut holds: impl FnMut(&Clusters) -> bool,
     ) -> anyhow::Result<Clusters> {
         self.wait(what, deadline, async |envoy| {
-            let held = envoy
-                .clusters()
-                .await
-                .map_err(|error| format!("{error:#}"))?;
+            let held = envoy.clusters().await.map_err(|error| format!("{error:#}"))?;
             if holds(&held) {
                 Ok(held)
             } else {
@@ -307,11 +272,9 @@ impl Envoy {
         deadline: Duration,
         mut look: impl AsyncFnMut(&Self) -> Result<T, String>,
     ) -> anyhow::Result<T> {
-        let found = eventually(what, deadline, async || {
-            match self.process.expect_running() {
-                Err(ended) => Ok(Err(ended)),
-                Ok(()) => look(self).await.map(Ok),
-            }
+        let found = eventually(what, deadline, async || match self.process.expect_running() {
+            Err(ended) => Ok(Err(ended)),
+            Ok(()) => look(self).await.map(Ok),
         })
         .await;
         found.unwrap_or_else(|late| Err(self.process.failure(&format!("{late:#}"))))
@@ -325,8 +288,7 @@ fn bootstrap(options: &EnvoyOptions) -> Value {
         .iter()
         .map(|(key, value)| (key.clone(), json!(value)))
         .collect();
-    let mut node =
-        json!({ "id": options.node_id, "cluster": options.cluster, "metadata": metadata });
+    let mut node = json!({ "id": options.node_id, "cluster": options.cluster, "metadata": metadata });
     if let Some(locality) = &options.locality {
         node["locality"] = json!({ "region": locality.region, "zone": locality.zone, "sub_zone": locality.sub_zone });
     }

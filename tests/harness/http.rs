@@ -29,12 +29,7 @@ impl Response {
     /// # Errors
     /// If the status is another one, with the body.
     pub fn ok(self) -> anyhow::Result<String> {
-        ensure!(
-            self.status == 200,
-            "answer {}: {}",
-            self.status,
-            self.body.trim()
-        );
+        ensure!(self.status == 200, "answer {}: {}", self.status, self.body.trim());
         Ok(self.body)
     }
 }

@@ -42,12 +42,7 @@ impl Kubernetes {
         let peer_url = format!("http://127.0.0.1:{peer_port}");
         let mut command = Command::new(&tools.etcd);
         command.arg("--data-dir").arg(dir.path().join("etcd"));
-        command.args([
-            "--listen-client-urls",
-            &etcd_url,
-            "--advertise-client-urls",
-            &etcd_url,
-        ]);
+        command.args(["--listen-client-urls", &etcd_url, "--advertise-client-urls", &etcd_url]);
         command.args([
             "--listen-peer-urls",
             &peer_url,
@@ -64,9 +59,7 @@ impl Kubernetes {
             if etcd.exit_status().is_some() {
                 return Ok(());
             }
-            let answer = http::get(address, "/health")
-                .await
-                .and_then(http::Response::ok);
+            let answer = http::get(address, "/health").await.and_then(http::Response::ok);
             answer.map(|_| ()).map_err(|error| format!("{error:#}"))
         })
         .await

@@ -59,12 +59,10 @@ impl Member {
         // The service account controller makes this one in every namespace: it is there once the controllers work.
         let accounts: Api<ServiceAccount> = Api::namespaced(member.client().await?, "default");
         member
-            .wait("its controllers", async || {
-                match accounts.get_opt("default").await {
-                    Ok(Some(_)) => Ok(()),
-                    Ok(None) => Err("no service account in the namespace default".to_owned()),
-                    Err(error) => Err(error.to_string()),
-                }
+            .wait("its controllers", async || match accounts.get_opt("default").await {
+                Ok(Some(_)) => Ok(()),
+                Ok(None) => Err("no service account in the namespace default".to_owned()),
+                Err(error) => Err(error.to_string()),
             })
             .await?;
         Ok(member)
@@ -111,8 +109,7 @@ impl Member {
     /// If the kubeconfig cannot be used.
     pub async fn client(&self) -> anyhow::Result<Client> {
         let kubeconfig = Kubeconfig::read_from(self.kubeconfig_path())?;
-        let config =
-            Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
         Ok(Client::try_from(config)?)
     }
 
@@ -147,12 +144,7 @@ impl Member {
         self.kill_apiserver();
         let name = format!("kube-apiserver of {}", self.place.name);
         let log = self.file("kube-apiserver.log");
-        self.apiserver = Some(Process::start(
-            &name,
-            self.apiserver_command(),
-            &log,
-            Stop::Kill,
-        )?);
+        self.apiserver = Some(Process::start(&name, self.apiserver_command(), &log, Stop::Kill)?);
         let client = self.client().await?;
         self.wait("/readyz", async || {
             let request = http::Request::get("/readyz")
@@ -168,30 +160,18 @@ impl Member {
 
         let name = format!("kube-controller-manager of {}", self.place.name);
         let log = self.file("kube-controller-manager.log");
-        self.controllers = Some(Process::start(
-            &name,
-            self.controllers_command(),
-            &log,
-            Stop::Kill,
-        )?);
+        self.controllers = Some(Process::start(&name, self.controllers_command(), &log, Stop::Kill)?);
         Ok(())
     }
 
     /// [`eventually`] for something that the processes do, which ends at once if one of them does.
-    async fn wait(
-        &mut self,
-        what: &str,
-        mut look: impl AsyncFnMut() -> Result<(), String>,
-    ) -> anyhow::Result<()> {
+    async fn wait(&mut self, what: &str, mut look: impl AsyncFnMut() -> Result<(), String>) -> anyhow::Result<()> {
         let mut processes: Vec<&mut Process> = [self.apiserver.as_mut(), self.controllers.as_mut()]
             .into_iter()
             .flatten()
             .collect();
         let found = eventually(what, READY_DEADLINE, async || {
-            match processes
-                .iter_mut()
-                .try_for_each(|process| process.expect_running())
-            {
+            match processes.iter_mut().try_for_each(|process| process.expect_running()) {
                 Err(ended) => Ok(Err(ended)),
                 Ok(()) => look().await.map(Ok),
             }
@@ -205,10 +185,7 @@ impl Member {
     fn apiserver_command(&self) -> Command {
         let mut command = Command::new(&self.place.tools.apiserver);
         let Place {
-            name,
-            etcd_url,
-            number,
-            ..
+            name, etcd_url, number, ..
         } = &self.place;
         command.arg(format!("--etcd-servers={etcd_url}"));
         command.arg(format!("--etcd-prefix=/{name}"));
@@ -223,10 +200,7 @@ impl Member {
         command.arg("--service-account-issuer=https://kubernetes.default.svc");
         command.arg(self.flag("--service-account-key-file", "tokens.pub"));
         command.arg(self.flag("--service-account-signing-key-file", "tokens.key"));
-        command.arg(format!(
-            "--service-cluster-ip-range=10.{}.0.0/16",
-            64 + number
-        ));
+        command.arg(format!("--service-cluster-ip-range=10.{}.0.0/16", 64 + number));
         command.arg(self.flag("--token-auth-file", "tokens.csv"));
         command.arg("--authorization-mode=RBAC");
         // Pods need no account of their own before they may exist.
@@ -242,9 +216,7 @@ impl Member {
             "--secure-port=0",
             "--use-service-account-credentials=false",
         ]);
-        command.arg(
-            "--controllers=endpointslice-controller,namespace-controller,serviceaccount-controller",
-        );
+        command.arg("--controllers=endpointslice-controller,namespace-controller,serviceaccount-controller");
         command
     }
 
@@ -256,10 +228,7 @@ impl Member {
         self.write("server.key", &credentials.key)?;
         self.write("tokens.key", &credentials.token_key)?;
         self.write("tokens.pub", &credentials.token_public_key)?;
-        self.write(
-            "tokens.csv",
-            &format!("{TOKEN},admin,admin,system:masters\n"),
-        )?;
+        self.write("tokens.csv", &format!("{TOKEN},admin,admin,system:masters\n"))?;
 
         // JSON is YAML, and the kind that needs no library to write.
         let name = &self.place.name;

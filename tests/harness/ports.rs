@@ -18,9 +18,7 @@ const COUNT: u16 = 10_000;
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Test binaries that run at the same time start at different places.
-    let offset = u16::try_from(std::process::id() % u32::from(COUNT / 100))
-        .expect("a remainder below 100")
-        * 100;
+    let offset = u16::try_from(std::process::id() % u32::from(COUNT / 100)).expect("a remainder below 100") * 100;
     for _ in 0..COUNT {
         let step = NEXT.fetch_add(1, Ordering::Relaxed) % COUNT;
         let port = FIRST + (offset + step) % COUNT;
@@ -28,8 +26,5 @@ pub fn free_port() -> u16 {
             return port;
         }
     }
-    panic!(
-        "no port from {FIRST} to {} is free on 127.0.0.1",
-        FIRST + COUNT - 1
-    );
+    panic!("no port from {FIRST} to {} is free on 127.0.0.1", FIRST + COUNT - 1);
 }

@@ -49,12 +49,15 @@ pub struct KubernetesTools {
 pub fn kubernetes_tools() -> anyhow::Result<KubernetesTools> {
     let ours = root().join(".tools/k8s");
     let given = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
-    given.and_then(|folder| programs_in(&folder)).or_else(|| programs_in(&ours)).with_context(|| {
-        format!(
-            "kube-apiserver, kube-controller-manager and etcd are not there ({}): run `make tools`",
-            ours.display()
-        )
-    })
+    given
+        .and_then(|folder| programs_in(&folder))
+        .or_else(|| programs_in(&ours))
+        .with_context(|| {
+            format!(
+                "kube-apiserver, kube-controller-manager and etcd are not there ({}): run `make tools`",
+                ours.display()
+            )
+        })
 }
 
 /// The three programs, if `folder` has all of them.

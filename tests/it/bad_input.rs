@@ -8,7 +8,10 @@ use super::manifests::{Members, Pod};
 
 /// A command that must fail with this exit code; what it says.
 fn fails(arguments: &[&str], code: i32) -> String {
-    let output = Command::new(PARALLAX).args(arguments).output().expect("the binary starts");
+    let output = Command::new(PARALLAX)
+        .args(arguments)
+        .output()
+        .expect("the binary starts");
     let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
     said
@@ -18,7 +21,11 @@ fn fails(arguments: &[&str], code: i32) -> String {
 fn all_mistakes_of_a_settings_file_at_once_with_their_lines() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("parallax.yaml");
-    std::fs::write(&file, "listen: nowhere\nadmim:\n  listen: 127.0.0.1:1\nmesh:\n  defaultNetwork: ''\n").expect("written");
+    std::fs::write(
+        &file,
+        "listen: nowhere\nadmim:\n  listen: 127.0.0.1:1\nmesh:\n  defaultNetwork: ''\n",
+    )
+    .expect("written");
     let path = file.display().to_string();
     for command in [vec!["check-config", &path], vec!["serve", "--config", &path]] {
         let said = fails(&command, 64);
@@ -27,7 +34,10 @@ fn all_mistakes_of_a_settings_file_at_once_with_their_lines() {
         }
     }
     std::fs::write(&file, "listen: 127.0.0.1:15010\n").expect("written");
-    let output = Command::new(PARALLAX).args(["check-config", &path]).output().expect("the binary starts");
+    let output = Command::new(PARALLAX)
+        .args(["check-config", &path])
+        .output()
+        .expect("the binary starts");
     assert!(output.status.success());
     assert!(fails(&["serve", "--config", "/nowhere/parallax.yaml"], 64).contains("/nowhere/parallax.yaml"));
 }
@@ -39,7 +49,10 @@ fn a_port_in_use_is_named_at_the_start() {
     let folder = tempfile::tempdir().expect("a folder");
     let members = folder.path().display().to_string();
     let admin = format!("127.0.0.1:{}", free_port());
-    let said = fails(&["serve", "--members", &members, "--listen", &address, "--admin", &admin], 1);
+    let said = fails(
+        &["serve", "--members", &members, "--listen", &address, "--admin", &admin],
+        1,
+    );
     assert!(said.contains(&address) && said.contains("in use"), "{said}");
 }
 
@@ -59,11 +72,15 @@ async fn a_bad_manifest_hurts_only_itself_and_is_shown() {
     let addresses = || -> Vec<String> {
         let said = control_plane.json(&["get", "endpoints", "web.shop"]);
         let endpoints = said["endpoints"].as_array().cloned().unwrap_or_default();
-        endpoints.iter().flat_map(|endpoint| endpoint["addresses"].as_array().cloned().unwrap_or_default())
-            .filter_map(|address| address.as_str().map(ToOwned::to_owned)).collect()
+        endpoints
+            .iter()
+            .flat_map(|endpoint| endpoint["addresses"].as_array().cloned().unwrap_or_default())
+            .filter_map(|address| address.as_str().map(ToOwned::to_owned))
+            .collect()
     };
     assert_eq!(addresses(), ["10.1.0.1"]);
-    let object = |kind: &str, head: &str, body: &str| format!("apiVersion: v1\nkind: {kind}\nmetadata:\n{head}\n{body}\n");
+    let object =
+        |kind: &str, head: &str, body: &str| format!("apiVersion: v1\nkind: {kind}\nmetadata:\n{head}\n{body}\n");
     let slice = |body: &str| {
         format!(
             "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata:\n  name: extra\n  namespace: shop\n{body}\n"
@@ -71,20 +88,46 @@ async fn a_bad_manifest_hurts_only_itself_and_is_shown() {
     };
     let bad = [
         ("unparsable.yaml", "kind: [Service\n".to_owned(), "unparsable.yaml"),
-        ("nameless.yaml", object("Service", "  namespace: shop", "spec: {}"), "name"),
-        ("port.yaml", object("Service", "  name: port", "spec: {ports: [{port: 70000}]}"), "70000"),
-        ("orphan.yaml", slice("addressType: IPv4\nendpoints: []"), "kubernetes.io/service-name"),
+        (
+            "nameless.yaml",
+            object("Service", "  namespace: shop", "spec: {}"),
+            "name",
+        ),
+        (
+            "port.yaml",
+            object("Service", "  name: port", "spec: {ports: [{port: 70000}]}"),
+            "70000",
+        ),
+        (
+            "orphan.yaml",
+            slice("addressType: IPv4\nendpoints: []"),
+            "kubernetes.io/service-name",
+        ),
         (
             "address.yaml",
-            slice("  labels: {kubernetes.io/service-name: web}\naddressType: IPv4\nports: [{name: http, port: 8080}]\nendpoints: [{addresses: [10.1.0.999]}, {addresses: [10.1.0.7]}]"),
+            slice(
+                "  labels: {kubernetes.io/service-name: web}\naddressType: IPv4\nports: [{name: http, port: 8080}]\nendpoints: [{addresses: [10.1.0.999]}, {addresses: [10.1.0.7]}]",
+            ),
             "10.1.0.999",
         ),
         (
             "network.yaml",
-            object("Namespace", "  name: other\n  labels: {topology.istio.io/network: 'not a label'}", ""),
+            object(
+                "Namespace",
+                "  name: other\n  labels: {topology.istio.io/network: 'not a label'}",
+                "",
+            ),
             "not a label",
         ),
-        ("empty.yaml", object("Service", "  name: gw\n  labels: {topology.istio.io/network: ''}", "spec: {}"), "empty"),
+        (
+            "empty.yaml",
+            object(
+                "Service",
+                "  name: gw\n  labels: {topology.istio.io/network: ''}",
+                "spec: {}",
+            ),
+            "empty",
+        ),
     ];
     for (file, text, said) in bad {
         members.write("east", file, &text);
@@ -98,7 +141,15 @@ async fn a_bad_manifest_hurts_only_itself_and_is_shown() {
 
     // A file that is half written keeps what it said before.
     members.write("east", "web.yaml", "apiVersion: v1\nkind: Serv");
-    members.write("east", "later.yaml", &object("Service", "  name: later\n  namespace: shop", "spec: {ports: [{port: 1}]}"));
+    members.write(
+        "east",
+        "later.yaml",
+        &object(
+            "Service",
+            "  name: later\n  namespace: shop",
+            "spec: {ports: [{port: 1}]}",
+        ),
+    );
     control_plane.says(&["get", "services"], "later.shop").await;
     assert_eq!(addresses(), ["10.1.0.1"]);
 
@@ -116,5 +167,10 @@ async fn two_networks_that_claim_one_gateway_address_are_shown() {
         members.gateway(member, network, "192.0.2.1");
     }
     let control_plane = ControlPlane::on_members(members.path()).await;
-    control_plane.says(&["get", "networks"], "192.0.2.1:15443 is already a gateway of network net1").await;
+    control_plane
+        .says(
+            &["get", "networks"],
+            "192.0.2.1:15443 is already a gateway of network net1",
+        )
+        .await;
 }

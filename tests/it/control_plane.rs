@@ -61,7 +61,12 @@ impl ControlPlane {
         }
         let log = folder.path().join("parallax.log");
         let process = Process::start("parallax", command, &log, Stop::Kill).expect("the binary starts");
-        Self { process, xds, admin, folder }
+        Self {
+            process,
+            xds,
+            admin,
+            folder,
+        }
     }
 
     /// Waits until it says that it is ready.
@@ -94,7 +99,11 @@ impl ControlPlane {
     pub(crate) fn say(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "parallax {arguments:?}: {}: {errors}", output.status);
+        assert!(
+            output.status.success(),
+            "parallax {arguments:?}: {}: {errors}",
+            output.status
+        );
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -111,12 +120,16 @@ impl ControlPlane {
             let said = self.say(arguments);
             if said.contains(what) { Ok(said) } else { Err(said) }
         };
-        eventually(&format!("{arguments:?} to say {what:?}"), DEADLINE, look).await.expect("it says so")
+        eventually(&format!("{arguments:?} to say {what:?}"), DEADLINE, look)
+            .await
+            .expect("it says so")
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(PARALLAX);
-        command.args(arguments).args(["--server", &format!("http://{}", self.admin)]);
+        command
+            .args(arguments)
+            .args(["--server", &format!("http://{}", self.admin)]);
         command.output().expect("the binary starts")
     }
 

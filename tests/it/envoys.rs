@@ -39,7 +39,10 @@ impl Envoys {
         self.wait(&format!("web at {expected:?}"), |held| {
             held.get(WEB).is_some_and(|hosts| {
                 let shown = hosts.iter().map(|host| {
-                    format!("{}:{}*{}@{}/{}", host.address, host.port, host.weight, host.region, host.zone)
+                    format!(
+                        "{}:{}*{}@{}/{}",
+                        host.address, host.port, host.weight, host.region, host.zone
+                    )
                 });
                 shown.collect::<BTreeSet<_>>() == expected && hosts.len() == expected.len()
             })
@@ -59,7 +62,10 @@ impl Envoys {
     /// Asserts that none ever refused anything, and none waits for anything.
     pub(crate) async fn are_content(&mut self) {
         for (name, envoy) in &mut self.0 {
-            for stat in ["cluster_manager.cds.update_rejected", "cluster_manager.warming_clusters"] {
+            for stat in [
+                "cluster_manager.cds.update_rejected",
+                "cluster_manager.warming_clusters",
+            ] {
                 let value = envoy.stat(stat).await.expect("the admin interface answers");
                 assert_eq!(value.unwrap_or(0), 0, "{name}: {stat}");
             }

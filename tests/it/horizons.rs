@@ -36,10 +36,17 @@ async fn each_envoy_holds_the_service_as_its_network_sees_it() {
     west.hold(&[WEST_1, &gateway_1(2)]).await;
 
     // Scale up behind the gateway.
-    let three = || vec![Pod::new("a", "10.2.0.1"), Pod::new("b", "10.2.0.2"), Pod::new("c", "10.2.0.3")];
+    let three = || {
+        vec![
+            Pod::new("a", "10.2.0.1"),
+            Pod::new("b", "10.2.0.2"),
+            Pod::new("c", "10.2.0.3"),
+        ]
+    };
     members.web("west", &three());
     east.hold(&[EAST_1, EAST_2, &gateway_2(3)]).await;
-    west.hold(&[WEST_1, WEST_2, "10.2.0.3:8080*1@west/z1", &gateway_1(2)]).await;
+    west.hold(&[WEST_1, WEST_2, "10.2.0.3:8080*1@west/z1", &gateway_1(2)])
+        .await;
 
     // One becomes unready, one turns out to speak plaintext: home keeps the latter, abroad loses both.
     let [a, b, c] = <[Pod; 3]>::try_from(three()).expect("three pods");

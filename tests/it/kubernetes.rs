@@ -16,7 +16,9 @@ where
     K: kube::Resource + Clone + std::fmt::Debug + DeserializeOwned + serde::Serialize,
 {
     let object: K = serde_json::from_value(object).expect("a valid object");
-    api.create(&PostParams::default(), &object).await.expect("the API server takes it");
+    api.create(&PostParams::default(), &object)
+        .await
+        .expect("the API server takes it");
 }
 
 /// A pod of `web` as a kubelet would report it.
@@ -37,7 +39,9 @@ async fn report_pod(client: &Client, name: &str, address: &str, ready: bool) {
         "phase": "Running", "podIP": address, "podIPs": [{"ip": address}],
         "conditions": [{"type": "Ready", "status": status}],
     }});
-    pods.patch_status(name, &PatchParams::default(), &Patch::Merge(report)).await.expect("the report is taken");
+    pods.patch_status(name, &PatchParams::default(), &Patch::Merge(report))
+        .await
+        .expect("the report is taken");
 }
 
 /// A member with a network, a Node, a gateway, and a Service `web` without pods.
@@ -46,16 +50,31 @@ async fn furnish(member: &Member, network: &str, gateway: &str) -> Client {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     create(&namespaces, json!({"metadata": {"name": "shop"}})).await;
     let labels = json!({"topology.istio.io/network": network});
-    create(&namespaces, json!({"metadata": {"name": "istio-system", "labels": labels}})).await;
+    create(
+        &namespaces,
+        json!({"metadata": {"name": "istio-system", "labels": labels}}),
+    )
+    .await;
     let place = json!({"topology.kubernetes.io/region": network, "topology.kubernetes.io/zone": "z1"});
-    create(&Api::<Node>::all(client.clone()), json!({"metadata": {"name": "node-1", "labels": place}})).await;
+    create(
+        &Api::<Node>::all(client.clone()),
+        json!({"metadata": {"name": "node-1", "labels": place}}),
+    )
+    .await;
 
     let gateways: Api<Service> = Api::namespaced(client.clone(), "istio-system");
     let spec = json!({"type": "LoadBalancer", "ports": [{"name": "tls", "port": 15443}]});
-    create(&gateways, json!({"metadata": {"name": "eastwest", "labels": labels}, "spec": spec})).await;
+    create(
+        &gateways,
+        json!({"metadata": {"name": "eastwest", "labels": labels}, "spec": spec}),
+    )
+    .await;
     let status = json!({"status": {"loadBalancer": {"ingress": [{"ip": gateway}]}}});
     let params = PatchParams::default();
-    gateways.patch_status("eastwest", &params, &Patch::Merge(status)).await.expect("the address is taken");
+    gateways
+        .patch_status("eastwest", &params, &Patch::Merge(status))
+        .await
+        .expect("the address is taken");
 
     let services: Api<Service> = Api::namespaced(client.clone(), "shop");
     let spec = json!({"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]});
@@ -75,7 +94,10 @@ async fn services_and_pods_in_endpoints_in_envoy_out() {
 
     let mut settings = "members:\n".to_owned();
     for (name, member) in [("east", &east), ("west", &west)] {
-        settings += &format!("  - name: {name}\n    kubeconfig: {}\n", member.kubeconfig_path().display());
+        settings += &format!(
+            "  - name: {name}\n    kubeconfig: {}\n",
+            member.kubeconfig_path().display()
+        );
     }
     let mut control_plane = ControlPlane::on_settings(&settings);
     control_plane.ready().await;
@@ -99,7 +121,10 @@ async fn services_and_pods_in_endpoints_in_envoy_out() {
 
     // Delete.
     let pods: Api<Pod> = Api::namespaced(east_client.clone(), "shop");
-    let at_once = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+    let at_once = DeleteParams {
+        grace_period_seconds: Some(0),
+        ..DeleteParams::default()
+    };
     pods.delete("web-1", &at_once).await.expect("it is deleted");
     envoys.hold(&[second, &gateway(1)]).await;
 
@@ -113,9 +138,15 @@ async fn services_and_pods_in_endpoints_in_envoy_out() {
     envoys.are_content().await;
     let look = async || {
         let members = control_plane.json(&["get", "members"]);
-        let states = members["members"].as_array().into_iter().flatten().map(|member| member["state"].clone());
+        let states = members["members"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|member| member["state"].clone());
         let synced = states.clone().count() == 2 && states.clone().all(|state| state == "Synced");
         if synced { Ok(()) } else { Err(format!("{members:#}")) }
     };
-    eventually("both members to be synced", DEADLINE, look).await.expect("they are");
+    eventually("both members to be synced", DEADLINE, look)
+        .await
+        .expect("they are");
 }

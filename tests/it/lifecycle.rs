@@ -17,11 +17,21 @@ async fn the_first_signal_drains_and_ends_well() {
     let mut envoy = Envoy::start(EnvoyOptions::new(id, control_plane.xds, control_plane.folder("envoy")))
         .await
         .expect("Envoy starts");
-    envoy.wait_for_stat("control_plane.connected_state", DEADLINE, |state| state == 1).await.expect("it attaches");
+    envoy
+        .wait_for_stat("control_plane.connected_state", DEADLINE, |state| state == 1)
+        .await
+        .expect("it attaches");
     control_plane.process.terminate();
-    let status = control_plane.process.wait(Duration::from_secs(20)).await.expect("it ends");
+    let status = control_plane
+        .process
+        .wait(Duration::from_secs(20))
+        .await
+        .expect("it ends");
     assert!(status.success(), "{status}");
-    envoy.wait_for_stat("control_plane.connected_state", DEADLINE, |state| state == 0).await.expect("it is let go");
+    envoy
+        .wait_for_stat("control_plane.connected_state", DEADLINE, |state| state == 0)
+        .await
+        .expect("it is let go");
 }
 
 #[tokio::test]
@@ -55,14 +65,22 @@ users:
     assert!(pending.contains("dead") && !pending.contains("east"), "{pending}");
     control_plane.ready().await;
     let said = control_plane.say(&["get", "members"]);
-    assert!(said.contains("127.0.0.1:1") || said.to_lowercase().contains("connect"), "{said}");
-    let mut envoy = Envoy::start(EnvoyOptions::new(
-        "sidecar~10.1.0.50~client.shop~shop.svc.cluster.local",
-        control_plane.xds,
-        control_plane.folder("envoy"),
-    ).with_metadata("CLUSTER_ID", "east"))
+    assert!(
+        said.contains("127.0.0.1:1") || said.to_lowercase().contains("connect"),
+        "{said}"
+    );
+    let mut envoy = Envoy::start(
+        EnvoyOptions::new(
+            "sidecar~10.1.0.50~client.shop~shop.svc.cluster.local",
+            control_plane.xds,
+            control_plane.folder("envoy"),
+        )
+        .with_metadata("CLUSTER_ID", "east"),
+    )
     .await
     .expect("Envoy starts");
-    let held = envoy.wait_for("web", DEADLINE, |held| held.values().any(|hosts| !hosts.is_empty())).await;
+    let held = envoy
+        .wait_for("web", DEADLINE, |held| held.values().any(|hosts| !hosts.is_empty()))
+        .await;
     held.expect("the others are served");
 }

@@ -15,7 +15,12 @@ pub(crate) struct Pod {
 
 impl Pod {
     pub(crate) fn new(name: &str, address: &str) -> Self {
-        Self { name: name.to_owned(), address: address.to_owned(), ready: true, mtls: true }
+        Self {
+            name: name.to_owned(),
+            address: address.to_owned(),
+            ready: true,
+            mtls: true,
+        }
     }
 
     pub(crate) fn unready(mut self) -> Self {
@@ -37,7 +42,9 @@ pub(crate) struct Members {
 
 impl Members {
     pub(crate) fn new() -> Self {
-        Self { root: tempfile::tempdir().expect("a temporary folder") }
+        Self {
+            root: tempfile::tempdir().expect("a temporary folder"),
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -124,7 +131,13 @@ endpoints:
     if pods.is_empty() {
         text = text.replace("endpoints:\n", "endpoints: []\n");
     }
-    for Pod { name, address, ready, mtls } in pods {
+    for Pod {
+        name,
+        address,
+        ready,
+        mtls,
+    } in pods
+    {
         let entry = format!(
             "  - addresses: [{address}]
     conditions:

@@ -15,13 +15,17 @@ async fn envoys_keep_what_they_have_and_catch_up() {
 
     control_plane.process.end();
     for (name, envoy) in envoys.each() {
-        let cut = envoy.wait_for_stat("control_plane.connected_state", DEADLINE, |state| state == 0).await;
+        let cut = envoy
+            .wait_for_stat("control_plane.connected_state", DEADLINE, |state| state == 0)
+            .await;
         cut.unwrap_or_else(|error| panic!("{name}: {error:#}"));
     }
     envoys.hold(&["10.1.0.1:8080*1@east/z1"]).await;
 
     members.web("east", &[Pod::new("a", "10.1.0.1"), Pod::new("b", "10.1.0.2")]);
     let _control_plane = control_plane.again(members.path()).await;
-    envoys.hold(&["10.1.0.1:8080*1@east/z1", "10.1.0.2:8080*1@east/z1"]).await;
+    envoys
+        .hold(&["10.1.0.1:8080*1@east/z1", "10.1.0.2:8080*1@east/z1"])
+        .await;
     envoys.are_content().await;
 }

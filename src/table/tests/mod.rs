@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use proptest::prelude::*;
+mod gateways;
+mod order;
 
 use super::testing::*;
 use super::*;
@@ -43,15 +44,8 @@ fn east() -> EndpointTable {
 fn half_a_member_is_not_shown() {
     let table = table();
     table.apply(joined("east", "net1"));
-    let lists = |kind: Kind, records: Vec<Record>| {
-        event("east", RegistryChange::Replace([(kind, records)].into()))
-    };
-    for kind in [
-        Kind::Namespace,
-        Kind::Node,
-        Kind::Service,
-        Kind::EndpointSlice,
-    ] {
+    let lists = |kind: Kind, records: Vec<Record>| event("east", RegistryChange::Replace([(kind, records)].into()));
+    for kind in [Kind::Namespace, Kind::Node, Kind::Service, Kind::EndpointSlice] {
         let records = web(&["10.1.0.1"])
             .into_iter()
             .filter(|record| record.kind() == kind)
@@ -69,18 +63,11 @@ fn half_a_member_is_not_shown() {
 #[test]
 fn a_relist_of_the_same_changes_nothing_and_a_gap_is_made_up_for() {
     let table = east();
-    assert!(
-        table
-            .apply(listed("east", web(&["10.1.0.1", "10.1.0.2"])))
-            .is_empty()
-    );
+    assert!(table.apply(listed("east", web(&["10.1.0.1", "10.1.0.2"]))).is_empty());
     // While the watch was away one pod went and a service came.
     let mut now = web(&["10.1.0.1"]);
     now.push(service("cart"));
-    assert_eq!(
-        services(&table.apply(listed("east", now))),
-        ["cart.shop", "web.shop"]
-    );
+    assert_eq!(services(&table.apply(listed("east", now))), ["cart.shop", "web.shop"]);
     assert_eq!(addresses(&table), ["10.1.0.1"]);
 }
 
@@ -106,12 +93,7 @@ fn ports_are_matched_inside_each_member_and_merged_by_number() {
     table.apply(joined("west", "net2"));
     let mut named_otherwise = web(&["10.2.0.1"]);
     named_otherwise[0] = Record::Service(service_record("web", vec![port(80, "web-port")]));
-    named_otherwise[2] = slice(
-        "web-a",
-        "web",
-        "web-port",
-        vec![backend("10.2.0.1", Some("web-1"))],
-    );
+    named_otherwise[2] = slice("web-a", "web", "web-port", vec![backend("10.2.0.1", Some("web-1"))]);
     table.apply(listed("west", named_otherwise));
     assert_eq!(addresses(&table), ["10.1.0.1", "10.1.0.2", "10.2.0.1"]);
     // A member with slices and no Service goes by the merged ports.
@@ -145,11 +127,7 @@ fn disagreement_is_settled_by_age_and_shown() {
     table.apply(joined("a", "net1"));
     table.apply(listed(
         "a",
-        [say(
-            Some(200),
-            true,
-            vec![port(80, "http"), port(81, "more")],
-        )],
+        [say(Some(200), true, vec![port(80, "http"), port(81, "more")])],
     ));
     table.apply(joined("b", "net1"));
     table.apply(listed("b", [say(Some(100), false, vec![port(80, "http")])]));
@@ -172,16 +150,8 @@ fn disagreement_is_settled_by_age_and_shown() {
 #[test]
 fn a_dual_stack_pod_is_one_endpoint() {
     let table = east();
-    let v6 = slice(
-        "web-b",
-        "web",
-        "http",
-        vec![backend("fd00::1", Some("web-1"))],
-    );
-    assert_eq!(
-        services(&table.apply(upsert("east", v6.clone()))),
-        ["web.shop"]
-    );
+    let v6 = slice("web-b", "web", "http", vec![backend("fd00::1", Some("web-1"))]);
+    assert_eq!(services(&table.apply(upsert("east", v6.clone()))), ["web.shop"]);
     assert_eq!(endpoints(&table).len(), 2);
     assert_eq!(addresses(&table), ["10.1.0.1", "fd00::1", "10.1.0.2"]);
     table.apply(remove("east", &v6));
@@ -244,24 +214,15 @@ fn localities_come_from_nodes_or_the_zone_of_the_slice() {
 #[test]
 fn a_pods_word_counts_when_it_comes() {
     let table = east();
-    assert!(
-        endpoints(&table)
-            .iter()
-            .all(|endpoint| endpoint.mtls == Mtls::Yes)
-    );
+    assert!(endpoints(&table).iter().all(|endpoint| endpoint.mtls == Mtls::Yes));
     table.apply(remove("east", &pod("web-1", "10.1.0.1")));
     assert_eq!(endpoints(&table)[0].mtls, Mtls::PodUnknown);
     let mut plain = pod_record("web-1", "10.1.0.1");
     plain.mtls = false;
-    assert_eq!(
-        services(&table.apply(upsert("east", Record::Pod(plain)))),
-        ["web.shop"]
-    );
+    assert_eq!(services(&table.apply(upsert("east", Record::Pod(plain)))), ["web.shop"]);
     assert_eq!(endpoints(&table)[0].mtls, Mtls::No);
     assert!(
-        table
-            .apply(upsert("east", pod("other", "10.1.0.9")))
-            .is_empty(),
+        table.apply(upsert("east", pod("other", "10.1.0.9"))).is_empty(),
         "nobody names it"
     );
 }
@@ -283,91 +244,13 @@ fn readiness_is_not_looked_at_where_the_service_says_so() {
 fn a_slice_that_changes_over_leaves_nothing_behind() {
     let table = east();
     table.apply(upsert("east", service("cart")));
-    let moved = slice(
-        "web-a",
-        "cart",
-        "http",
-        vec![backend("10.1.0.1", Some("web-1"))],
-    );
-    assert_eq!(
-        services(&table.apply(upsert("east", moved))),
-        ["cart.shop", "web.shop"]
-    );
+    let moved = slice("web-a", "cart", "http", vec![backend("10.1.0.1", Some("web-1"))]);
+    assert_eq!(services(&table.apply(upsert("east", moved))), ["cart.shop", "web.shop"]);
     assert_eq!(addresses(&table), Vec::<String>::new());
     assert_eq!(
         services(&table.apply(remove("east", &pod("web-1", "10.1.0.1")))),
         ["cart.shop"]
     );
-}
-
-/// The usable gateways as `network:socket(member)`, and the reasons of the others.
-fn gateways_shown(table: &EndpointTable) -> (Vec<String>, Vec<String>) {
-    let set = table.gateways();
-    let usable = set.networks().flat_map(|network| set.of(network));
-    let usable = usable
-        .map(|gateway| format!("{}:{gateway}", gateway.network))
-        .collect();
-    (
-        usable,
-        set.unusable()
-            .iter()
-            .map(|unusable| unusable.reason.to_string())
-            .collect(),
-    )
-}
-
-#[test]
-fn a_labelled_service_is_a_gateway_while_it_can_be_one() {
-    let table = east();
-    let changes = table.apply(upsert("east", gateway("gw", "net1", &["192.0.2.1"])));
-    assert_eq!(changes.networks, [network("net1")].into());
-    assert_eq!(
-        gateways_shown(&table),
-        (vec!["net1:192.0.2.1:15443 (east)".to_owned()], vec![])
-    );
-    // It has pods now, none ready.
-    let mut down = backend("10.1.0.8", None);
-    down.health = Health::NotReady;
-    let changes = table.apply(upsert("east", slice("gw-a", "gw", "tls", vec![down])));
-    assert_eq!(changes.networks, [network("net1")].into());
-    assert_eq!(
-        gateways_shown(&table),
-        (vec![], vec!["none of its pods is ready".to_owned()])
-    );
-    table.apply(upsert(
-        "east",
-        slice("gw-a", "gw", "tls", vec![backend("10.1.0.8", None)]),
-    ));
-    assert_eq!(gateways_shown(&table).0.len(), 1);
-    table.apply(upsert("east", gateway("gw", "net1", &[])));
-    assert!(gateways_shown(&table).1[0].contains("no address"));
-    let mut claim = service_record("gw", vec![port(443, "tls")]);
-    let Record::Service(labelled) = gateway("gw", "net1", &["192.0.2.1"]) else {
-        unreachable!()
-    };
-    claim.gateway = labelled.gateway;
-    table.apply(upsert("east", Record::Service(claim)));
-    assert!(gateways_shown(&table).1[0].contains("port 15443 is none of its service ports"));
-    table.apply(remove("east", &gateway("gw", "net1", &[])));
-    assert_eq!(gateways_shown(&table), (vec![], vec![]));
-}
-
-#[test]
-fn of_two_networks_with_one_address_the_older_service_keeps_it() {
-    let table = table();
-    for (name, on) in [("east", "net1"), ("west", "net2")] {
-        table.apply(joined(name, on));
-        table.apply(listed(name, [gateway("gw", on, &["192.0.2.1"])]));
-    }
-    let (usable, reasons) = gateways_shown(&table);
-    assert_eq!(usable, ["net1:192.0.2.1:15443 (east)"]);
-    assert_eq!(
-        reasons,
-        ["192.0.2.1:15443 is already a gateway of network net1"]
-    );
-    let changes = table.apply(event("east", RegistryChange::Left));
-    assert_eq!(changes.networks, [network("net1"), network("net2")].into());
-    assert_eq!(gateways_shown(&table).0, ["net2:192.0.2.1:15443 (west)"]);
 }
 
 #[test]
@@ -420,9 +303,7 @@ fn a_viewer_stands_where_it_says_or_where_it_is_known() {
 fn three_hundred_ports_are_served_like_one() {
     let table = table();
     table.apply(joined("east", "net1"));
-    let ports = (1..=300)
-        .map(|number| port(number, &format!("p{number}")))
-        .collect();
+    let ports = (1..=300).map(|number| port(number, &format!("p{number}"))).collect();
     let slice = Record::EndpointSlice(SliceRecord {
         name: ObjectName::new("shop", "web-a"),
         service: web_key(),
@@ -431,91 +312,9 @@ fn three_hundred_ports_are_served_like_one() {
             .collect(),
         endpoints: vec![backend("10.1.0.1", None)],
     });
-    table.apply(listed(
-        "east",
-        [Record::Service(service_record("web", ports)), slice],
-    ));
+    table.apply(listed("east", [Record::Service(service_record("web", ports)), slice]));
     let service = table.service(&web_key()).unwrap();
     assert_eq!(service.ports.len(), 300);
     let last = service.port(300).unwrap().groups.values().next().unwrap();
     assert_eq!(last.endpoints[0].port, 1300);
-}
-
-/// A world as the records of two members, and some more words that undo themselves.
-fn any_records() -> impl Strategy<Value = Vec<(u8, Record)>> {
-    let one = (0u8..2, 0u8..6, 0u8..3, 0u8..3).prop_map(|(of, what, name, detail)| {
-        let address = format!("10.{of}.{name}.{detail}");
-        let record = match what {
-            0 => {
-                let mut service = service_record(
-                    &format!("s{name}"),
-                    vec![port(80 + u16::from(detail), "http")],
-                );
-                service.created = Some(i64::from(detail));
-                Record::Service(service)
-            }
-            1 => slice(
-                &format!("slice-{detail}"),
-                &format!("s{name}"),
-                "http",
-                vec![backend(&address, Some("p1"))],
-            ),
-            2 => pod(&format!("p{name}"), &address),
-            3 => node("node-1", &format!("z{detail}")),
-            4 => gateway(
-                &format!("gw{name}"),
-                &format!("net{detail}"),
-                &["192.0.2.1"],
-            ),
-            _ => namespace("istio-system", (detail > 0).then_some("net5")),
-        };
-        (of, record)
-    });
-    proptest::collection::vec(one, 0..24)
-}
-
-proptest! {
-    /// However a world came about, the table is the same: a function of what is there and not of how it was told.
-    #[test]
-    fn the_order_of_events_never_matters(records in any_records(), seed in any::<u64>()) {
-        // The last word on an object counts, so of each only the last is kept and then told in two orders.
-        let mut last: Vec<(u8, Record)> = Vec::new();
-        for (of, record) in records {
-            let same = |known: &(u8, Record)| (known.0, known.1.kind(), known.1.name()) == (of, record.kind(), record.name());
-            last.retain(|known| !same(known));
-            last.push((of, record));
-        }
-        let names = ["east", "west"];
-        let build = |order: &[(u8, Record)], churn: bool| {
-            let table = table();
-            for name in names {
-                table.apply(joined(name, "net1"));
-                table.apply(listed(name, []));
-            }
-            for (of, record) in order {
-                table.apply(upsert(names[usize::from(*of)], record.clone()));
-                if churn {
-                    table.apply(remove(names[usize::from(*of)], record));
-                    table.apply(upsert(names[usize::from(*of)], record.clone()));
-                }
-            }
-            table
-        };
-        let mut shuffled = last.clone();
-        shuffled.sort_by_key(|(of, record)| {
-            let mut hasher = std::hash::DefaultHasher::new();
-            std::hash::Hash::hash(&(seed, of, record.kind(), record.name()), &mut hasher);
-            std::hash::Hasher::finish(&hasher)
-        });
-        let (one, other) = (build(&last, false), build(&shuffled, true));
-        let relisted = table();
-        for (at, name) in names.iter().enumerate() {
-            relisted.apply(listed(name, last.iter().filter(|(of, _)| usize::from(*of) == at).map(|(_, r)| r.clone())));
-            relisted.apply(joined(name, "net1"));
-        }
-        prop_assert_eq!(one.services(), other.services());
-        prop_assert_eq!(&one.gateways(), &other.gateways());
-        prop_assert_eq!(one.services(), relisted.services());
-        prop_assert_eq!(&one.gateways(), &relisted.gateways());
-    }
 }
