@@ -7,6 +7,7 @@ mod builder;
 mod inbox;
 mod interner;
 mod metrics;
+mod withheld;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +23,7 @@ use inbox::Inbox;
 
 pub use builder::Builder;
 pub use metrics::PushMetrics;
+pub use withheld::WithheldCollector;
 
 /// How many records a reader of [`Pusher::watch`] may be behind before it loses the oldest.
 const WATCH_BACKLOG: usize = 1024;

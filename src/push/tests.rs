@@ -259,3 +259,28 @@ async fn the_push_task_tells_whoever_watches() {
     assert_eq!((record.views, record.resources_changed), (1, 1));
     task.abort();
 }
+
+#[test]
+fn what_is_withheld_can_be_counted() {
+    let mesh = Mesh::new();
+    let _home = mesh.stream("net1", &[WEB, CART]);
+    let _abroad = mesh.stream("net2", &[WEB, CART]);
+    mesh.pusher.apply(remove("west", &gateway("gw", "net2", &[])));
+    mesh.step();
+    let mut registry = prometheus_client::registry::Registry::default();
+    let Pusher {
+        table, builder, cache, ..
+    } = &mesh.pusher;
+    let collector = WithheldCollector::new(Arc::clone(table), Arc::clone(builder), Arc::clone(cache));
+    registry.register_collector(Box::new(collector));
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    assert!(
+        text.contains(r#"withheld_endpoints{network="net1",reason="no_gateway"} 1"#),
+        "{text}"
+    );
+    assert!(
+        text.contains(r#"withheld_endpoints{network="net2",reason="plaintext"} 1"#),
+        "{text}"
+    );
+}
