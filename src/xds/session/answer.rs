@@ -97,13 +97,11 @@ impl Subscription {
             }
             let held = self.held.contains_key(&name);
             match self.content(&name, held, is_owed, lookup) {
-                Some(resource) => {
-                    if is_owed || !self.holds(&resource) {
-                        fresh.push(Arc::clone(&name));
-                        bytes += resource.any.len() + name.len();
-                        self.hold(&resource);
-                        resources.push(resource);
-                    }
+                Some(resource) if is_owed || !self.holds(&resource) => {
+                    fresh.push(Arc::clone(&name));
+                    bytes += resource.any.len() + name.len();
+                    self.hold(&resource);
+                    resources.push(resource);
                 }
                 None if held || is_owed => {
                     if self.held.remove(&name).is_some() {
@@ -112,7 +110,7 @@ impl Subscription {
                     bytes += name.len();
                     removed.push(name);
                 }
-                None => {}
+                _ => {}
             }
         }
         self.changed = changed;
