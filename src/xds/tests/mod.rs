@@ -12,6 +12,7 @@ use std::time::Duration;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::core::v3::Locality;
 use envoy_types::pb::envoy::config::endpoint::v3::{ClusterLoadAssignment, LocalityLbEndpoints};
+use futures::StreamExt;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -26,15 +27,17 @@ use crate::resources::{
     ResourceType::{self, Cluster as CDS, ClusterLoadAssignment as EDS},
     Version,
 };
-use client::{Answer, Client};
+use client::Client;
 
 /// Far more than anything here takes; only a failing test waits for it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const BOTH: [Dialect; 2] = [Dialect::StateOfTheWorld, Dialect::Delta];
 
+type Resources = BTreeMap<(ResourceType, Arc<str>), Arc<Resource>>;
+
 #[derive(Debug, Default)]
-struct World(Mutex<BTreeMap<(ResourceType, Arc<str>), Arc<Resource>>>);
+struct World(Mutex<Resources>);
 
 impl Source for World {
     fn locate(&self, viewer: &Viewer) -> Standpoint {
@@ -90,9 +93,13 @@ impl Bench {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
+        let incoming = TcpListenerStream::new(listener).inspect(|stream| {
+            // Tonic sets options only on sockets that it accepts itself.
+            stream.as_ref().unwrap().set_nodelay(true).unwrap();
+        });
         let server = Server::builder()
             .add_service(ads.clone())
-            .serve_with_incoming(TcpListenerStream::new(listener));
+            .serve_with_incoming(incoming);
         tokio::spawn(stop.clone().run_until_cancelled_owned(server));
         Self {
             world,

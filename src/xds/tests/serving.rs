@@ -36,6 +36,12 @@ async fn r1_both_dialects_are_served_and_changes_arrive() {
         let clusters = client.take(CDS).await.resources;
         assert!(clusters.contains(&("b".to_owned(), None)));
     }
+    bench.change(CDS, "b", None);
+    let [sotw, delta] = &mut clients[..] else {
+        panic!("two clients");
+    };
+    assert_eq!(sotw.take(CDS).await.resources, [("a".to_owned(), None)]);
+    assert_eq!(delta.take(CDS).await.removed, ["b"]);
     bench.change(EDS, "a", None);
     for client in &mut clients {
         assert_eq!(
