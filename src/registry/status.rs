@@ -16,6 +16,8 @@ use super::{MemberSource, Problem};
 
 /// How many problems of a member are told; the others are counted.
 const MOST_PROBLEMS: usize = 100;
+/// The reason of a member that is new.
+const READING: &str = "reading it for the first time";
 
 /// Whether what is held of a member is up to date.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,7 +163,7 @@ impl Members {
         }
         let state = MemberState::Connecting {
             since: SystemTime::now(),
-            reason: "reading it for the first time".to_owned(),
+            reason: READING.to_owned(),
         };
         let entry = Entry {
             source: source.clone(),
@@ -271,6 +273,15 @@ impl MemberStatus {
         let labels = ByMember::new(&self.name);
         metrics.failures.get_or_create(&labels).inc();
         metrics.synced.get_or_create(&labels).set(0);
+    }
+
+    /// Nothing fails at present, though not everything was read yet.
+    pub(super) fn reading(&self) {
+        self.change(|entry| {
+            if let MemberState::Connecting { reason, .. } = &mut entry.state {
+                READING.clone_into(reason);
+            }
+        });
     }
 
     /// The member told of this many objects of a kind.
