@@ -11,6 +11,8 @@ mod problem;
 mod run;
 mod source;
 mod status;
+#[cfg(test)]
+mod testing;
 
 pub use metrics::RegistryMetrics;
 pub use problem::Problem;

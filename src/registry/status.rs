@@ -199,7 +199,9 @@ impl Members {
 
 /// A panic elsewhere must not take the status with it: each change below leaves it whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Entry {
@@ -243,7 +245,10 @@ impl MemberStatus {
             entry.synced_once = true;
         });
         let metrics = &self.members.inner.metrics;
-        metrics.synced.get_or_create(&ByMember::new(&self.name)).set(1);
+        metrics
+            .synced
+            .get_or_create(&ByMember::new(&self.name))
+            .set(1);
         self.members
             .inner
             .synced

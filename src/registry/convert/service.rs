@@ -62,7 +62,9 @@ fn created(subject: &mut Subject<'_>) -> Option<i64> {
         Ok(time) => Some(time.0.as_second()),
         Err(_) => {
             subject.report(
-                format!("metadata.creationTimestamp is {value}; the Service counts as the youngest"),
+                format!(
+                    "metadata.creationTimestamp is {value}; the Service counts as the youngest"
+                ),
                 "write it like 2026-01-31T12:00:00Z, or leave it out",
             );
             None

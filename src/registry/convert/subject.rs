@@ -50,7 +50,9 @@ impl<'a> Subject<'a> {
         };
         let namespace = match kind {
             Kind::Namespace | Kind::Node => "",
-            Kind::Service | Kind::EndpointSlice | Kind::Pod => text("namespace").unwrap_or("default"),
+            Kind::Service | Kind::EndpointSlice | Kind::Pod => {
+                text("namespace").unwrap_or("default")
+            }
         };
         let Some(name) = text("name") else {
             let place = match namespace {
@@ -164,7 +166,11 @@ impl<'a> Subject<'a> {
     }
 
     /// One element of a list; `None` and a problem where it can't be read.
-    pub(super) fn element<T: Deserialize<'a>>(&mut self, place: &str, value: &'a Value) -> Option<T> {
+    pub(super) fn element<T: Deserialize<'a>>(
+        &mut self,
+        place: &str,
+        value: &'a Value,
+    ) -> Option<T> {
         T::deserialize(value)
             .map_err(|error| {
                 self.report(

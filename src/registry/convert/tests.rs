@@ -120,16 +120,32 @@ fn kinds_are_told_by_version_and_kind() {
 #[test]
 fn an_object_without_a_usable_name_is_reported_and_passed_over() {
     for (kind, metadata, expected) in [
-        (Kind::Pod, json!({"namespace": "shop"}), "a Pod in namespace shop: it has no name"),
+        (
+            Kind::Pod,
+            json!({"namespace": "shop"}),
+            "a Pod in namespace shop: it has no name",
+        ),
         (Kind::Node, json!({"name": ""}), "a Node: it has no name"),
         (Kind::Node, json!(["n"]), "a Node: it has no name"),
-        (Kind::Service, json!({"name": "a.b"}), "Service \"default/a.b\": its name is none"),
-        (Kind::Service, json!({"name": "a", "namespace": "x|y"}), "its name is none"),
+        (
+            Kind::Service,
+            json!({"name": "a.b"}),
+            "Service \"default/a.b\": its name is none",
+        ),
+        (
+            Kind::Service,
+            json!({"name": "a", "namespace": "x|y"}),
+            "its name is none",
+        ),
         (Kind::Pod, json!({"name": "A_b"}), "its name is none"),
     ] {
         let converted = convert(kind, &json!({"metadata": metadata}));
         assert_eq!((&converted.name, &converted.record), (&None, &None));
-        assert!(told(&converted)[0].contains(expected), "{:?}", told(&converted));
+        assert!(
+            told(&converted)[0].contains(expected),
+            "{:?}",
+            told(&converted)
+        );
     }
 }
 
@@ -147,7 +163,11 @@ fn a_pod_says_where_it_is_and_how_to_reach_it() {
         ("topology.istio.io/locality", "eu.a.1"),
         ("istio-locality", "eu/a/1"),
     ] {
-        let (record, _) = pod(&with(a_pod(), &format!("metadata|labels|{label}"), json!(text)));
+        let (record, _) = pod(&with(
+            a_pod(),
+            &format!("metadata|labels|{label}"),
+            json!(text),
+        ));
         assert_eq!(record.locality, Some(Locality::new("eu", "a", "1")));
     }
 }
@@ -173,10 +193,17 @@ fn a_pod_whose_network_is_not_valid_counts_as_unknown() {
         let converted = convert(Kind::Pod, &object);
         assert_eq!(converted.record, None);
         let told = told(&converted);
-        assert!(told[0].starts_with("Pod shop/web-1: label topology.istio.io/network"), "{told:?}");
+        assert!(
+            told[0].starts_with("Pod shop/web-1: label topology.istio.io/network"),
+            "{told:?}"
+        );
     }
     // A manifest whose author forgot the quotes says what it says.
-    let number = with(a_pod(), "metadata|labels|topology.istio.io/network", json!(7));
+    let number = with(
+        a_pod(),
+        "metadata|labels|topology.istio.io/network",
+        json!(7),
+    );
     assert_eq!(pod(&number).0.network, Some(NetworkId::new("7").unwrap()));
 }
 
@@ -193,7 +220,10 @@ fn a_namespace_or_service_with_a_wrong_network_is_kept_without_it() {
         json!(""),
     ));
     assert_eq!((record.gateway, record.ports.len()), (None, 2));
-    assert!(problems[0].contains("it is empty; the Service is no gateway"), "{problems:?}");
+    assert!(
+        problems[0].contains("it is empty; the Service is no gateway"),
+        "{problems:?}"
+    );
 }
 
 #[test]
@@ -203,7 +233,11 @@ fn a_node_has_a_locality_from_present_or_legacy_labels() {
         "failure-domain.beta.kubernetes.io/zone": "a", "topology.istio.io/subzone": "1"});
     let record = node(&json!({"metadata": {"name": "n1.example", "labels": labels}}));
     assert_eq!(record.locality, Locality::new("eu", "a", "1"));
-    assert!(node(&json!({"metadata": {"name": "n2"}})).locality.is_unknown());
+    assert!(
+        node(&json!({"metadata": {"name": "n2"}}))
+            .locality
+            .is_unknown()
+    );
 }
 
 #[test]
@@ -212,14 +246,27 @@ fn a_service_has_its_tcp_ports() {
     assert!(problems.is_empty(), "{problems:?}");
     assert_eq!(record.created, Some(1_767_225_600));
     assert_eq!((record.headless, record.publish_not_ready), (false, false));
-    let ports = record.ports.iter().map(|port| (port.number, &*port.name, &*port.app_protocol));
-    assert_eq!(ports.collect::<Vec<_>>(), [(80, "http", "http"), (443, "tls", "")]);
+    let ports = record
+        .ports
+        .iter()
+        .map(|port| (port.number, &*port.name, &*port.app_protocol));
+    assert_eq!(
+        ports.collect::<Vec<_>>(),
+        [(80, "http", "http"), (443, "tls", "")]
+    );
 
     let headless = with(a_service(), "spec|clusterIP", json!("None"));
-    let (record, _) = service(&with(headless, "spec|publishNotReadyAddresses", json!(true)));
+    let (record, _) = service(&with(
+        headless,
+        "spec|publishNotReadyAddresses",
+        json!(true),
+    ));
     assert!(record.headless && record.publish_not_ready && record.gateway.is_none());
 
-    let alias = convert(Kind::Service, &with(a_service(), "spec|type", json!("ExternalName")));
+    let alias = convert(
+        Kind::Service,
+        &with(a_service(), "spec|type", json!("ExternalName")),
+    );
     assert_eq!((alias.record, alias.problems.len()), (None, 0));
 }
 
@@ -227,7 +274,10 @@ fn a_service_has_its_tcp_ports() {
 fn a_wrong_port_costs_that_port_only() {
     for (port, expected) in [
         (json!(0), "spec.ports[0].port is 0, which is no port"),
-        (json!(65_536), "spec.ports[0].port is 65536, which is no port"),
+        (
+            json!(65_536),
+            "spec.ports[0].port is 65536, which is no port",
+        ),
         (json!(-1), "is -1, which is no port"),
         (json!("http"), "spec.ports[0] can't be read"),
         (json!(443), "spec.ports[2].port 443 is there twice"),
@@ -238,19 +288,32 @@ fn a_wrong_port_costs_that_port_only() {
         assert!(problems[0].contains(expected), "{problems:?}");
     }
     let many: Vec<_> = (1..=300).map(|port| json!({"port": port})).collect();
-    assert_eq!(service(&with(a_service(), "spec|ports", json!(many))).0.ports.len(), 300);
+    assert_eq!(
+        service(&with(a_service(), "spec|ports", json!(many)))
+            .0
+            .ports
+            .len(),
+        300
+    );
     let (record, problems) = service(&with(a_service(), "spec|ports", json!({"port": 1})));
     assert!(record.ports.is_empty() && problems[0].contains("spec.ports is no list"));
 }
 
 #[test]
 fn a_gateway_takes_its_addresses_and_its_port() {
-    let (record, problems) = service(&with(a_gateway(), "spec|externalIPs", json!(["198.51.100.1", "192.0.2.1"])));
+    let (record, problems) = service(&with(
+        a_gateway(),
+        "spec|externalIPs",
+        json!(["198.51.100.1", "192.0.2.1"]),
+    ));
     assert!(problems.is_empty(), "{problems:?}");
     let claim = record.gateway.unwrap();
     assert_eq!((claim.network.as_str(), claim.port), ("west", 15443));
     let addresses = claim.addresses.iter().map(ToString::to_string);
-    assert_eq!(addresses.collect::<Vec<_>>(), ["192.0.2.1", "192.0.2.2", "198.51.100.1"]);
+    assert_eq!(
+        addresses.collect::<Vec<_>>(),
+        ["192.0.2.1", "192.0.2.2", "198.51.100.1"]
+    );
     assert_eq!(claim.hostnames, ["gw.example"]);
 
     let label = "metadata|labels|networking.istio.io/gatewayPort";
@@ -261,9 +324,16 @@ fn a_gateway_takes_its_addresses_and_its_port() {
         assert_eq!(record.gateway.unwrap().port, 15443);
         assert!(problems[0].contains("15443 is taken"), "{problems:?}");
     }
-    let (record, problems) = service(&with(a_gateway(), "status|loadBalancer|ingress|0|ip", json!("192.0.2")));
+    let (record, problems) = service(&with(
+        a_gateway(),
+        "status|loadBalancer|ingress|0|ip",
+        json!("192.0.2"),
+    ));
     assert_eq!(record.gateway.unwrap().addresses.len(), 1);
-    assert!(problems[0].contains("status.loadBalancer.ingress[0].ip is \"192.0.2\""), "{problems:?}");
+    assert!(
+        problems[0].contains("status.loadBalancer.ingress[0].ip is \"192.0.2\""),
+        "{problems:?}"
+    );
 }
 
 #[test]
@@ -274,8 +344,14 @@ fn a_slice_has_its_endpoints() {
     assert_eq!(record.ports, [("http".into(), 8080)]);
     let first = &record.endpoints[0];
     assert_eq!(first.pod.as_ref().unwrap().to_string(), "shop/web-1");
-    assert_eq!((first.node.as_deref(), first.zone.as_deref()), (Some("n1"), Some("a")));
-    assert_eq!((&record.endpoints[1].pod, record.endpoints[1].health), (&None, Health::Ready));
+    assert_eq!(
+        (first.node.as_deref(), first.zone.as_deref()),
+        (Some("n1"), Some("a"))
+    );
+    assert_eq!(
+        (&record.endpoints[1].pod, record.endpoints[1].health),
+        (&None, Health::Ready)
+    );
 }
 
 #[test]
@@ -286,11 +362,24 @@ fn conditions_mean_what_kubernetes_says() {
         (json!({"ready": true, "serving": false}), Health::Ready),
         (json!({"ready": false}), Health::NotReady),
         (json!({"ready": false, "serving": true}), Health::NotReady),
-        (json!({"ready": false, "terminating": true}), Health::NotReady),
-        (json!({"ready": false, "serving": true, "terminating": true}), Health::Draining),
-        (json!({"ready": false, "serving": false, "terminating": true}), Health::NotReady),
+        (
+            json!({"ready": false, "terminating": true}),
+            Health::NotReady,
+        ),
+        (
+            json!({"ready": false, "serving": true, "terminating": true}),
+            Health::Draining,
+        ),
+        (
+            json!({"ready": false, "serving": false, "terminating": true}),
+            Health::NotReady,
+        ),
     ] {
-        let (record, _) = slice(&with(a_slice(), "endpoints|0|conditions", conditions.clone()));
+        let (record, _) = slice(&with(
+            a_slice(),
+            "endpoints|0|conditions",
+            conditions.clone(),
+        ));
         assert_eq!(record.endpoints[0].health, expected, "{conditions}");
     }
 }
@@ -298,8 +387,14 @@ fn conditions_mean_what_kubernetes_says() {
 #[test]
 fn a_wrong_endpoint_costs_that_endpoint_only() {
     for (addresses, expected) in [
-        (json!(["10.0.0.300"]), "endpoints[0].addresses[0] is \"10.0.0.300\""),
-        (json!(["10.0.0.1", "web"]), "endpoints[0].addresses[1] is \"web\""),
+        (
+            json!(["10.0.0.300"]),
+            "endpoints[0].addresses[0] is \"10.0.0.300\"",
+        ),
+        (
+            json!(["10.0.0.1", "web"]),
+            "endpoints[0].addresses[1] is \"web\"",
+        ),
         (json!(["0.0.0.0"]), "no IP address of a host"),
         (json!([]), "endpoints[0] has no address"),
         (json!("10.0.0.1"), "endpoints[0] can't be read"),
@@ -309,10 +404,16 @@ fn a_wrong_endpoint_costs_that_endpoint_only() {
         assert!(problems[0].contains(expected), "{problems:?}");
     }
     let (record, problems) = slice(&with(a_slice(), "ports|0|port", json!(100_000)));
-    assert_eq!((record.ports.len(), record.endpoints.len(), problems.len()), (0, 2, 1));
+    assert_eq!(
+        (record.ports.len(), record.endpoints.len(), problems.len()),
+        (0, 2, 1)
+    );
     let many: Vec<_> = (0..500).map(|_| json!({"addresses": ["x"]})).collect();
     let (_, problems) = slice(&with(a_slice(), "endpoints", json!(many)));
-    assert!(problems.last().unwrap().contains("480 more"), "{problems:?}");
+    assert!(
+        problems.last().unwrap().contains("480 more"),
+        "{problems:?}"
+    );
 }
 
 #[test]
@@ -322,20 +423,42 @@ fn a_slice_of_no_service_is_reported_and_others_are_passed_over() {
         (json!({"kubernetes.io/service-name": ""}), 1),
         (json!({"multicluster.kubernetes.io/service-name": "web"}), 0),
     ] {
-        let converted = convert(Kind::EndpointSlice, &with(a_slice(), "metadata|labels", labels));
-        assert_eq!((converted.record.is_none(), converted.problems.len()), (true, told_of));
+        let converted = convert(
+            Kind::EndpointSlice,
+            &with(a_slice(), "metadata|labels", labels),
+        );
+        assert_eq!(
+            (converted.record.is_none(), converted.problems.len()),
+            (true, told_of)
+        );
     }
-    let names = convert(Kind::EndpointSlice, &with(a_slice(), "addressType", json!("FQDN")));
+    let names = convert(
+        Kind::EndpointSlice,
+        &with(a_slice(), "addressType", json!("FQDN")),
+    );
     assert_eq!((names.record, names.problems.len()), (None, 0));
 }
 
 #[test]
 fn an_object_of_the_wrong_shape_is_reported_and_never_panics() {
-    let shapes = [json!(null), json!(1), json!("text"), json!([1]), json!({"a": {"b": []}})];
+    let shapes = [
+        json!(null),
+        json!(1),
+        json!("text"),
+        json!([1]),
+        json!({"a": {"b": []}}),
+    ];
     for kind in Kind::ALL {
         for shape in &shapes {
             convert(kind, shape);
-            for field in ["metadata", "spec", "status", "ports", "endpoints", "addressType"] {
+            for field in [
+                "metadata",
+                "spec",
+                "status",
+                "ports",
+                "endpoints",
+                "addressType",
+            ] {
                 let named = json!({"metadata": {"name": "a", "labels": {"kubernetes.io/service-name": "a"}}});
                 convert(kind, &with(named, field, shape.clone()));
             }
@@ -343,5 +466,9 @@ fn an_object_of_the_wrong_shape_is_reported_and_never_panics() {
     }
     let converted = convert(Kind::Pod, &with(a_pod(), "spec", json!("text")));
     assert_eq!(converted.record, None);
-    assert!(told(&converted)[0].contains("spec can't be read"), "{:?}", told(&converted));
+    assert!(
+        told(&converted)[0].contains("spec can't be read"),
+        "{:?}",
+        told(&converted)
+    );
 }

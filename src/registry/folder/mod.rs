@@ -16,7 +16,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use notify::{RecommendedWatcher, RecursiveMode};
 use tokio::time::Instant;
@@ -29,7 +29,7 @@ use super::problem::Problem;
 use super::status::{MemberStatus, Topic};
 use files::{FolderError, identity};
 use merge::Lists;
-use scan::{Folder, Outcome};
+use scan::{Folder, Now, Outcome};
 use stir::Stir;
 
 pub(super) use members::{member_names, run_members};
@@ -73,7 +73,10 @@ impl Watched {
             self.unwatched = None;
             self.identity = identity;
             if identity.is_some() {
-                match self.stir.watch(self.folder.root(), RecursiveMode::Recursive) {
+                match self
+                    .stir
+                    .watch(self.folder.root(), RecursiveMode::Recursive)
+                {
                     Ok(watcher) => self.watcher = Some(watcher),
                     Err(error) => {
                         self.unwatched = Some(Problem::new(
@@ -85,7 +88,11 @@ impl Watched {
                 }
             }
         }
-        self.folder.scan(closed, Instant::now())
+        let now = Now {
+            elapsing: Instant::now(),
+            wall: SystemTime::now(),
+        };
+        self.folder.scan(closed, now)
     }
 }
 

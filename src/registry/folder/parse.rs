@@ -61,8 +61,8 @@ pub(super) fn parse(file: &str, text: &str, format: Format) -> Result<Content, P
 }
 
 fn yaml_documents(file: &str, text: &str) -> Result<Vec<(u64, Value)>, Problem> {
-    let documents: Vec<Spanned<Value>> =
-        serde_saphyr::from_multiple_with_options(text, options()).map_err(|error| {
+    let documents: Vec<Spanned<Value>> = serde_saphyr::from_multiple_with_options(text, options())
+        .map_err(|error| {
             let line = error.location().map(|location| location.line());
             unreadable(file, line, "YAML", &error)
         })?;
@@ -160,13 +160,25 @@ impl Reader<'_> {
                     }));
             }
             None => {
-                tracing::debug!(file = self.file, line, version, kind, "an object of a kind that is not read");
+                tracing::debug!(
+                    file = self.file,
+                    line,
+                    version,
+                    kind,
+                    "an object of a kind that is not read"
+                );
             }
         }
     }
 
     /// Items of a list of one kind need not say it again.
-    fn read_list(&mut self, line: u64, (version, kind): (&str, &str), items: &[Value], depth: usize) {
+    fn read_list(
+        &mut self,
+        line: u64,
+        (version, kind): (&str, &str),
+        items: &[Value],
+        depth: usize,
+    ) {
         if depth >= DEEPEST_LIST {
             self.content.problems.push(Problem::new(
                 format!("{}:{line}", self.file),
@@ -180,9 +192,7 @@ impl Reader<'_> {
                 Value::Object(fields) if !kind.is_empty() && !fields.contains_key("kind") => {
                     let mut fields: Map<String, Value> = fields.clone();
                     fields.insert("kind".to_owned(), kind.into());
-                    fields
-                        .entry("apiVersion")
-                        .or_insert_with(|| version.into());
+                    fields.entry("apiVersion").or_insert_with(|| version.into());
                     self.read(line, &Value::Object(fields), depth + 1);
                 }
                 item => self.read(line, item, depth + 1),

@@ -24,6 +24,15 @@ const LONGEST_WRITE: Duration = Duration::from_secs(1);
 /// may be about to put the file back.
 const REMOVAL_SETTLES: Duration = Duration::from_millis(100);
 
+/// The present, by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    /// For how long something lasts.
+    pub(super) elapsing: Instant,
+    /// For the age of files.
+    pub(super) wall: SystemTime,
+}
+
 /// What a scan found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Outcome {
@@ -82,7 +91,11 @@ impl Folder {
     ///
     /// # Errors
     /// When the folder as a whole can't be read; everything that is known of it stays.
-    pub(super) fn scan(&mut self, closed: &BTreeSet<PathBuf>, now: Instant) -> Result<Outcome, FolderError> {
+    pub(super) fn scan(
+        &mut self,
+        closed: &BTreeSet<PathBuf>,
+        now: Now,
+    ) -> Result<Outcome, FolderError> {
         let listing = list(&self.root)?;
         let mut outcome = Outcome {
             changed: false,
@@ -100,16 +113,28 @@ impl Folder {
         for (path, found) in &listing.files {
             let closed = closed.contains(&self.root.join(path));
             let state = self.files.entry(path.clone()).or_default();
-            read_file(&self.root, path, found, closed, now, state, &mut outcome);
+            read_file(
+                &self.root.join(path),
+                path,
+                found,
+                closed,
+                now,
+                state,
+                &mut outcome,
+            );
         }
         let missing: BTreeSet<_> = self
             .files
             .keys()
             .filter(|path| !listing.files.contains_key(*path))
-            .filter(|path| !path.ancestors().any(|above| listing.unreadable.contains(above)))
+            .filter(|path| {
+                !path
+                    .ancestors()
+                    .any(|above| listing.unreadable.contains(above))
+            })
             .cloned()
             .collect();
-        self.settle_removals(missing, now, &mut outcome);
+        self.settle_removals(missing, now.elapsing, &mut outcome);
         Ok(outcome)
     }
 
@@ -145,18 +170,22 @@ impl Folder {
             .filter_map(|(name, state)| Some((name.as_str(), state.content.as_ref()?)));
         let (lists, mut problems) = merge(contents);
         problems.extend(self.folder_problems.iter().cloned());
-        problems.extend(self.files.values().filter_map(|state| state.problem.clone()));
+        problems.extend(
+            self.files
+                .values()
+                .filter_map(|state| state.problem.clone()),
+        );
         problems.sort();
         (lists, problems)
     }
 }
 
 fn read_file(
-    root: &Path,
+    file: &Path,
     path: &Path,
     found: &Found,
     closed: bool,
-    now: Instant,
+    now: Now,
     state: &mut FileState,
     outcome: &mut Outcome,
 ) {
@@ -166,12 +195,12 @@ fn read_file(
     }
     let age = found
         .modified
-        .and_then(|modified| SystemTime::now().duration_since(modified).ok());
+        .and_then(|modified| now.wall.duration_since(modified).ok());
     // Without an age the clocks disagree; then the change counts as old.
     let young = age.is_some_and(|age| age < WRITE_SETTLES);
     if young && !closed {
-        let since = *state.unsettled.get_or_insert(now);
-        if now.saturating_duration_since(since) < LONGEST_WRITE {
+        let since = *state.unsettled.get_or_insert(now.elapsing);
+        if now.elapsing.saturating_duration_since(since) < LONGEST_WRITE {
             outcome.again_in(WRITE_SETTLES.saturating_sub(age.unwrap_or_default()));
             return;
         }
@@ -180,7 +209,7 @@ fn read_file(
     // Two writes within the clock's grain leave the same stamp, so a young file is read again when somebody stirs.
     state.stamp = (!young).then_some(found.stamp);
     let name = path.display().to_string();
-    match read_text(&root.join(path), found.stamp.length()) {
+    match read_text(file, found.stamp.length()) {
         Ok(text) => {
             let hash = xxh3_128(text.as_bytes());
             if hash == state.hash && (state.content.is_some() || state.problem.is_some()) {
@@ -201,7 +230,11 @@ fn read_file(
                 ReadError::TooLarge => "split it",
                 ReadError::NotText => "write it in UTF-8",
             };
-            let problem = Problem::new(name, format!("{error}; what it said before is kept"), remedy);
+            let problem = Problem::new(
+                name,
+                format!("{error}; what it said before is kept"),
+                remedy,
+            );
             state.hash = 0;
             outcome.changed |= state.problem.as_ref() != Some(&problem);
             state.problem = Some(problem);

@@ -36,7 +36,11 @@ impl Stir {
 
     /// Has the file system tell of changes below `path`, for as long as the returned watch lives. Blocks while it walks
     /// through the folder.
-    pub(super) fn watch(&self, path: &Path, depth: RecursiveMode) -> notify::Result<RecommendedWatcher> {
+    pub(super) fn watch(
+        &self,
+        path: &Path,
+        depth: RecursiveMode,
+    ) -> notify::Result<RecommendedWatcher> {
         let stir = self.clone();
         let mut watcher = notify::recommended_watcher(move |event| stir.note(event))?;
         watcher.watch(path, depth)?;

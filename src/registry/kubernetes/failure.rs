@@ -66,6 +66,8 @@ impl Failure {
                 message,
             },
             410 => Self::Expired,
+            // The client takes whatever it can't read for a status with nothing in it.
+            0 => Self::Malformed(resource, "it is none that an API server gives".to_owned()),
             code => Self::Refused {
                 resource,
                 code,
@@ -76,7 +78,13 @@ impl Failure {
 
     /// Whether an API server says so that doesn't know how to list by a watch.
     pub(super) fn refuses_streaming(&self) -> bool {
-        matches!(self, Self::Refused { code: 400..=428, .. })
+        matches!(
+            self,
+            Self::Refused {
+                code: 400..=428,
+                ..
+            }
+        )
     }
 }
 

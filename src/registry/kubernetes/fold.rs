@@ -48,7 +48,9 @@ impl Fold {
 
     /// How many objects of a kind the table holds.
     pub(super) fn count(&self, kind: Kind) -> usize {
-        self.kinds.get(&kind).map_or(0, |of_kind| of_kind.told.len())
+        self.kinds
+            .get(&kind)
+            .map_or(0, |of_kind| of_kind.told.len())
     }
 
     /// Takes what a watch tells, and says what the table is to be told.
@@ -191,7 +193,9 @@ mod tests {
         let change = fold.hear(Kind::Node, Heard::Changed(name("b"), Some(node("b", "1"))));
         assert!(matches!(change, Some(RegistryChange::Upsert(record)) if record == node("b", "1")));
         let change = fold.hear(Kind::Node, Heard::Changed(name("a"), None));
-        assert!(matches!(change, Some(RegistryChange::Remove(Kind::Node, removed)) if removed == name("a")));
+        assert!(
+            matches!(change, Some(RegistryChange::Remove(Kind::Node, removed)) if removed == name("a"))
+        );
         assert!(fold.hear(Kind::Node, Heard::Deleted(name("a"))).is_none());
         assert_eq!(fold.count(Kind::Node), 1);
     }

@@ -29,7 +29,11 @@ pub(super) struct Listener<'a> {
 }
 
 impl<'a> Listener<'a> {
-    pub(super) fn new(name: &'a ClusterId, sink: &'a dyn EventSink, status: &'a MemberStatus) -> Self {
+    pub(super) fn new(
+        name: &'a ClusterId,
+        sink: &'a dyn EventSink,
+        status: &'a MemberStatus,
+    ) -> Self {
         Self {
             name,
             sink,

@@ -6,6 +6,8 @@
 
 mod client;
 mod failure;
+#[cfg(test)]
+mod fake;
 mod fold;
 mod follow;
 mod item;
