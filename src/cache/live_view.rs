@@ -68,11 +68,7 @@ impl LiveView {
 
     /// Asks the source again for names that may have changed. Those that nobody wants are passed over; those that differ
     /// are kept and their streams told. Returns how many differed.
-    pub fn refresh<'a>(
-        &self,
-        kind: ResourceType,
-        names: impl IntoIterator<Item = &'a Arc<str>>,
-    ) -> usize {
+    pub fn refresh<'a>(&self, kind: ResourceType, names: impl IntoIterator<Item = &'a Arc<str>>) -> usize {
         let mut state = lock(&self.state);
         let State { kinds, mailboxes } = &mut *state;
         let Some(held) = kinds.get_mut(&kind) else {
@@ -88,11 +84,7 @@ impl LiveView {
         lock(&self.state).mailboxes.insert(stream, mailbox);
     }
 
-    pub(super) fn leave(
-        &self,
-        stream: StreamId,
-        names: &BTreeMap<ResourceType, BTreeSet<Arc<str>>>,
-    ) {
+    pub(super) fn leave(&self, stream: StreamId, names: &BTreeMap<ResourceType, BTreeSet<Arc<str>>>) {
         for (kind, names) in names {
             self.unsubscribe(stream, *kind, names.iter());
         }
@@ -111,13 +103,10 @@ impl LiveView {
         let mut state = lock(&self.state);
         let held = state.kinds.entry(kind).or_default();
         for name in names {
-            let entry = held
-                .entries
-                .entry(Arc::clone(name))
-                .or_insert_with(|| Entry {
-                    resource: self.source.build(&self.key, kind, name),
-                    streams: BTreeSet::new(),
-                });
+            let entry = held.entries.entry(Arc::clone(name)).or_insert_with(|| Entry {
+                resource: self.source.build(&self.key, kind, name),
+                streams: BTreeSet::new(),
+            });
             entry.streams.insert(stream);
         }
     }
@@ -164,13 +153,7 @@ impl LiveView {
     }
 
     pub(super) fn get(&self, kind: ResourceType, name: &str) -> Option<Arc<Resource>> {
-        lock(&self.state)
-            .kinds
-            .get(&kind)?
-            .entries
-            .get(name)?
-            .resource
-            .clone()
+        lock(&self.state).kinds.get(&kind)?.entries.get(name)?.resource.clone()
     }
 
     pub(super) fn all(&self, kind: ResourceType) -> Vec<Arc<Resource>> {
@@ -202,8 +185,7 @@ impl Kind {
         }
         let resource = source.build(key, kind, name);
         let entry = self.entries.entry(Arc::clone(name)).or_default();
-        let same = entry.resource.as_ref().map(|old| old.version)
-            == resource.as_ref().map(|new| new.version);
+        let same = entry.resource.as_ref().map(|old| old.version) == resource.as_ref().map(|new| new.version);
         if !same {
             for stream in entry.streams.union(&self.wildcard) {
                 if let Some(mailbox) = mailboxes.get(stream) {

@@ -21,10 +21,7 @@ pub(super) struct Mailbox {
 
 impl Mailbox {
     pub(super) fn post(&self, kind: ResourceType, name: &Arc<str>) {
-        lock(&self.pending)
-            .entry(kind)
-            .or_default()
-            .insert(Arc::clone(name));
+        lock(&self.pending).entry(kind).or_default().insert(Arc::clone(name));
         self.arrived.notify_one();
     }
 

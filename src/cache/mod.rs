@@ -94,19 +94,13 @@ impl Cache {
     /// The views that have subscribers now.
     #[must_use]
     pub fn live_views(&self) -> Vec<Arc<LiveView>> {
-        lock(&self.views)
-            .values()
-            .filter_map(Weak::upgrade)
-            .collect()
+        lock(&self.views).values().filter_map(Weak::upgrade).collect()
     }
 
     /// Asks again where each subscriber stands, and moves those whose answer changed; to be called when the network of a
     /// member or of pods changed.
     pub fn relocate(&self) {
-        let subscribers: Vec<_> = lock(&self.subscribers)
-            .values()
-            .filter_map(Weak::upgrade)
-            .collect();
+        let subscribers: Vec<_> = lock(&self.subscribers).values().filter_map(Weak::upgrade).collect();
         for subscriber in subscribers {
             subscriber.relocate();
         }

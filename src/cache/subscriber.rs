@@ -69,10 +69,7 @@ impl Subscriber {
     pub fn subscribe(&self, kind: ResourceType, names: &[Arc<str>]) {
         let mut hold = lock(&self.hold);
         hold.view.subscribe(self.id, kind, names);
-        hold.names
-            .entry(kind)
-            .or_default()
-            .extend(names.iter().cloned());
+        hold.names.entry(kind).or_default().extend(names.iter().cloned());
     }
 
     /// Gives names back; those never asked for are passed over.

@@ -1,1 +1,23 @@
 //! Settings: the YAML file, its defaults, and every mistake in it at once.
+//!
+//! [`Config`] is what the rest of the program sees: typed, checked, with nothing left to parse. [`Config::from_yaml`] reads
+//! a file's text into a tree that knows where each value stands, then takes the values out one by one; a mistake is
+//! written down and reading goes on, so that one run of `check-config` shows all of them. `config/default.yaml` is the
+//! reference of all keys, and equals [`Config::default`].
+
+mod error;
+mod keys;
+mod listen;
+mod read;
+mod reader;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod values;
+
+pub use error::{ConfigError, ConfigErrors, InvalidValue, Position};
+pub use settings::{
+    AdminConfig, Config, DrainConfig, Listen, LogConfig, LogFormat, MemberConfig, MemberSource, MeshConfig,
+    ReadinessConfig, TlsFiles, XdsConfig,
+};

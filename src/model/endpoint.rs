@@ -15,14 +15,8 @@ pub struct Addresses {
 impl From<IpAddr> for Addresses {
     fn from(address: IpAddr) -> Self {
         match address {
-            IpAddr::V4(v4) => Self {
-                v4: Some(v4),
-                v6: None,
-            },
-            IpAddr::V6(v6) => Self {
-                v4: None,
-                v6: Some(v6),
-            },
+            IpAddr::V4(v4) => Self { v4: Some(v4), v6: None },
+            IpAddr::V6(v6) => Self { v4: None, v6: Some(v6) },
         }
     }
 }
@@ -46,10 +40,7 @@ impl Addresses {
 
     /// All addresses, IPv4 first.
     pub fn iter(&self) -> impl Iterator<Item = IpAddr> + use<> {
-        self.v4
-            .map(IpAddr::from)
-            .into_iter()
-            .chain(self.v6.map(IpAddr::from))
+        self.v4.map(IpAddr::from).into_iter().chain(self.v6.map(IpAddr::from))
     }
 }
 

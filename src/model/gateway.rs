@@ -62,9 +62,7 @@ pub enum UnusableReason {
 impl fmt::Display for UnusableReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoAddress => {
-                f.write_str("no address in status.loadBalancer.ingress or spec.externalIPs")
-            }
+            Self::NoAddress => f.write_str("no address in status.loadBalancer.ingress or spec.externalIPs"),
             Self::HostnameOnly(name) => {
                 write!(f, "only the host name {name}, an address is needed")
             }
@@ -101,26 +99,17 @@ pub struct GatewaySet {
 
 impl GatewaySet {
     /// Takes the usable gateways and the unusable ones.
-    pub fn new(
-        usable: impl IntoIterator<Item = NetworkGateway>,
-        mut unusable: Vec<UnusableGateway>,
-    ) -> Self {
+    pub fn new(usable: impl IntoIterator<Item = NetworkGateway>, mut unusable: Vec<UnusableGateway>) -> Self {
         let mut by_network: BTreeMap<NetworkId, Vec<NetworkGateway>> = BTreeMap::new();
         for gateway in usable {
-            by_network
-                .entry(gateway.network.clone())
-                .or_default()
-                .push(gateway);
+            by_network.entry(gateway.network.clone()).or_default().push(gateway);
         }
         for gateways in by_network.values_mut() {
             gateways.sort();
             gateways.dedup();
         }
         unusable.sort();
-        Self {
-            by_network,
-            unusable,
-        }
+        Self { by_network, unusable }
     }
 
     /// The gateways of a network, sorted.
@@ -132,20 +121,13 @@ impl GatewaySet {
     /// The gateways that a viewer of these families uses for endpoints of this network and member: those of the member,
     /// or, where it has none that the viewer can reach, those of its whole network. Each address and port once.
     #[must_use]
-    pub fn towards(
-        &self,
-        network: &NetworkId,
-        member: &ClusterId,
-        families: AddressFamilies,
-    ) -> Vec<&NetworkGateway> {
+    pub fn towards(&self, network: &NetworkId, member: &ClusterId, families: AddressFamilies) -> Vec<&NetworkGateway> {
         let reachable = || {
             self.of(network)
                 .iter()
                 .filter(|gateway| families.reach(gateway.address))
         };
-        let mut chosen: Vec<_> = reachable()
-            .filter(|gateway| gateway.member == *member)
-            .collect();
+        let mut chosen: Vec<_> = reachable().filter(|gateway| gateway.member == *member).collect();
         if chosen.is_empty() {
             chosen = reachable().collect();
         }

@@ -20,10 +20,7 @@ fn check_label_value(kind: &'static str, text: &str) -> Result<(), InvalidId> {
         "it is empty"
     } else if text.len() > 63 {
         "it is longer than 63 characters"
-    } else if !text
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-    {
+    } else if !text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
         "only letters, digits, '-', '_' and '.' are allowed"
     } else if !text.starts_with(edge) || !text.ends_with(edge) {
         "it must begin and end with a letter or digit"
@@ -156,10 +153,7 @@ impl ServiceKey {
     /// Reads `name.namespace.svc.DOMAIN` back.
     #[must_use]
     pub fn from_host(host: &str, domain: &str) -> Option<Self> {
-        let (name, namespace) = host
-            .strip_suffix(domain)?
-            .strip_suffix(".svc.")?
-            .split_once('.')?;
+        let (name, namespace) = host.strip_suffix(domain)?.strip_suffix(".svc.")?.split_once('.')?;
         let plain = |part: &str| !part.is_empty() && !part.contains('.');
         (plain(name) && plain(namespace)).then(|| Self::new(namespace, name))
     }
@@ -195,17 +189,12 @@ mod tests {
             let error = NetworkId::new(text).expect_err(text).to_string();
             assert!(error.contains(problem), "{text:?}: {error}");
         }
-        assert_eq!(
-            NetworkId::new("eu-west_1.a").unwrap().as_str(),
-            "eu-west_1.a"
-        );
+        assert_eq!(NetworkId::new("eu-west_1.a").unwrap().as_str(), "eu-west_1.a");
     }
 
     #[test]
     fn a_message_does_not_repeat_a_megabyte() {
-        let error = ClusterId::new(&"ü".repeat(1 << 20))
-            .unwrap_err()
-            .to_string();
+        let error = ClusterId::new(&"ü".repeat(1 << 20)).unwrap_err().to_string();
         assert!(error.len() < 400, "{} bytes", error.len());
     }
 
@@ -223,11 +212,7 @@ mod tests {
             "web.shop.svc.other",
             ".shop.svc.cluster.local",
         ] {
-            assert_eq!(
-                ServiceKey::from_host(wrong, "cluster.local"),
-                None,
-                "{wrong}"
-            );
+            assert_eq!(ServiceKey::from_host(wrong, "cluster.local"), None, "{wrong}");
         }
     }
 }

@@ -50,10 +50,7 @@ pub struct PortEndpoints {
 impl PortEndpoints {
     /// Sorts endpoints into groups and takes the sums.
     #[must_use]
-    pub fn new(
-        port: ServicePort,
-        endpoints: impl IntoIterator<Item = (ClusterId, Endpoint)>,
-    ) -> Self {
+    pub fn new(port: ServicePort, endpoints: impl IntoIterator<Item = (ClusterId, Endpoint)>) -> Self {
         let mut groups: BTreeMap<GroupKey, NetworkGroup> = BTreeMap::new();
         let mut any_ready = false;
         for (member, endpoint) in endpoints {
@@ -73,10 +70,7 @@ impl PortEndpoints {
             group.endpoints.sort();
             for endpoint in &group.endpoints {
                 if port.serves(endpoint) && endpoint.mtls == Mtls::Yes {
-                    *group
-                        .behind_gateway
-                        .entry(endpoint.locality.clone())
-                        .or_default() += 1;
+                    *group.behind_gateway.entry(endpoint.locality.clone()).or_default() += 1;
                 }
             }
         }

@@ -70,9 +70,7 @@ impl Source for Builder {
                         service: service.key.clone(),
                         port: port.port.number,
                     });
-                    names
-                        .map(|name| self.encode_name(&name))
-                        .collect::<Vec<_>>()
+                    names.map(|name| self.encode_name(&name)).collect::<Vec<_>>()
                 })
                 .collect(),
             // Not a type that can be asked for as a whole.

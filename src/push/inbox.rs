@@ -27,12 +27,7 @@ impl Inbox {
 
     pub(super) async fn take(&self) -> (ChangeSet, Instant) {
         loop {
-            if let Some(taken) = self
-                .pending
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take()
-            {
+            if let Some(taken) = self.pending.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 return taken;
             }
             // A permit stays when nobody waits yet, so that nothing put in between is missed.

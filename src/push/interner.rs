@@ -28,10 +28,7 @@ impl Interner {
         encode: impl FnOnce() -> Resource,
     ) -> Arc<Resource> {
         self.sweep();
-        let mut entry = self
-            .known
-            .entry((kind, Arc::clone(name), version))
-            .or_default();
+        let mut entry = self.known.entry((kind, Arc::clone(name), version)).or_default();
         if let Some(resource) = entry.upgrade() {
             return resource;
         }

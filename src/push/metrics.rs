@@ -58,19 +58,11 @@ impl PushMetrics {
     /// How many resources of a type were encoded so far.
     #[must_use]
     pub fn encodes(&self, kind: ResourceType) -> u64 {
-        self.encoded
-            .get_or_create(&TypeLabel {
-                r#type: kind.short(),
-            })
-            .get()
+        self.encoded.get_or_create(&TypeLabel { r#type: kind.short() }).get()
     }
 
     pub(super) fn encoded(&self, kind: ResourceType) {
-        self.encoded
-            .get_or_create(&TypeLabel {
-                r#type: kind.short(),
-            })
-            .inc();
+        self.encoded.get_or_create(&TypeLabel { r#type: kind.short() }).inc();
     }
 
     pub(super) fn pushed(&self, took: Duration, changed: usize) {

@@ -7,6 +7,7 @@ mod builder;
 mod inbox;
 mod interner;
 mod metrics;
+mod withheld;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +23,7 @@ use inbox::Inbox;
 
 pub use builder::Builder;
 pub use metrics::PushMetrics;
+pub use withheld::WithheldCollector;
 
 /// How many records a reader of [`Pusher::watch`] may be behind before it loses the oldest.
 const WATCH_BACKLOG: usize = 1024;
@@ -68,12 +70,7 @@ impl EventSink for Pusher {
 impl Pusher {
     /// Ties a table, its builder and the cache together.
     #[must_use]
-    pub fn new(
-        table: Arc<EndpointTable>,
-        builder: Arc<Builder>,
-        cache: Arc<Cache>,
-        metrics: PushMetrics,
-    ) -> Self {
+    pub fn new(table: Arc<EndpointTable>, builder: Arc<Builder>, cache: Arc<Cache>, metrics: PushMetrics) -> Self {
         Self {
             table,
             cache,
@@ -137,10 +134,7 @@ impl Pusher {
                 };
                 let old = old.unwrap_or_default();
                 // A cluster's content is its name: it changes only by coming or going.
-                clusters.extend(
-                    old.symmetric_difference(&new)
-                        .map(|port| self.name(key, *port)),
-                );
+                clusters.extend(old.symmetric_difference(&new).map(|port| self.name(key, *port)));
                 assignments.extend(old.union(&new).map(|port| self.name(key, *port)));
             }
         }
@@ -174,8 +168,7 @@ impl Pusher {
 
     /// The assignments of a view that have endpoints on one of these networks, which are not the view's own.
     fn behind(&self, view: &LiveView, networks: &BTreeSet<NetworkId>) -> Vec<Arc<str>> {
-        let foreign =
-            |network: &NetworkId| networks.contains(network) && *network != view.key().network;
+        let foreign = |network: &NetworkId| networks.contains(network) && *network != view.key().network;
         if !networks.iter().any(foreign) {
             return Vec::new();
         }

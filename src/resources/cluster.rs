@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::pb;
-use envoy_types::pb::envoy::config::cluster::v3::cluster::{
-    ClusterDiscoveryType, DiscoveryType, EdsClusterConfig,
-};
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType, EdsClusterConfig};
 use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use envoy_types::pb::envoy::config::core::v3::{AggregatedConfigSource, ApiVersion, ConfigSource};
 
@@ -47,12 +45,7 @@ impl ClusterSpec {
             connect_timeout: Some(duration(CONNECT_TIMEOUT)),
             ..pb::envoy::config::cluster::v3::Cluster::default()
         };
-        Resource::encode(
-            ResourceType::Cluster,
-            Arc::clone(&self.name),
-            self.version(),
-            &cluster,
-        )
+        Resource::encode(ResourceType::Cluster, Arc::clone(&self.name), self.version(), &cluster)
     }
 }
 

@@ -27,9 +27,7 @@ impl ResourceType {
     pub fn url(self) -> &'static str {
         match self {
             Self::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
-            Self::ClusterLoadAssignment => {
-                "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
-            }
+            Self::ClusterLoadAssignment => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
         }
     }
 
@@ -70,12 +68,7 @@ pub struct Resource {
 impl Resource {
     /// Encodes a message once.
     #[must_use]
-    pub fn encode(
-        kind: ResourceType,
-        name: Arc<str>,
-        version: Version,
-        message: &impl Message,
-    ) -> Self {
+    pub fn encode(kind: ResourceType, name: Arc<str>, version: Version, message: &impl Message) -> Self {
         let any = Any {
             type_url: kind.url().to_owned(),
             value: message.encode_to_vec(),

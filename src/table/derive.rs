@@ -9,8 +9,7 @@ use super::gateways::GatewayCandidate;
 use super::member::Member;
 use super::record::{PodRecord, ServiceRecord, SliceEndpoint};
 use crate::model::{
-    ClusterId, Endpoint, GatewaySource, Health, Locality, Mtls, NetworkId, ObjectName, ServiceKey,
-    UnusableReason,
+    ClusterId, Endpoint, GatewaySource, Health, Locality, Mtls, NetworkId, ObjectName, ServiceKey, UnusableReason,
 };
 
 /// One member's part of one service.
@@ -48,19 +47,13 @@ impl Member {
         if service.is_none() && slices.is_none() {
             return None;
         }
-        let publish_not_ready = service
-            .as_ref()
-            .is_some_and(|service| service.publish_not_ready);
+        let publish_not_ready = service.as_ref().is_some_and(|service| service.publish_not_ready);
         let mut joined: BTreeMap<Arc<str>, BTreeMap<Identity<'_>, Endpoint>> = BTreeMap::new();
         for slice in slices.into_iter().flat_map(BTreeMap::values) {
             for (name, port) in &slice.ports {
                 let endpoints = joined.entry(Arc::clone(name)).or_default();
                 for entry in &slice.endpoints {
-                    let health = if publish_not_ready {
-                        Health::Ready
-                    } else {
-                        entry.health
-                    };
+                    let health = if publish_not_ready { Health::Ready } else { entry.health };
                     let identity = match &entry.pod {
                         Some(pod) => Identity::Pod(pod, *port),
                         None => Identity::Address(entry.addresses.iter().next(), *port),
@@ -91,13 +84,7 @@ impl Member {
         })
     }
 
-    fn endpoint(
-        &self,
-        entry: &SliceEndpoint,
-        port: u16,
-        health: Health,
-        member_network: &NetworkId,
-    ) -> Endpoint {
+    fn endpoint(&self, entry: &SliceEndpoint, port: u16, health: Health, member_network: &NetworkId) -> Endpoint {
         let pod = entry.pod.as_ref().and_then(|name| self.pods.get(name));
         Endpoint {
             addresses: entry.addresses,
@@ -113,11 +100,7 @@ impl Member {
                 .unwrap_or(member_network)
                 .clone(),
             locality: self.locality(entry, pod),
-            pod: entry
-                .pod
-                .as_ref()
-                .map(|pod| pod.to_string().into())
-                .unwrap_or_default(),
+            pod: entry.pod.as_ref().map(|pod| pod.to_string().into()).unwrap_or_default(),
         }
     }
 
@@ -125,10 +108,7 @@ impl Member {
         if let Some(locality) = pod.and_then(|pod| pod.locality.clone()) {
             return locality;
         }
-        let node = entry
-            .node
-            .as_ref()
-            .or(pod.and_then(|pod| pod.node.as_ref()));
+        let node = entry.node.as_ref().or(pod.and_then(|pod| pod.node.as_ref()));
         let known = node
             .and_then(|node| self.nodes.get(node))
             .map(|node| node.locality.clone());

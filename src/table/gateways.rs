@@ -3,10 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::model::{
-    ClusterId, GatewaySet, GatewaySource, NetworkGateway, NetworkId, UnusableGateway,
-    UnusableReason,
-};
+use crate::model::{ClusterId, GatewaySet, GatewaySource, NetworkGateway, NetworkId, UnusableGateway, UnusableReason};
 
 /// A Service that claims to be a gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::record::{
-    Kind, NodeRecord, PodRecord, Record, RegistryChange, ServiceRecord, SliceRecord,
-};
+use super::record::{Kind, NodeRecord, PodRecord, Record, RegistryChange, ServiceRecord, SliceRecord};
 use crate::model::{NetworkId, ObjectName, ServiceKey};
 
 /// The records of one member, indexed for the joins that endpoints need.
@@ -65,11 +63,7 @@ impl Member {
 
     /// All services that this member has a word on.
     pub(super) fn all_services(&self) -> BTreeSet<ServiceKey> {
-        self.services
-            .keys()
-            .chain(self.slices.keys())
-            .cloned()
-            .collect()
+        self.services.keys().chain(self.slices.keys()).cloned().collect()
     }
 
     /// A pod with this address.
@@ -138,9 +132,7 @@ impl Member {
         match record {
             Record::Namespace(namespace) => {
                 let old = match namespace.network.clone() {
-                    Some(network) => self
-                        .namespace_networks
-                        .insert(Arc::clone(&namespace.name), network),
+                    Some(network) => self.namespace_networks.insert(Arc::clone(&namespace.name), network),
                     None => self.namespace_networks.remove(&namespace.name),
                 };
                 self.namespaces.insert(namespace.name);
@@ -154,11 +146,7 @@ impl Member {
                 }
             }
             Record::Service(service) => {
-                if self
-                    .services
-                    .get(&service.key)
-                    .is_none_or(|old| **old != service)
-                {
+                if self.services.get(&service.key).is_none_or(|old| **old != service) {
                     let key = service.key.clone();
                     match service.gateway {
                         Some(_) => self.gateway_services.insert(key.clone()),
@@ -215,18 +203,10 @@ impl Member {
         }
         self.remove_slice(&slice.name, touched);
         let service = slice.service.clone();
-        for pod in slice
-            .endpoints
-            .iter()
-            .filter_map(|endpoint| endpoint.pod.clone())
-        {
-            self.pod_services
-                .entry(pod)
-                .or_default()
-                .insert(service.clone());
+        for pod in slice.endpoints.iter().filter_map(|endpoint| endpoint.pod.clone()) {
+            self.pod_services.entry(pod).or_default().insert(service.clone());
         }
-        self.slice_services
-            .insert(slice.name.clone(), service.clone());
+        self.slice_services.insert(slice.name.clone(), service.clone());
         self.slices
             .entry(service.clone())
             .or_default()
@@ -250,11 +230,7 @@ impl Member {
                 .flat_map(|slice| &slice.endpoints)
                 .any(|endpoint| endpoint.pod.as_ref() == Some(pod))
         };
-        for pod in old
-            .endpoints
-            .iter()
-            .filter_map(|endpoint| endpoint.pod.as_ref())
-        {
+        for pod in old.endpoints.iter().filter_map(|endpoint| endpoint.pod.as_ref()) {
             if !named(slices, pod)
                 && let Some(services) = self.pod_services.get_mut(pod)
             {
@@ -279,18 +255,11 @@ impl Member {
         if let Some(old) = old.cloned() {
             self.unindex_addresses(&old);
         }
-        self.pod_addresses.extend(
-            pod.addresses
-                .iter()
-                .map(|address| (*address, pod.name.clone())),
-        );
-        touched.services.extend(
-            self.pod_services
-                .get(&pod.name)
-                .into_iter()
-                .flatten()
-                .cloned(),
-        );
+        self.pod_addresses
+            .extend(pod.addresses.iter().map(|address| (*address, pod.name.clone())));
+        touched
+            .services
+            .extend(self.pod_services.get(&pod.name).into_iter().flatten().cloned());
         self.pods.insert(pod.name.clone(), pod);
     }
 
@@ -311,11 +280,7 @@ impl Member {
             let on_node = |slice: &SliceRecord| {
                 slice.endpoints.iter().any(|endpoint| {
                     let pod = endpoint.pod.as_ref().and_then(|pod| self.pods.get(pod));
-                    endpoint
-                        .node
-                        .as_ref()
-                        .or(pod.and_then(|pod| pod.node.as_ref()))
-                        == Some(node)
+                    endpoint.node.as_ref().or(pod.and_then(|pod| pod.node.as_ref())) == Some(node)
                 })
             };
             if slices.values().any(on_node) {

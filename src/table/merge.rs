@@ -8,10 +8,7 @@ use super::record::ServiceRecord;
 use crate::model::{ClusterId, Conflict, PortEndpoints, ServiceEndpoints, ServiceKey, ServicePort};
 
 /// Merges; `None` where no member has a Service object, since nothing says then which ports there are.
-pub(super) fn merge(
-    key: &ServiceKey,
-    shards: &BTreeMap<ClusterId, Arc<MemberService>>,
-) -> Option<ServiceEndpoints> {
+pub(super) fn merge(key: &ServiceKey, shards: &BTreeMap<ClusterId, Arc<MemberService>>) -> Option<ServiceEndpoints> {
     // The oldest Service wins, then the smaller member, as the MCS API has it.
     let mut definers: Vec<_> = shards
         .iter()
@@ -20,10 +17,7 @@ pub(super) fn merge(
     definers.sort_by_key(|(member, service)| (service.created.unwrap_or(i64::MAX), *member));
     let (winner, first) = *definers.first()?;
     let ports = merged_ports(&definers);
-    let ports = ports
-        .into_values()
-        .map(|port| port_endpoints(port, shards))
-        .collect();
+    let ports = ports.into_values().map(|port| port_endpoints(port, shards)).collect();
     Some(ServiceEndpoints {
         key: key.clone(),
         headless: first.headless,
@@ -32,10 +26,7 @@ pub(super) fn merge(
             .iter()
             .flat_map(|(member, service)| conflicts(winner, first, member, service))
             .collect(),
-        defined_in: definers
-            .into_iter()
-            .map(|(member, _)| member.clone())
-            .collect(),
+        defined_in: definers.into_iter().map(|(member, _)| member.clone()).collect(),
     })
 }
 
@@ -50,10 +41,7 @@ fn merged_ports(definers: &[(&ClusterId, &ServiceRecord)]) -> BTreeMap<u16, Serv
 
 /// Finds a port's endpoints in each member by *that member's* name for the number, so that members may name ports
 /// differently. A member without the Service goes by the merged name.
-fn port_endpoints(
-    port: ServicePort,
-    shards: &BTreeMap<ClusterId, Arc<MemberService>>,
-) -> PortEndpoints {
+fn port_endpoints(port: ServicePort, shards: &BTreeMap<ClusterId, Arc<MemberService>>) -> PortEndpoints {
     let mut endpoints = Vec::new();
     for (member, shard) in shards {
         let name = match &shard.service {
@@ -64,22 +52,14 @@ fn port_endpoints(
                 .map(|own| &own.name),
             None => Some(&port.name),
         };
-        let found = name
-            .and_then(|name| shard.by_port.get(name))
-            .into_iter()
-            .flatten();
+        let found = name.and_then(|name| shard.by_port.get(name)).into_iter().flatten();
         endpoints.extend(found.map(|endpoint| (member.clone(), endpoint.clone())));
     }
     PortEndpoints::new(port, endpoints)
 }
 
 /// What a member says differently from the winner.
-fn conflicts(
-    winner: &ClusterId,
-    first: &ServiceRecord,
-    loser: &ClusterId,
-    other: &ServiceRecord,
-) -> Vec<Conflict> {
+fn conflicts(winner: &ClusterId, first: &ServiceRecord, loser: &ClusterId, other: &ServiceRecord) -> Vec<Conflict> {
     let mut conflicts = Vec::new();
     let mut differ = |attribute, detail| {
         conflicts.push(Conflict {
@@ -98,11 +78,7 @@ fn conflicts(
     }
     let number = |port: &ServicePort| port.number;
     for port in &first.ports {
-        match other
-            .ports
-            .iter()
-            .find(|theirs| theirs.number == port.number)
-        {
+        match other.ports.iter().find(|theirs| theirs.number == port.number) {
             None => differ("ports", format!("port {} is only in {winner}", port.number)),
             Some(theirs) if theirs.app_protocol != port.app_protocol => {
                 let said = |port: &ServicePort| match &*port.app_protocol {

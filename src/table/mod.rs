@@ -17,8 +17,8 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 
 use crate::model::{
-    AddressFamilies, ClusterId, GatewaySet, NetworkId, NetworkOrigin, ServiceEndpoints, ServiceKey,
-    Standpoint, ViewKey, Viewer,
+    AddressFamilies, ClusterId, GatewaySet, NetworkId, NetworkOrigin, ServiceEndpoints, ServiceKey, Standpoint,
+    ViewKey, Viewer,
 };
 use derive::MemberService;
 use gateways::GatewayCandidate;
@@ -26,8 +26,8 @@ use member::{Member, Touched};
 
 pub use change::{ChangeSet, Locations};
 pub use record::{
-    GatewayClaim, Kind, NamespaceRecord, NodeRecord, PodRecord, Record, RegistryChange,
-    RegistryEvent, ServiceRecord, SliceEndpoint, SliceRecord,
+    GatewayClaim, Kind, NamespaceRecord, NodeRecord, PodRecord, Record, RegistryChange, RegistryEvent, ServiceRecord,
+    SliceEndpoint, SliceRecord,
 };
 
 /// Takes what members say. A plain call without a queue: whoever reads a member's API server applies its words itself, so
@@ -145,12 +145,7 @@ impl EndpointTable {
     }
 
     /// Swaps one member's part of a service and merges again; true when readers see a difference.
-    fn put_shard(
-        &self,
-        key: &ServiceKey,
-        member: &ClusterId,
-        shard: Option<Arc<MemberService>>,
-    ) -> bool {
+    fn put_shard(&self, key: &ServiceKey, member: &ClusterId, shard: Option<Arc<MemberService>>) -> bool {
         let mut slot = self.services.entry(key.clone()).or_default();
         match shard {
             Some(shard) => slot.shards.insert(member.clone(), shard),
@@ -162,16 +157,13 @@ impl EndpointTable {
             slot.merged = merged.map(Arc::new);
         }
         drop(slot);
-        self.services
-            .remove_if(key, |_, slot| slot.shards.is_empty());
+        self.services.remove_if(key, |_, slot| slot.shards.is_empty());
         differs
     }
 
     fn put_claims(&self, member: &ClusterId, claims: Vec<GatewayCandidate>) -> BTreeSet<NetworkId> {
         let mut all = lock(&self.claims);
-        let same = all
-            .get(member)
-            .map_or(claims.is_empty(), |old| *old == claims);
+        let same = all.get(member).map_or(claims.is_empty(), |old| *old == claims);
         if same {
             return BTreeSet::new();
         }
@@ -192,11 +184,7 @@ impl EndpointTable {
     /// All services as they are now, by name.
     #[must_use]
     pub fn services(&self) -> Vec<Arc<ServiceEndpoints>> {
-        let mut services: Vec<_> = self
-            .services
-            .iter()
-            .filter_map(|slot| slot.merged.clone())
-            .collect();
+        let mut services: Vec<_> = self.services.iter().filter_map(|slot| slot.merged.clone()).collect();
         services.sort_by(|a, b| a.key.cmp(&b.key));
         services
     }
@@ -237,11 +225,10 @@ impl EndpointTable {
     /// Where a viewer stands: its own word, else the network of its pod, else its member's, else the default.
     #[must_use]
     pub fn locate(&self, viewer: &Viewer) -> Standpoint {
-        let member = viewer.member.as_ref().and_then(|name| {
-            self.members
-                .get(name)
-                .map(|entry| Arc::clone(entry.value()))
-        });
+        let member = viewer
+            .member
+            .as_ref()
+            .and_then(|name| self.members.get(name).map(|entry| Arc::clone(entry.value())));
         let known = member.map(|member| {
             let member = lock(&member);
             let pod = viewer
@@ -257,10 +244,7 @@ impl EndpointTable {
         let (network, origin) = match (viewer.network.clone(), known) {
             (Some(network), _) => (network, NetworkOrigin::Metadata),
             (None, Some(known)) => known,
-            (None, None) => (
-                self.settings.default_network.clone(),
-                NetworkOrigin::Default,
-            ),
+            (None, None) => (self.settings.default_network.clone(), NetworkOrigin::Default),
         };
         let families = AddressFamilies::of(viewer.addresses.iter().copied());
         Standpoint {
@@ -274,12 +258,10 @@ impl EndpointTable {
 /// What the table knows otherwise than the viewer says.
 fn contradiction(viewer: &Viewer, known: Option<&(NetworkId, NetworkOrigin)>) -> Option<String> {
     match (&viewer.member, &viewer.network, known) {
-        (Some(member), _, None) => {
-            Some(format!("says it is in member {member}, which is not known"))
+        (Some(member), _, None) => Some(format!("says it is in member {member}, which is not known")),
+        (_, Some(said), Some((network, origin))) if said != network => {
+            Some(format!("says it is on network {said}, its {origin} is on {network}"))
         }
-        (_, Some(said), Some((network, origin))) if said != network => Some(format!(
-            "says it is on network {said}, its {origin} is on {network}"
-        )),
         _ => None,
     }
 }
@@ -289,5 +271,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -5,9 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::model::{
-    Addresses, ClusterId, Health, Locality, NetworkId, ObjectName, ServiceKey, ServicePort,
-};
+use crate::model::{Addresses, ClusterId, Health, Locality, NetworkId, ObjectName, ServiceKey, ServicePort};
 
 /// The kinds of objects that a member is read for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -142,10 +140,7 @@ pub struct PodRecord {
 
 /// One object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "each variant is the record of the kind it is named after"
-)]
+#[expect(missing_docs, reason = "each variant is the record of the kind it is named after")]
 pub enum Record {
     Namespace(NamespaceRecord),
     Node(NodeRecord),

@@ -38,12 +38,9 @@ pub struct WeightedAddress {
 impl Assignment {
     /// All addresses with their weights and localities.
     pub fn iter(&self) -> impl Iterator<Item = (&Locality, &WeightedAddress)> {
-        self.localities.iter().flat_map(|group| {
-            group
-                .endpoints
-                .iter()
-                .map(|endpoint| (&group.locality, endpoint))
-        })
+        self.localities
+            .iter()
+            .flat_map(|group| group.endpoints.iter().map(|endpoint| (&group.locality, endpoint)))
     }
 }
 
@@ -83,15 +80,9 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
     for (_, group, way) in &groups {
         match way {
             Horizon::Direct => {
-                for endpoint in group
-                    .endpoints
-                    .iter()
-                    .filter(|endpoint| port.serves(endpoint))
-                {
+                for endpoint in group.endpoints.iter().filter(|endpoint| port.serves(endpoint)) {
                     if let Some(address) = endpoint.addresses.usable_by(viewer.families) {
-                        let share = shares
-                            .entry(SocketAddr::new(address, endpoint.port))
-                            .or_default();
+                        let share = shares.entry(SocketAddr::new(address, endpoint.port)).or_default();
                         *share.by_locality.entry(&endpoint.locality).or_default() += scale;
                     }
                 }
@@ -151,10 +142,7 @@ fn collect(shares: &BTreeMap<SocketAddr, Share<'_>>, scale: u128) -> Assignment 
     }
     let localities = localities
         .into_iter()
-        .map(|(locality, endpoints)| LocalityEndpoints {
-            locality,
-            endpoints,
-        });
+        .map(|(locality, endpoints)| LocalityEndpoints { locality, endpoints });
     Assignment {
         localities: localities.collect(),
     }

@@ -5,9 +5,7 @@ use std::net::SocketAddr;
 
 use super::assignment::{Assignment, assign, reachable, scale_of};
 use super::horizon::{Horizon, WithheldReason, horizon, idle, not_behind_gateway};
-use crate::model::{
-    ClusterId, Endpoint, GatewaySet, GroupKey, NetworkGateway, PortEndpoints, ViewKey,
-};
+use crate::model::{ClusterId, Endpoint, GatewaySet, GroupKey, NetworkGateway, PortEndpoints, ViewKey};
 
 /// What became of one endpoint for one viewer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,12 +103,7 @@ pub fn explain(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) ->
     }
 }
 
-fn verdict(
-    viewer: &ViewKey,
-    port: &PortEndpoints,
-    endpoint: &Endpoint,
-    way: &Horizon<'_>,
-) -> Verdict {
+fn verdict(viewer: &ViewKey, port: &PortEndpoints, endpoint: &Endpoint, way: &Horizon<'_>) -> Verdict {
     if let Some(reason) = idle(port, endpoint) {
         return Verdict::Withheld(reason);
     }

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use crate::model::{
-    Endpoint, GatewaySet, GroupKey, Health, Mtls, NetworkGateway, NetworkId, PortEndpoints, ViewKey,
-};
+use crate::model::{Endpoint, GatewaySet, GroupKey, Health, Mtls, NetworkGateway, NetworkId, PortEndpoints, ViewKey};
 
 /// How a viewer reaches the endpoints of one network in one member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +56,10 @@ impl fmt::Display for WithheldReason {
         match self {
             Self::NoGateway(network) => write!(f, "network {network} has no usable gateway"),
             Self::NoGatewayOfFamily(network) => {
-                write!(f, "network {network} has no gateway of an address family that the viewer uses")
+                write!(
+                    f,
+                    "network {network} has no gateway of an address family that the viewer uses"
+                )
             }
             Self::AddressFamily => f.write_str("no address of a family that the viewer uses"),
             Self::NotReady => f.write_str("not ready"),

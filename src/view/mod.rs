@@ -4,7 +4,12 @@ mod assignment;
 mod explain;
 mod horizon;
 mod weight;
+mod withheld;
 
 pub use assignment::{Assignment, LocalityEndpoints, WeightedAddress, assign};
 pub use explain::{Candidate, Explanation, GatewayShare, SharePart, Verdict, explain};
 pub use horizon::{Horizon, WithheldReason, horizon};
+pub use withheld::withheld;
+
+#[cfg(test)]
+mod tests;

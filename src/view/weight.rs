@@ -27,10 +27,7 @@ pub(super) fn normalize(weights: &[u128], scale: u128) -> Vec<NonZeroU32> {
             .and_then(NonZeroU32::new)
             .unwrap_or(NonZeroU32::MIN)
     };
-    weights
-        .iter()
-        .map(|weight| narrow(fitted(*weight)))
-        .collect()
+    weights.iter().map(|weight| narrow(fitted(*weight))).collect()
 }
 
 fn gcd(a: u128, b: u128) -> u128 {
@@ -42,10 +39,7 @@ mod tests {
     use super::*;
 
     fn normalized(weights: &[u128], scale: u128) -> Vec<u32> {
-        normalize(weights, scale)
-            .into_iter()
-            .map(NonZeroU32::get)
-            .collect()
+        normalize(weights, scale).into_iter().map(NonZeroU32::get).collect()
     }
 
     #[test]

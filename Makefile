@@ -1,0 +1,56 @@
+# The commands of a developer and of CI. Nothing here needs root; everything that is fetched or built goes to .tools/ and target/.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Needs rustc 1.88; a new version is installed as soon as it stands here.
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := .tools/cargo-deny/$(CARGO_DENY_VERSION)/bin/cargo-deny
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: build
+build: ## Build the binary (debug profile), target/debug/parallax
+	cargo build --locked
+
+.PHONY: test
+test: tools ## Run all tests, after what they need has been fetched and built
+	cargo test --locked
+
+.PHONY: check
+check: $(CARGO_DENY) ## Check format, lints, documentation, licences and sources of dependencies
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
+	$(CARGO_DENY) check --hide-inclusion-graph bans licenses sources
+
+.PHONY: demo
+demo: envoy ## Show one service from two networks in real Envoys; KEEP=1 leaves it running
+	@echo '==> Building the demo (first time some minutes)'
+	cargo build --locked --bin parallax --example demo
+	cargo run --quiet --locked --example demo -- $(if $(KEEP),--keep)
+
+.PHONY: tools
+tools: envoy ## Fetch Envoy and build the Kubernetes servers for the tests into .tools/
+	@scripts/build-kubernetes.sh
+
+.PHONY: envoy
+envoy: ## Fetch Envoy only, for the demo
+	@scripts/fetch-envoy.sh
+
+.PHONY: advisories
+advisories: $(CARGO_DENY) ## Check dependencies for known vulnerabilities (needs github.com)
+	$(CARGO_DENY) check --hide-inclusion-graph advisories
+
+.PHONY: clean-tools
+clean-tools: ## Remove what was fetched and built into .tools/
+	rm -rf .tools
+
+# Unoptimised: it runs for a second, and installs in one minute instead of five.
+$(CARGO_DENY):
+	@scripts/progress.sh 'cargo-deny $(CARGO_DENY_VERSION): installing (about 1 min)' \
+		cargo install --locked --debug --root .tools/cargo-deny/$(CARGO_DENY_VERSION) --version $(CARGO_DENY_VERSION) cargo-deny

@@ -1,0 +1,135 @@
+//! Every key of the settings file, and what an unknown one may have meant.
+
+/// The sections of the file and the keys of each; a section of list items ends in `[]`. The reader refuses any other key,
+/// and tests hold `config/default.yaml` against this table.
+pub(super) const SECTIONS: &[(&str, &[&str])] = &[
+    (
+        "",
+        &[
+            "listen",
+            "admin",
+            "mesh",
+            "membersFolder",
+            "members",
+            "readiness",
+            "drain",
+            "xds",
+            "tls",
+            "log",
+        ],
+    ),
+    ("admin", &["listen"]),
+    ("mesh", &["defaultNetwork", "systemNamespace", "domain"]),
+    (
+        "members[]",
+        &["name", "network", "folder", "kubeconfig", "context", "inCluster"],
+    ),
+    ("readiness", &["memberSyncDeadline"]),
+    ("drain", &["deadline"]),
+    (
+        "xds",
+        &["maxRequestBytes", "maxNodeBytes", "maxStreams", "allowPlaintext"],
+    ),
+    ("tls", &["certificate", "key", "clientCa"]),
+    ("log", &["level", "format"]),
+];
+
+/// The keys of a section.
+pub(super) fn of_section(section: &str) -> &'static [&'static str] {
+    let (_, keys) = SECTIONS
+        .iter()
+        .find(|(name, _)| *name == section)
+        .expect("the reader asks only for sections of the table");
+    keys
+}
+
+/// Joins a section's path and a key.
+pub(super) fn join(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+/// What to do about an unknown `key` in `section`.
+pub(super) fn remedy_for_unknown(section: &str, key: &str) -> String {
+    let known = of_section(section);
+    let given = plain(key);
+    // A typing error changes few letters; a third of the word keeps wild guesses out.
+    let tolerance = (given.chars().count() / 3).max(1);
+    let nearest = known.iter().map(|known| (distance(&given, &plain(known)), known)).min();
+    if let Some((letters, known)) = nearest
+        && letters <= tolerance
+    {
+        return format!("did you mean `{}`?", join(section, known));
+    }
+    let elsewhere = SECTIONS
+        .iter()
+        .flat_map(|(name, keys)| keys.iter().map(move |key| (*name, *key)))
+        .find(|(name, key)| *name != section && plain(key) == given);
+    match elsewhere {
+        Some((name, key)) => format!("did you mean `{}`?", join(name, key)),
+        None => format!("remove it, or use one of: {}", known.join(", ")),
+    }
+}
+
+/// A key without what people write differently: case, `-` and `_`.
+fn plain(key: &str) -> String {
+    key.chars()
+        .filter(|c| !matches!(c, '-' | '_'))
+        .flat_map(char::to_lowercase)
+        .take(64)
+        .collect()
+}
+
+/// How many letters to insert, remove, replace or swap with their neighbour to turn `a` into `b`.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replace = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = replace.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distance_counts_edits_and_swaps() {
+        for (a, b, expected) in [
+            ("", "", 0),
+            ("", "ab", 2),
+            ("tls", "tls", 0),
+            ("tsl", "tls", 1),
+            ("lisen", "listen", 1),
+            ("abc", "xyz", 3),
+        ] {
+            assert_eq!(distance(a, b), expected, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_gets_the_nearest_one() {
+        for (section, key, expected) in [
+            ("", "lisen", "did you mean `listen`?"),
+            ("", "tsl", "did you mean `tls`?"),
+            ("xds", "max_streams", "did you mean `xds.maxStreams`?"),
+            ("", "maxStreams", "did you mean `xds.maxStreams`?"),
+            ("log", "colour", "remove it, or use one of: level, format"),
+        ] {
+            assert_eq!(remedy_for_unknown(section, key), expected, "{section} {key}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The settings as the program uses them, and their defaults.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// All settings, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `listen`: where Envoys reach us over xDS.
+    pub listen: Listen,
+    /// `admin`: the endpoint for people and probes.
+    pub admin: AdminConfig,
+    /// `mesh`: names that all members share.
+    pub mesh: MeshConfig,
+    /// `membersFolder`: each folder in it is a member of that name, described by the manifests in it.
+    pub members_folder: Option<PathBuf>,
+    /// `members`: the members named one by one, in the order of the file; names are unique.
+    pub members: Vec<MemberConfig>,
+    /// `readiness`: when we say that we are ready.
+    pub readiness: ReadinessConfig,
+    /// `drain`: how we stop.
+    pub drain: DrainConfig,
+    /// `xds`: limits of the xDS endpoint.
+    pub xds: XdsConfig,
+    /// `tls`: certificates of the xDS endpoint; plaintext without.
+    pub tls: Option<TlsFiles>,
+    /// `log`: what is logged, and how.
+    pub log: LogConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: Listen::loopback(15010),
+            admin: AdminConfig {
+                listen: Listen::loopback(15080),
+            },
+            mesh: MeshConfig {
+                default_network: "default".to_owned(),
+                system_namespace: "istio-system".to_owned(),
+                domain: "cluster.local".to_owned(),
+            },
+            members_folder: None,
+            members: Vec::new(),
+            readiness: ReadinessConfig {
+                member_sync_deadline: Duration::from_secs(30),
+            },
+            drain: DrainConfig {
+                deadline: Duration::from_secs(10),
+            },
+            xds: XdsConfig {
+                max_request_bytes: 64 << 20,
+                max_node_bytes: 256 << 10,
+                max_streams: 20_000,
+                allow_plaintext: false,
+            },
+            tls: None,
+            log: LogConfig {
+                level: "info".to_owned(),
+                format: LogFormat::Text,
+            },
+        }
+    }
+}
+
+/// An address to listen on. In text `127.0.0.1:15010`, `[::1]:15010` or `unix:/run/parallax/xds.sock`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// An IP address and port; port 0 lets the system choose.
+    Tcp(SocketAddr),
+    /// A Unix domain socket at this path.
+    Unix(PathBuf),
+}
+
+impl Listen {
+    fn loopback(port: u16) -> Self {
+        Self::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    }
+
+    /// Whether only processes of this machine can connect.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// `admin`: the endpoint for people and probes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// `admin.listen`: debug gRPC, health, metrics.
+    pub listen: Listen,
+}
+
+/// `mesh`: names that all members share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeshConfig {
+    /// `mesh.defaultNetwork`: the network of whatever says nothing about its network. A Kubernetes label value.
+    pub default_network: String,
+    /// `mesh.systemNamespace`: the namespace whose labels describe its member. A DNS label.
+    pub system_namespace: String,
+    /// `mesh.domain`: the suffix of service host names. A DNS name without a trailing dot.
+    pub domain: String,
+}
+
+/// One of `members`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberConfig {
+    /// `name`: unique among the members. A Kubernetes label value.
+    pub name: String,
+    /// `network`: the member's network where its own labels say nothing. A Kubernetes label value.
+    pub network: Option<String>,
+    /// Where the member's objects come from.
+    pub source: MemberSource,
+}
+
+/// Where a member's objects come from: exactly one of `folder`, `kubeconfig`, `inCluster`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberSource {
+    /// `folder`: Kubernetes manifests in this folder, watched for changes.
+    Folder(PathBuf),
+    /// `kubeconfig` and `context`: the API server that this file names.
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// The context in it; the file's current context where `None`.
+        context: Option<String>,
+    },
+    /// `inCluster: true`: the API server of the cluster we run in, through the pod's service account.
+    InCluster,
+}
+
+/// `readiness`: when we say that we are ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadinessConfig {
+    /// `readiness.memberSyncDeadline`: how long readiness waits for a member's first complete list.
+    pub member_sync_deadline: Duration,
+}
+
+/// `drain`: how we stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrainConfig {
+    /// `drain.deadline`: how long open streams may take to end after the first signal.
+    pub deadline: Duration,
+}
+
+/// `xds`: limits of the xDS endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct XdsConfig {
+    /// `xds.maxRequestBytes`: the largest request message, in bytes; at least `max_node_bytes`.
+    pub max_request_bytes: usize,
+    /// `xds.maxNodeBytes`: the largest encoded node of a request, in bytes.
+    pub max_node_bytes: usize,
+    /// `xds.maxStreams`: how many streams may be open at a time.
+    pub max_streams: usize,
+    /// `xds.allowPlaintext`: listen without TLS where other machines can connect.
+    pub allow_plaintext: bool,
+}
+
+/// `tls`: PEM files of the xDS endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// `tls.certificate`: our certificate, followed by its intermediates.
+    pub certificate: PathBuf,
+    /// `tls.key`: the certificate's private key.
+    pub key: PathBuf,
+    /// `tls.clientCa`: where given, clients must show a certificate that one of these authorities signed.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// `log`: what is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `log.level`: a level or a list of `target=level`, in the syntax of `tracing-subscriber`'s `EnvFilter`.
+    pub level: String,
+    /// `log.format`: for people or for programs.
+    pub format: LogFormat,
+}
+
+/// `log.format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people, coloured on a terminal.
+    Text,
+    /// One JSON object per line.
+    Json,
+}

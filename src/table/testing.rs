@@ -1,0 +1,160 @@
+//! Builders of records and events for tests.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{
+    EndpointTable, GatewayClaim, Kind, NamespaceRecord, NodeRecord, PodRecord, Record, RegistryChange, RegistryEvent,
+    ServiceRecord, SliceEndpoint, SliceRecord, TableSettings,
+};
+use crate::model::{ClusterId, Health, Locality, NetworkId, ObjectName, ServiceKey, ServicePort};
+
+pub(crate) fn network(name: &str) -> NetworkId {
+    NetworkId::new(name).unwrap()
+}
+
+pub(crate) fn member(name: &str) -> ClusterId {
+    ClusterId::new(name).unwrap()
+}
+
+pub(crate) fn table() -> EndpointTable {
+    EndpointTable::new(TableSettings {
+        default_network: network("default"),
+        system_namespace: "istio-system".into(),
+    })
+}
+
+pub(crate) fn event(name: &str, change: RegistryChange) -> RegistryEvent {
+    RegistryEvent {
+        member: member(name),
+        change,
+    }
+}
+
+pub(crate) fn joined(name: &str, on: &str) -> RegistryEvent {
+    event(
+        name,
+        RegistryChange::Joined {
+            network: Some(network(on)),
+        },
+    )
+}
+
+/// Complete lists of all kinds.
+pub(crate) fn listed(name: &str, records: impl IntoIterator<Item = Record>) -> RegistryEvent {
+    let mut lists: BTreeMap<Kind, Vec<Record>> = Kind::ALL.into_iter().map(|kind| (kind, Vec::new())).collect();
+    for record in records {
+        lists.entry(record.kind()).or_default().push(record);
+    }
+    event(name, RegistryChange::Replace(lists))
+}
+
+pub(crate) fn upsert(name: &str, record: Record) -> RegistryEvent {
+    event(name, RegistryChange::Upsert(record))
+}
+
+pub(crate) fn remove(name: &str, record: &Record) -> RegistryEvent {
+    event(name, RegistryChange::Remove(record.kind(), record.name()))
+}
+
+pub(crate) fn port(number: u16, name: &str) -> ServicePort {
+    ServicePort {
+        number,
+        name: name.into(),
+        app_protocol: "".into(),
+    }
+}
+
+pub(crate) fn service_record(name: &str, ports: Vec<ServicePort>) -> ServiceRecord {
+    ServiceRecord {
+        key: ServiceKey::new("shop", name),
+        created: Some(1),
+        headless: false,
+        publish_not_ready: false,
+        ports,
+        gateway: None,
+    }
+}
+
+pub(crate) fn service(name: &str) -> Record {
+    Record::Service(service_record(name, vec![port(80, "http")]))
+}
+
+pub(crate) fn gateway(name: &str, on: &str, addresses: &[&str]) -> Record {
+    let mut service = service_record(name, vec![port(15443, "tls")]);
+    service.gateway = Some(GatewayClaim {
+        network: network(on),
+        port: 15443,
+        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        hostnames: Vec::new(),
+    });
+    Record::Service(service)
+}
+
+pub(crate) fn backend(address: &str, pod: Option<&str>) -> SliceEndpoint {
+    let address: std::net::IpAddr = address.parse().unwrap();
+    SliceEndpoint {
+        addresses: address.into(),
+        health: Health::Ready,
+        pod: pod.map(|pod| ObjectName::new("shop", pod)),
+        node: None,
+        zone: None,
+    }
+}
+
+pub(crate) fn slice(name: &str, of: &str, port: &str, endpoints: Vec<SliceEndpoint>) -> Record {
+    Record::EndpointSlice(SliceRecord {
+        name: ObjectName::new("shop", name),
+        service: ServiceKey::new("shop", of),
+        ports: vec![(port.into(), 8080)],
+        endpoints,
+    })
+}
+
+pub(crate) fn pod_record(name: &str, address: &str) -> PodRecord {
+    PodRecord {
+        name: ObjectName::new("shop", name),
+        network: None,
+        mtls: true,
+        node: Some("node-1".into()),
+        locality: None,
+        addresses: vec![address.parse().unwrap()],
+    }
+}
+
+pub(crate) fn pod(name: &str, address: &str) -> Record {
+    Record::Pod(pod_record(name, address))
+}
+
+pub(crate) fn node(name: &str, zone: &str) -> Record {
+    Record::Node(NodeRecord {
+        name: name.into(),
+        locality: Locality::new("r", zone, ""),
+    })
+}
+
+pub(crate) fn namespace(name: &str, on: Option<&str>) -> Record {
+    Record::Namespace(NamespaceRecord {
+        name: Arc::from(name),
+        network: on.map(network),
+    })
+}
+
+/// A Service `web` with one slice over pods `web-1`, `web-2`… of these addresses.
+pub(crate) fn web(addresses: &[&str]) -> Vec<Record> {
+    let named = || {
+        addresses
+            .iter()
+            .enumerate()
+            .map(|(at, address)| (format!("web-{}", at + 1), *address))
+    };
+    let mut records = vec![service("web"), node("node-1", "z1")];
+    records.push(slice(
+        "web-a",
+        "web",
+        "http",
+        named().map(|(name, ip)| backend(ip, Some(&name))).collect(),
+    ));
+    records.extend(named().map(|(name, ip)| pod(&name, ip)));
+    records
+}

@@ -1,0 +1,159 @@
+//! Server TLS from PEM files. Errors name the file and what to do, and never show what is in it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+
+/// Makes aws-lc the crypto of the whole process; later calls do nothing. Call it first: libraries that build TLS settings
+/// without naming a provider panic where there is none.
+pub fn install_provider() {
+    // An error means that a provider is there already, which is what we want.
+    let _ = aws_lc_rs::default_provider().install_default();
+}
+
+/// Why there is no TLS from these files.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}; name a file that this user may read", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A file is not PEM. The parser's own words are left out: they quote lines of the file.
+    #[error("{} is damaged PEM; each block needs its BEGIN and END lines with base64 between them", file.display())]
+    BadPem {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A file holds no certificate.
+    #[error("{} holds no certificate; it needs at least one block `BEGIN CERTIFICATE`", file.display())]
+    NoCertificate {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A certificate cannot be used.
+    #[error("a certificate in {} cannot be used: {reason}; issue it anew", file.display())]
+    BadCertificate {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file holds no private key.
+    #[error("{} holds no private key; it needs an unencrypted block `BEGIN PRIVATE KEY`", file.display())]
+    NoKey {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A private key cannot be used.
+    #[error("the private key in {} cannot be used; use ECDSA P-256 or P-384, Ed25519 or RSA of 2048 bits or more", file.display())]
+    BadKey {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Certificate and key are not a pair.
+    #[error("the key in {} does not belong to the first certificate in {}; give the pair, own certificate first", key.display(), certificate.display())]
+    Mismatch {
+        /// The file of the certificate.
+        certificate: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+    },
+}
+
+/// TLS settings of the xDS endpoint: TLS 1.2 and 1.3, HTTP/2 only. Clones share them.
+#[derive(Clone, Debug)]
+pub struct ServerTls(Arc<ServerConfig>);
+
+impl ServerTls {
+    /// Reads a certificate with its intermediates and its key. With `client_ca`, only clients connect that show a
+    /// certificate which one of its authorities signed; without, every client does.
+    ///
+    /// # Errors
+    /// A file that cannot be read or used, by name.
+    pub fn from_files(certificate: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Self, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .expect("the provider has suites for TLS 1.2 and 1.3");
+        let builder = match client_ca {
+            None => builder.with_no_client_auth(),
+            Some(file) => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots(file)?.into(), Arc::clone(&provider))
+                    .build()
+                    .map_err(|error| TlsError::BadCertificate {
+                        file: file.into(),
+                        reason: error.to_string(),
+                    })?;
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let chain = certificates(certificate)?;
+        let private = private_key(key, &provider)?;
+        let mut config = builder.with_single_cert(chain, private).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => TlsError::Mismatch {
+                certificate: certificate.into(),
+                key: key.into(),
+            },
+            other => TlsError::BadCertificate {
+                file: certificate.into(),
+                reason: other.to_string(),
+            },
+        })?;
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(Self(Arc::new(config)))
+    }
+
+    /// The settings, for whoever accepts connections.
+    #[must_use]
+    pub fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.0)
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(file).map_err(|source| TlsError::Read {
+        file: file.into(),
+        source,
+    })
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let chain: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&read(file)?).collect();
+    match chain {
+        Ok(chain) if chain.is_empty() => Err(TlsError::NoCertificate { file: file.into() }),
+        Ok(chain) => Ok(chain),
+        Err(_) => Err(TlsError::BadPem { file: file.into() }),
+    }
+}
+
+fn roots(file: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(file)? {
+        roots.add(certificate).map_err(|error| TlsError::BadCertificate {
+            file: file.into(),
+            reason: error.to_string(),
+        })?;
+    }
+    Ok(roots)
+}
+
+fn private_key(file: &Path, provider: &CryptoProvider) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let key = PrivateKeyDer::from_pem_slice(&read(file)?).map_err(|error| match error {
+        pem::Error::NoItemsFound => TlsError::NoKey { file: file.into() },
+        _ => TlsError::BadPem { file: file.into() },
+    })?;
+    // Tried alone first: together with the certificate one could not tell which of the two is wrong.
+    match provider.key_provider.load_private_key(key.clone_key()) {
+        Ok(_) => Ok(key),
+        Err(_) => Err(TlsError::BadKey { file: file.into() }),
+    }
+}

@@ -1,0 +1,100 @@
+//! The store behind any number of real member clusters.
+
+use std::net::Ipv4Addr;
+use std::process::Command;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use tempfile::TempDir;
+
+use super::http;
+use super::member::{Member, Place};
+use super::ports::free_port;
+use super::process::{Process, Stop};
+use super::tools::{KubernetesTools, kubernetes_tools};
+use super::wait::eventually;
+
+/// It is up after half a second, later on a busy machine.
+const START_DEADLINE: Duration = Duration::from_secs(30);
+
+/// One etcd that all members of a test share, each under its own prefix. Members must be dropped before it.
+#[derive(Debug)]
+pub struct Kubernetes {
+    tools: KubernetesTools,
+    etcd: Process,
+    etcd_url: String,
+    members: AtomicU8,
+    // Last, so that the folder goes after the process that writes to it.
+    dir: TempDir,
+}
+
+impl Kubernetes {
+    /// Starts etcd in a folder of its own and waits until it answers.
+    ///
+    /// # Errors
+    /// If the programs are missing (the message says what to run) or etcd does not answer within 30 s.
+    pub async fn start() -> anyhow::Result<Self> {
+        let tools = kubernetes_tools()?;
+        let dir = tempfile::tempdir()?;
+        let (port, peer_port) = (free_port(), free_port());
+        let etcd_url = format!("http://127.0.0.1:{port}");
+        let peer_url = format!("http://127.0.0.1:{peer_port}");
+        let mut command = Command::new(&tools.etcd);
+        command.arg("--data-dir").arg(dir.path().join("etcd"));
+        command.args(["--listen-client-urls", &etcd_url, "--advertise-client-urls", &etcd_url]);
+        command.args([
+            "--listen-peer-urls",
+            &peer_url,
+            "--initial-advertise-peer-urls",
+            &peer_url,
+        ]);
+        command.args(["--initial-cluster", &format!("default={peer_url}")]);
+        // Nothing here outlives the test, so nothing need reach the disk.
+        command.args(["--unsafe-no-fsync", "--log-level", "warn"]);
+        let mut etcd = Process::start("etcd", command, &dir.path().join("etcd.log"), Stop::Kill)?;
+
+        let address = (Ipv4Addr::LOCALHOST, port).into();
+        eventually("etcd to be healthy", START_DEADLINE, async || {
+            if etcd.exit_status().is_some() {
+                return Ok(());
+            }
+            let answer = http::get(address, "/health").await.and_then(http::Response::ok);
+            answer.map(|_| ()).map_err(|error| format!("{error:#}"))
+        })
+        .await
+        .map_err(|error| etcd.failure(&format!("{error:#}")))?;
+        etcd.expect_running()?;
+        Ok(Self {
+            tools,
+            etcd,
+            etcd_url,
+            members: AtomicU8::new(0),
+            dir,
+        })
+    }
+
+    /// Starts a member cluster: an API server and its controllers, and waits until both work (5 to 10 s).
+    ///
+    /// Members may be started at the same time, from several tasks.
+    ///
+    /// # Errors
+    /// If one of them does not work within 90 s, with the end of its log.
+    pub async fn start_member(&self, name: &str) -> anyhow::Result<Member> {
+        let dir = self.dir.path().join(name);
+        std::fs::create_dir(&dir).with_context(|| format!("a member {name} exists already"))?;
+        Member::start(Place {
+            name: name.to_owned(),
+            dir,
+            etcd_url: self.etcd_url.clone(),
+            tools: self.tools.clone(),
+            number: self.members.fetch_add(1, Ordering::Relaxed),
+        })
+        .await
+    }
+
+    /// The process of the shared etcd, to pause it: the API servers then answer errors while their watches stay open and silent.
+    pub fn etcd(&mut self) -> &mut Process {
+        &mut self.etcd
+    }
+}

@@ -1,0 +1,34 @@
+//! The world around Parallax for tests and the demo: real Envoys, real Kubernetes API servers, and patience with deadlines.
+//!
+//! Included by path from `tests/it` and `examples/demo`, so it knows nothing of the library itself. Every process that it
+//! starts ends with the value that stands for it. What it needs on disk is put there by `make tools`.
+//!
+//! Failures are `anyhow` errors that say what was awaited, what was there instead, and the end of the process's log.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "each of the programs that include these files uses another part of them"
+)]
+
+mod certificates;
+mod clusters;
+mod envoy;
+mod http;
+mod kubernetes;
+mod member;
+mod ports;
+mod process;
+mod tools;
+mod wait;
+
+pub use clusters::{Clusters, Host};
+pub use envoy::{Dialect, Envoy, EnvoyOptions, NodeLocality, XdsAddress};
+pub use http::{Response, get};
+pub use kubernetes::Kubernetes;
+pub use member::Member;
+pub use ports::free_port;
+pub use process::{Process, Stop};
+pub use tools::{KubernetesTools, envoy_binary, envoy_versions, kubernetes_tools};
+pub use wait::eventually;

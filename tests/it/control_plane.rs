@@ -1,0 +1,146 @@
+//! The binary under test as its own process, and the commands a person types at it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::harness::{Process, Stop, eventually, free_port, get};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The path of the binary.
+pub(crate) const PARALLAX: &str = env!("CARGO_BIN_EXE_parallax");
+
+/// A running control plane. Dropping it ends the process.
+#[derive(Debug)]
+pub(crate) struct ControlPlane {
+    pub(crate) process: Process,
+    pub(crate) xds: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    folder: tempfile::TempDir,
+}
+
+impl ControlPlane {
+    /// `parallax serve --members DIR`, ready.
+    pub(crate) async fn on_members(members: &Path) -> Self {
+        let arguments = vec!["--members".to_owned(), members.display().to_string()];
+        let mut started = Self::start(local(), local(), &arguments, "");
+        started.ready().await;
+        started
+    }
+
+    /// `parallax serve --config FILE` with these settings and addresses of its own; not waited for.
+    pub(crate) fn on_settings(settings: &str) -> Self {
+        Self::start(local(), local(), &[], settings)
+    }
+
+    /// The same again after its end, at the same addresses.
+    pub(crate) async fn again(mut self, members: &Path) -> Self {
+        self.process.end();
+        let arguments = vec!["--members".to_owned(), members.display().to_string()];
+        let mut started = Self::start(self.xds, self.admin, &arguments, "");
+        started.ready().await;
+        started
+    }
+
+    fn start(xds: SocketAddr, admin: SocketAddr, arguments: &[String], settings: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut command = Command::new(PARALLAX);
+        command.arg("serve");
+        if arguments.is_empty() {
+            let file = folder.path().join("parallax.yaml");
+            let text = format!("listen: {xds}\nadmin:\n  listen: {admin}\n{settings}");
+            std::fs::write(&file, text).expect("the settings can be written");
+            command.arg("--config").arg(file);
+        } else {
+            command.args(arguments);
+            command.args(["--listen", &xds.to_string(), "--admin", &admin.to_string()]);
+        }
+        let log = folder.path().join("parallax.log");
+        let process = Process::start("parallax", command, &log, Stop::Kill).expect("the binary starts");
+        Self {
+            process,
+            xds,
+            admin,
+            folder,
+        }
+    }
+
+    /// Waits until it says that it is ready.
+    pub(crate) async fn ready(&mut self) {
+        self.answers("/readyz", 200).await;
+    }
+
+    /// Waits until a path of the admin endpoint answers with a status, and returns the text.
+    pub(crate) async fn answers(&mut self, path: &str, status: u16) -> String {
+        let admin = self.admin;
+        let process = &mut self.process;
+        let answer = eventually(&format!("{path} to answer {status}"), DEADLINE, async || {
+            if let Err(ended) = process.expect_running() {
+                return Ok(Err(ended));
+            }
+            match get(admin, path).await {
+                Ok(answer) if answer.status == status => Ok(Ok(answer.body)),
+                Ok(answer) => Err(format!("{}: {}", answer.status, answer.body)),
+                Err(error) => Err(error.to_string()),
+            }
+        });
+        match answer.await {
+            Ok(Ok(body)) => body,
+            Ok(Err(ended)) => panic!("{ended:#}"),
+            Err(late) => panic!("{:#}", self.process.failure(&late.to_string())),
+        }
+    }
+
+    /// What a command says to a person, which must succeed.
+    pub(crate) fn say(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "parallax {arguments:?}: {}: {errors}",
+            output.status
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// What a command says to a program.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["-o", "json"]);
+        serde_json::from_str(&self.say(&arguments)).expect("it is JSON")
+    }
+
+    /// Waits until what a command says to a person holds.
+    pub(crate) async fn says(&self, arguments: &[&str], what: &str) -> String {
+        let look = async || {
+            let said = self.say(arguments);
+            if said.contains(what) { Ok(said) } else { Err(said) }
+        };
+        eventually(&format!("{arguments:?} to say {what:?}"), DEADLINE, look)
+            .await
+            .expect("it says so")
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(PARALLAX);
+        command
+            .args(arguments)
+            .args(["--server", &format!("http://{}", self.admin)]);
+        command.output().expect("the binary starts")
+    }
+
+    /// A folder for an Envoy, or anything else, that lasts as long as this.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        let folder = self.folder.path().join(name);
+        std::fs::create_dir_all(&folder).expect("the folder can be made");
+        folder
+    }
+}
+
+fn local() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], free_port()))
+}

@@ -1,0 +1,82 @@
+//! Real Envoys of the newest two versions, in both dialects, side by side.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::control_plane::ControlPlane;
+use super::harness::{Clusters, Dialect, Envoy, EnvoyOptions, envoy_versions};
+
+pub(crate) const WEB: &str = "outbound|80||web.shop.svc.cluster.local";
+/// Generous: the machine may be busy. What is measured is never asserted.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The same proxy several times: each of the newest two versions in each dialect.
+#[derive(Debug)]
+pub(crate) struct Envoys(Vec<(String, Envoy)>);
+
+impl Envoys {
+    /// Starts them as proxies in a member, at this address.
+    pub(crate) async fn start(control_plane: &ControlPlane, member: &str, address: &str) -> Self {
+        let mut envoys = Vec::new();
+        for version in envoy_versions().into_iter().take(2) {
+            for dialect in [Dialect::Sotw, Dialect::Delta] {
+                let name = format!("{member}-{version}-{dialect:?}");
+                let id = format!("sidecar~{address}~{}.shop~shop.svc.cluster.local", name.to_lowercase());
+                let mut options = EnvoyOptions::new(id, control_plane.xds, control_plane.folder(&name))
+                    .with_metadata("CLUSTER_ID", member);
+                options.version = version.to_owned();
+                options.dialect = dialect;
+                envoys.push((name, Envoy::start(options).await.expect("Envoy starts")));
+            }
+        }
+        assert_eq!(envoys.len(), 4, "two versions, two dialects");
+        Self(envoys)
+    }
+
+    /// Waits until each holds just these hosts of `web`, as `address:port*weight@region/zone`.
+    pub(crate) async fn hold(&mut self, expected: &[&str]) {
+        let expected: BTreeSet<String> = expected.iter().map(|host| (*host).to_owned()).collect();
+        self.wait(&format!("web at {expected:?}"), |held| {
+            held.get(WEB).is_some_and(|hosts| {
+                let shown = hosts.iter().map(|host| {
+                    format!(
+                        "{}:{}*{}@{}/{}",
+                        host.address, host.port, host.weight, host.region, host.zone
+                    )
+                });
+                shown.collect::<BTreeSet<_>>() == expected && hosts.len() == expected.len()
+            })
+        })
+        .await;
+    }
+
+    /// Waits until something is true of what each holds.
+    pub(crate) async fn wait(&mut self, what: &str, mut holds: impl FnMut(&Clusters) -> bool) {
+        for (name, envoy) in &mut self.0 {
+            if let Err(error) = envoy.wait_for(what, DEADLINE, &mut holds).await {
+                panic!("{name}: {error:#}");
+            }
+        }
+    }
+
+    /// Asserts that none ever refused anything, and none waits for anything.
+    pub(crate) async fn are_content(&mut self) {
+        for (name, envoy) in &mut self.0 {
+            for stat in [
+                "cluster_manager.cds.update_rejected",
+                "cluster_manager.warming_clusters",
+            ] {
+                let value = envoy.stat(stat).await.expect("the admin interface answers");
+                assert_eq!(value.unwrap_or(0), 0, "{name}: {stat}");
+            }
+            let rejected = envoy.get("/stats?filter=update_rejected").await.expect("it answers");
+            for line in rejected.lines() {
+                assert!(line.ends_with(": 0"), "{name}: {line}");
+            }
+        }
+    }
+
+    pub(crate) fn each(&mut self) -> impl Iterator<Item = (&str, &mut Envoy)> {
+        self.0.iter_mut().map(|(name, envoy)| (name.as_str(), envoy))
+    }
+}

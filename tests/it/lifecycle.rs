@@ -1,0 +1,86 @@
+//! Starting and ending: ready when the members are, drained on the first signal, gone on the second.
+
+use std::time::Duration;
+
+use super::control_plane::ControlPlane;
+use super::envoys::DEADLINE;
+use super::harness::{Envoy, EnvoyOptions};
+use super::manifests::{Members, Pod};
+
+#[tokio::test]
+async fn the_first_signal_drains_and_ends_well() {
+    let members = Members::new();
+    members.place("east", "net1");
+    members.web("east", &[Pod::new("a", "10.1.0.1")]);
+    let mut control_plane = ControlPlane::on_members(members.path()).await;
+    let id = "sidecar~10.1.0.50~client.shop~shop.svc.cluster.local";
+    let mut envoy = Envoy::start(EnvoyOptions::new(id, control_plane.xds, control_plane.folder("envoy")))
+        .await
+        .expect("Envoy starts");
+    envoy
+        .wait_for_stat("control_plane.connected_state", DEADLINE, |state| state == 1)
+        .await
+        .expect("it attaches");
+    control_plane.process.terminate();
+    let status = control_plane
+        .process
+        .wait(Duration::from_secs(20))
+        .await
+        .expect("it ends");
+    assert!(status.success(), "{status}");
+    envoy
+        .wait_for_stat("control_plane.connected_state", DEADLINE, |state| state == 0)
+        .await
+        .expect("it is let go");
+}
+
+#[tokio::test]
+async fn a_member_that_does_not_answer_delays_readiness_only_until_its_deadline() {
+    let members = Members::new();
+    members.place("east", "net1");
+    members.web("east", &[Pod::new("a", "10.1.0.1")]);
+    // Nobody listens on port 1.
+    let kubeconfig = members.path().join("kubeconfig");
+    let text = "apiVersion: v1
+kind: Config
+current-context: dead
+contexts:
+  - name: dead
+    context: {cluster: dead, user: nobody}
+clusters:
+  - name: dead
+    cluster: {server: 'http://127.0.0.1:1'}
+users:
+  - name: nobody
+    user: {token: none}
+";
+    std::fs::write(&kubeconfig, text).expect("it can be written");
+    let settings = format!(
+        "readiness:\n  memberSyncDeadline: 3s\nmembers:\n  - name: east\n    folder: {}\n  - name: dead\n    kubeconfig: {}\n",
+        members.member("east").display(),
+        kubeconfig.display(),
+    );
+    let mut control_plane = ControlPlane::on_settings(&settings);
+    let pending = control_plane.answers("/readyz", 503).await;
+    assert!(pending.contains("dead") && !pending.contains("east"), "{pending}");
+    control_plane.ready().await;
+    let said = control_plane.say(&["get", "members"]);
+    assert!(
+        said.contains("127.0.0.1:1") || said.to_lowercase().contains("connect"),
+        "{said}"
+    );
+    let mut envoy = Envoy::start(
+        EnvoyOptions::new(
+            "sidecar~10.1.0.50~client.shop~shop.svc.cluster.local",
+            control_plane.xds,
+            control_plane.folder("envoy"),
+        )
+        .with_metadata("CLUSTER_ID", "east"),
+    )
+    .await
+    .expect("Envoy starts");
+    let held = envoy
+        .wait_for("web", DEADLINE, |held| held.values().any(|hosts| !hosts.is_empty()))
+        .await;
+    held.expect("the others are served");
+}

@@ -1,0 +1,14 @@
+//! Parallax against the real world: real Envoys, real Kubernetes API servers. `make tools` fetches and builds them.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod bad_input;
+mod control_plane;
+mod envoys;
+mod horizons;
+mod kubernetes;
+mod lifecycle;
+mod manifests;
+mod restart;
+mod tools;
