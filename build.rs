@@ -9,7 +9,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(["parallax/debug/v1/debug.proto"], ["proto"])?;
     // Kept for the reflection service.
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    fs::write(out.join("debug_descriptor.bin"), protox::prost::Message::encode_to_vec(&descriptors))?;
+    fs::write(
+        out.join("debug_descriptor.bin"),
+        protox::prost::Message::encode_to_vec(&descriptors),
+    )?;
     tonic_prost_build::configure()
         // Equal answers must print equally.
         .btree_map(".")

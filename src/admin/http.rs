@@ -37,7 +37,10 @@ async fn readyz(State(state): State<AdminState>) -> Response {
     let pending = state.readiness.pending();
     let (status, body) = match pending.as_slice() {
         [] => (StatusCode::OK, "ready\n".to_owned()),
-        pending => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready, waiting for:\n{}\n", pending.join("\n"))),
+        pending => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("not ready, waiting for:\n{}\n", pending.join("\n")),
+        ),
     };
     (status, [(CACHE_CONTROL, "no-store")], body).into_response()
 }

@@ -3,7 +3,6 @@
 mod csds;
 mod debug;
 mod http;
-mod progress;
 mod proto;
 mod serve;
 mod state;

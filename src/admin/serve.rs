@@ -39,8 +39,12 @@ where
     L::Addr: std::fmt::Debug,
 {
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
-    health.set_service_status(SERVICE_NAME, tonic_health::ServingStatus::Serving).await;
+    health
+        .set_service_status("", tonic_health::ServingStatus::NotServing)
+        .await;
+    health
+        .set_service_status(SERVICE_NAME, tonic_health::ServingStatus::Serving)
+        .await;
 
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -48,25 +52,35 @@ where
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let routes = Routes::new(DebugServer::new(DebugService::new(state.clone(), cancel.clone())))
-        .add_service(ClientStatusDiscoveryServiceServer::new(ClientStatus::new(state.clone(), cancel.clone())))
+        .add_service(ClientStatusDiscoveryServiceServer::new(ClientStatus::new(
+            state.clone(),
+            cancel.clone(),
+        )))
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
     let readiness = state.readiness.clone();
-    let router = routes.into_axum_router().merge(http::routes(state)).fallback(http::unknown);
+    let router = routes
+        .into_axum_router()
+        .merge(http::routes(state))
+        .fallback(http::unknown);
 
     let server = axum::serve(listener, router).with_graceful_shutdown(cancel.clone().cancelled_owned());
     let mut server = std::pin::pin!(server.into_future());
     let ready = async {
         readiness.ready().await;
-        health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+        health
+            .set_service_status("", tonic_health::ServingStatus::Serving)
+            .await;
     };
     tokio::select! {
         ended = &mut server => return Ok(ended?),
         () = async { ready.await; cancel.cancelled().await; } => {}
         () = cancel.cancelled() => {}
     }
-    health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+    health
+        .set_service_status("", tonic_health::ServingStatus::NotServing)
+        .await;
     match tokio::time::timeout(FINISH, server).await {
         Ok(ended) => Ok(ended?),
         Err(_) => Ok(tracing::debug!("a client of the admin endpoint did not finish in time")),

@@ -40,7 +40,13 @@ pub struct Cli {
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Global {
     /// The admin address of the server to ask: HOST:PORT or unix:PATH
-    #[arg(long, global = true, env = "PARALLAX_SERVER", default_value = "127.0.0.1:15080", value_name = "ADDR")]
+    #[arg(
+        long,
+        global = true,
+        env = "PARALLAX_SERVER",
+        default_value = "127.0.0.1:15080",
+        value_name = "ADDR"
+    )]
     pub server: String,
     /// Tables for people, JSON or YAML for programs
     #[arg(short, long, global = true, value_enum, default_value_t = OutputFormat::Table, value_name = "FORMAT")]
@@ -216,7 +222,11 @@ mod tests {
     #[test]
     fn help_tells_the_exit_codes() {
         let help = Cli::command().render_long_help().to_string();
-        for line in ["64  the settings file is wrong", "69  the server can't be reached", "PARALLAX_SERVER"] {
+        for line in [
+            "64  the settings file is wrong",
+            "69  the server can't be reached",
+            "PARALLAX_SERVER",
+        ] {
             assert!(help.contains(line), "{help}");
         }
     }
@@ -232,7 +242,9 @@ mod tests {
             parse(wrong).expect_err(wrong);
         }
         let cli = parse("parallax serve --members dir --listen 127.0.0.1:7 --admin 127.0.0.1:8").unwrap();
-        let Command::Serve(args) = cli.command else { panic!("not serve") };
+        let Command::Serve(args) = cli.command else {
+            panic!("not serve")
+        };
         let config = args.settings().unwrap();
         assert_eq!(config.listen.to_string(), "127.0.0.1:7");
         assert_eq!(config.admin.listen.to_string(), "127.0.0.1:8");

@@ -23,8 +23,15 @@ pub(super) struct Server {
 impl Server {
     /// Connects to `HOST:PORT`, `http://HOST:PORT` or `unix:PATH`.
     pub(super) async fn connect(name: &str) -> Result<Self, Failure> {
-        let unreachable = |cause: String| Failure::Unreachable { server: name.to_owned(), cause };
-        let uri = if name.contains("://") || name.starts_with("unix:") { name.to_owned() } else { format!("http://{name}") };
+        let unreachable = |cause: String| Failure::Unreachable {
+            server: name.to_owned(),
+            cause,
+        };
+        let uri = if name.contains("://") || name.starts_with("unix:") {
+            name.to_owned()
+        } else {
+            format!("http://{name}")
+        };
         let endpoint = Endpoint::from_shared(uri)
             .map_err(|_| unreachable("that is no address; write HOST:PORT or unix:PATH".to_owned()))?
             .connect_timeout(PATIENCE);
@@ -34,7 +41,10 @@ impl Server {
             .map_err(|error| unreachable(root_cause(&error)))?;
         // A large mesh has large answers, and whoever asks wants all of it.
         let debug = DebugClient::new(channel).max_decoding_message_size(usize::MAX);
-        Ok(Self { name: name.to_owned(), debug })
+        Ok(Self {
+            name: name.to_owned(),
+            debug,
+        })
     }
 
     /// Waits for an answer.
@@ -43,7 +53,10 @@ impl Server {
         question: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, Failure> {
         match tokio::time::timeout(PATIENCE, question).await {
-            Err(_) => Err(Failure::Unreachable { server: self.name.clone(), cause: slow() }),
+            Err(_) => Err(Failure::Unreachable {
+                server: self.name.clone(),
+                cause: slow(),
+            }),
             Ok(Err(status)) => Err(self.failure(&status)),
             Ok(Ok(response)) => Ok(response.into_inner()),
         }
@@ -56,7 +69,10 @@ impl Server {
 
     /// That the server ended a stream that has no end.
     pub(super) fn gone(&self) -> Failure {
-        Failure::Unreachable { server: self.name.clone(), cause: "it has stopped".to_owned() }
+        Failure::Unreachable {
+            server: self.name.clone(),
+            cause: "it has stopped".to_owned(),
+        }
     }
 }
 

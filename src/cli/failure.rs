@@ -52,7 +52,10 @@ impl Failure {
 
     /// A server's error as a sentence.
     pub(super) fn of_status(server: &str, status: &Status) -> Self {
-        let unreachable = |cause: String| Self::Unreachable { server: server.to_owned(), cause };
+        let unreachable = |cause: String| Self::Unreachable {
+            server: server.to_owned(),
+            cause,
+        };
         match status.code() {
             Code::Unavailable => unreachable(root_cause(status)),
             Code::DeadlineExceeded => unreachable("it took too long".to_owned()),
@@ -86,7 +89,11 @@ mod tests {
     #[test]
     fn a_servers_error_becomes_a_sentence_and_an_exit_code() {
         for (status, code, says) in [
-            (Status::not_found("no member has a service a.b"), 1, "no member has a service a.b"),
+            (
+                Status::not_found("no member has a service a.b"),
+                1,
+                "no member has a service a.b",
+            ),
             (Status::unavailable("connection closed"), 69, "parallax serve"),
             (Status::deadline_exceeded(""), 69, "too long"),
             (Status::unimplemented(""), 1, "15080"),

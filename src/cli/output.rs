@@ -76,7 +76,11 @@ pub(super) fn format<M: Serialize>(
         }
         (OutputFormat::Yaml, layout) => {
             let text = serde_saphyr::to_string(message).map_err(|error| Failure::Format(error.to_string()))?;
-            if layout == Layout::OneOfMany { format!("---\n{text}") } else { text }
+            if layout == Layout::OneOfMany {
+                format!("---\n{text}")
+            } else {
+                text
+            }
         }
     };
     if !text.ends_with('\n') {
@@ -108,7 +112,10 @@ mod tests {
         let yaml = of(OutputFormat::Yaml, Layout::OneOfMany);
         assert!(yaml.starts_with("---\ntypeUrl: t\n"), "{yaml}");
         let read: serde_json::Value = serde_saphyr::from_str(&yaml).unwrap();
-        assert_eq!(read, json, "YAML says the same as JSON, and a text that looks like a bool or a time stays a text");
+        assert_eq!(
+            read, json,
+            "YAML says the same as JSON, and a text that looks like a bool or a time stays a text"
+        );
         assert_eq!(of(OutputFormat::Table, Layout::Whole), "table\n");
     }
 }

@@ -15,7 +15,10 @@ use crate::admin::debug_v1 as v1;
 /// # Errors
 /// With the exit code and a sentence for standard error.
 pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
-    let printer = Printer { paint: cli.global.color.paint(), global: &cli.global };
+    let printer = Printer {
+        paint: cli.global.color.paint(),
+        global: &cli.global,
+    };
     match cli.command {
         Command::Serve(_) => Ok(()),
         Command::CheckConfig { file } => Ok(out.write_all(check::check(&file)?.as_bytes())?),
@@ -58,7 +61,9 @@ async fn get(what: GetCommand, printer: &Printer<'_>, out: &mut (dyn Write + Sen
             printer.print(out, &answer, |answer| render::members(answer, now, paint))
         }
         GetCommand::Services { namespace } => {
-            let request = v1::ListServicesRequest { namespace: namespace.unwrap_or_default() };
+            let request = v1::ListServicesRequest {
+                namespace: namespace.unwrap_or_default(),
+            };
             let answer = server.answer(debug.list_services(request)).await?;
             printer.print(out, &answer, |answer| render::services(answer, paint))
         }
@@ -79,8 +84,10 @@ async fn get(what: GetCommand, printer: &Printer<'_>, out: &mut (dyn Write + Sen
             printer.print(out, &answer, |answer| render::proxies(answer, now, paint))
         }
         GetCommand::View { service, viewer } => {
-            let request =
-                v1::GetViewRequest { service: service.unwrap_or_default(), viewer: Some(viewer_ref(viewer)) };
+            let request = v1::GetViewRequest {
+                service: service.unwrap_or_default(),
+                viewer: Some(viewer_ref(viewer)),
+            };
             let answer = server.answer(debug.get_view(request)).await?;
             printer.print(out, &answer, |answer| render::view(answer, paint))
         }
@@ -89,7 +96,10 @@ async fn get(what: GetCommand, printer: &Printer<'_>, out: &mut (dyn Write + Sen
 
 async fn explain(args: ExplainArgs, printer: &Printer<'_>, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
     let server = printer.connect().await?;
-    let request = v1::ExplainRequest { service: args.service, viewer: Some(viewer_ref(args.viewer)) };
+    let request = v1::ExplainRequest {
+        service: args.service,
+        viewer: Some(viewer_ref(args.viewer)),
+    };
     let answer = server.answer(server.debug.clone().explain(request)).await?;
     printer.print(out, &answer, |answer| render::explain(answer, printer.paint))
 }

@@ -1,6 +1,5 @@
-//! One connected proxy as a CSDS message.
+//! One connected proxy as a CSDS message. Pure but for reading the table.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,83 +10,82 @@ use envoy_types::pb::envoy::service::status::v3::{ClientConfig, ConfigStatus};
 use envoy_types::pb::google::protobuf::{Any, Timestamp};
 use prost::Message as _;
 
-use super::super::progress::{Latest, Progress, progress};
-use crate::resources::{ResourceType, Version};
-use crate::xds::{NameReport, StreamReport, TypeReport};
+use crate::model::ViewKey;
+use crate::resources::{AssignmentSpec, ClusterName, ClusterSpec, Resource, ResourceType};
+use crate::table::EndpointTable;
+use crate::view::assign;
+use crate::xds::{ResourceState, ResourceStatus, StreamReport, TypeReport};
 
-/// Whether an answer carries the resources themselves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Contents {
-    /// Only names, versions and states.
-    Excluded,
-    /// The resources too, where what the proxy accepted is what its view has now; older content is not kept.
-    Included,
+/// Where the contents of resources come from. Only what views have now is at hand, so a proxy's resource is shown where that
+/// is what it accepted: equal versions mean equal content.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Contents<'a> {
+    pub(super) table: &'a EndpointTable,
+    pub(super) domain: &'a str,
 }
 
-/// What one proxy has.
-pub(super) fn client(stream: &StreamReport, contents: Contents, latest: &mut Latest<'_>) -> ClientConfig {
+/// What one proxy has, with the resources themselves where `contents` are given.
+pub(super) fn client(stream: &StreamReport, contents: Option<&Contents<'_>>) -> ClientConfig {
+    let view = &stream.standpoint.key;
     let mut configs = Vec::new();
-    for (kind, report) in &stream.types {
-        let mut names: BTreeSet<Arc<str>> = report.names.keys().cloned().collect();
-        if report.wildcard {
-            names.extend(latest.all(*kind));
-        }
-        configs.extend(names.iter().map(|name| resource(stream, *kind, report, name, contents, latest)));
+    for report in &stream.types {
+        configs.extend(
+            report
+                .resources
+                .iter()
+                .map(|status| resource(view, report, status, contents)),
+        );
     }
     ClientConfig {
-        node: Some(Node { id: stream.node_id.to_string(), ..Node::default() }),
+        node: Some(Node {
+            id: stream.node_id.to_string(),
+            ..Node::default()
+        }),
         generic_xds_configs: configs,
         ..ClientConfig::default()
     }
 }
 
 fn resource(
-    stream: &StreamReport,
-    kind: ResourceType,
+    view: &ViewKey,
     report: &TypeReport,
-    name: &Arc<str>,
-    contents: Contents,
-    latest: &mut Latest<'_>,
+    status: &ResourceStatus,
+    contents: Option<&Contents<'_>>,
 ) -> GenericXdsConfig {
-    let has = report.names.get(name).cloned().unwrap_or_default();
-    let now = latest.version(&stream.standpoint.key, kind, name);
-    let progress = progress(report, &has, now);
-    let (config_status, client_status) = statuses(progress);
-    let held = contents == Contents::Included && has.acked.is_some() && has.acked == now;
-    let held = held.then(|| latest.resource(&stream.standpoint.key, kind, name)).flatten();
+    let kind = report.status.kind;
+    let (config_status, client_status) = statuses(status.state);
+    let held = contents.and_then(|contents| contents.of(view, kind, &status.name));
+    let held = held.filter(|resource| resource.version.to_string() == status.acked);
     GenericXdsConfig {
         type_url: kind.url().to_owned(),
-        name: name.to_string(),
-        version_info: version(has.acked),
+        name: status.name.to_string(),
+        version_info: status.acked.clone(),
         xds_config: held.and_then(|resource| Any::decode(resource.any).ok()),
         config_status: config_status.into(),
         client_status: client_status.into(),
-        error_state: (progress == Progress::Refused).then(|| error_state(report, &has)).flatten(),
+        error_state: (status.state == ResourceState::Nacked)
+            .then(|| error_state(report, status))
+            .flatten(),
         ..GenericXdsConfig::default()
     }
 }
 
-fn statuses(progress: Progress) -> (ConfigStatus, ClientResourceStatus) {
-    match progress {
-        Progress::Synced => (ConfigStatus::Synced, ClientResourceStatus::Acked),
-        Progress::Absent => (ConfigStatus::NotSent, ClientResourceStatus::DoesNotExist),
-        Progress::NotSent => (ConfigStatus::NotSent, ClientResourceStatus::Requested),
-        Progress::Behind => (ConfigStatus::Stale, ClientResourceStatus::Requested),
-        Progress::Refused => (ConfigStatus::Error, ClientResourceStatus::Nacked),
+fn statuses(state: ResourceState) -> (ConfigStatus, ClientResourceStatus) {
+    match state {
+        ResourceState::Synced => (ConfigStatus::Synced, ClientResourceStatus::Acked),
+        ResourceState::Stale => (ConfigStatus::Stale, ClientResourceStatus::Requested),
+        ResourceState::Nacked => (ConfigStatus::Error, ClientResourceStatus::Nacked),
+        ResourceState::NotSent => (ConfigStatus::NotSent, ClientResourceStatus::DoesNotExist),
     }
 }
 
-fn error_state(report: &TypeReport, has: &NameReport) -> Option<UpdateFailureState> {
-    report.nack.as_ref().map(|nack| UpdateFailureState {
-        last_update_attempt: Some(timestamp(nack.at)),
+fn error_state(report: &TypeReport, status: &ResourceStatus) -> Option<UpdateFailureState> {
+    report.status.last_nack.as_ref().map(|nack| UpdateFailureState {
+        last_update_attempt: report.nacked_at.map(timestamp),
         details: nack.message.clone(),
-        version_info: version(has.sent),
+        version_info: status.sent.clone(),
         ..UpdateFailureState::default()
     })
-}
-
-fn version(version: Option<Version>) -> String {
-    version.map(|version| version.to_string()).unwrap_or_default()
 }
 
 fn timestamp(at: SystemTime) -> Timestamp {
@@ -95,5 +93,23 @@ fn timestamp(at: SystemTime) -> Timestamp {
     Timestamp {
         seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
         nanos: i32::try_from(since.subsec_nanos()).expect("a fraction of a second fits"),
+    }
+}
+
+impl Contents<'_> {
+    /// A resource as a view has it now.
+    fn of(&self, view: &ViewKey, kind: ResourceType, name: &Arc<str>) -> Option<Resource> {
+        let parsed = ClusterName::parse(name, self.domain)?;
+        let service = self.table.service(&parsed.service)?;
+        let port = service.port(parsed.port)?;
+        let name = Arc::clone(name);
+        Some(match kind {
+            ResourceType::Cluster => ClusterSpec { name }.encode(),
+            ResourceType::ClusterLoadAssignment => AssignmentSpec {
+                name,
+                assignment: assign(view, port, &self.table.gateways()),
+            }
+            .encode(),
+        })
     }
 }

@@ -29,10 +29,15 @@ enum Kind {
 impl NodeFilter {
     /// Refuses what is not understood, rather than to answer for too many or too few proxies.
     pub(super) fn read(matchers: &[NodeMatcher]) -> Result<Self, Status> {
-        let mut filter = Self { patterns: Vec::new(), everything: matchers.is_empty() };
+        let mut filter = Self {
+            patterns: Vec::new(),
+            everything: matchers.is_empty(),
+        };
         for matcher in matchers {
             if !matcher.node_metadatas.is_empty() {
-                return Err(Status::invalid_argument("node_metadatas can't be matched here; use node_id"));
+                return Err(Status::invalid_argument(
+                    "node_metadatas can't be matched here; use node_id",
+                ));
             }
             // A matcher without any condition takes every node.
             let Some(id) = &matcher.node_id else {
@@ -49,7 +54,13 @@ impl NodeFilter {
                     return Err(Status::invalid_argument(message));
                 }
             };
-            filter.patterns.push(Pattern { kind, ignore_case: id.ignore_case }.folded());
+            filter.patterns.push(
+                Pattern {
+                    kind,
+                    ignore_case: id.ignore_case,
+                }
+                .folded(),
+            );
         }
         Ok(filter)
     }
@@ -70,7 +81,11 @@ impl Pattern {
     }
 
     fn takes(&self, node_id: &str) -> bool {
-        let folded = if self.ignore_case { node_id.to_ascii_lowercase() } else { node_id.to_owned() };
+        let folded = if self.ignore_case {
+            node_id.to_ascii_lowercase()
+        } else {
+            node_id.to_owned()
+        };
         match &self.kind {
             Kind::Exact(text) => folded == *text,
             Kind::Prefix(text) => folded.starts_with(text),
@@ -87,8 +102,14 @@ mod tests {
     use super::*;
 
     fn by_id(pattern: MatchPattern, ignore_case: bool) -> NodeMatcher {
-        let node_id = StringMatcher { match_pattern: Some(pattern), ignore_case };
-        NodeMatcher { node_id: Some(node_id), node_metadatas: Vec::new() }
+        let node_id = StringMatcher {
+            match_pattern: Some(pattern),
+            ignore_case,
+        };
+        NodeMatcher {
+            node_id: Some(node_id),
+            node_metadatas: Vec::new(),
+        }
     }
 
     #[test]
@@ -101,18 +122,34 @@ mod tests {
             by_id(MatchPattern::Contains("web".to_owned()), false),
         ])
         .unwrap();
-        for (id, taken) in
-            [("one", true), ("One", false), ("sidecar", true), ("x~local", true), ("a-web-b", true), ("two", false)]
-        {
+        for (id, taken) in [
+            ("one", true),
+            ("One", false),
+            ("sidecar", true),
+            ("x~local", true),
+            ("a-web-b", true),
+            ("two", false),
+        ] {
             assert_eq!(filter.takes(id), taken, "{id}");
         }
     }
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        let metadata = NodeMatcher { node_id: None, node_metadatas: vec![StructMatcher::default()] };
-        assert!(NodeFilter::read(&[metadata]).unwrap_err().message().contains("node_metadatas"));
-        let empty = NodeMatcher { node_id: Some(StringMatcher::default()), node_metadatas: Vec::new() };
+        let metadata = NodeMatcher {
+            node_id: None,
+            node_metadatas: vec![StructMatcher::default()],
+        };
+        assert!(
+            NodeFilter::read(&[metadata])
+                .unwrap_err()
+                .message()
+                .contains("node_metadatas")
+        );
+        let empty = NodeMatcher {
+            node_id: Some(StringMatcher::default()),
+            node_metadatas: Vec::new(),
+        };
         assert!(NodeFilter::read(&[empty]).unwrap_err().message().contains("exact"));
     }
 }

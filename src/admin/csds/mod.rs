@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::AdminState;
-use super::progress::Latest;
 use convert::Contents;
 use matcher::NodeFilter;
 
@@ -31,13 +30,18 @@ impl ClientStatus {
 
     fn answer(&self, request: &ClientStatusRequest) -> Result<ClientStatusResponse, Status> {
         let filter = NodeFilter::read(&request.node_matchers)?;
-        let contents = if request.exclude_resource_contents { Contents::Excluded } else { Contents::Included };
+        let contents = Contents {
+            table: &self.state.table,
+            domain: &self.state.domain,
+        };
+        let contents = (!request.exclude_resource_contents).then_some(contents);
         let mut streams = self.state.streams.list();
         streams.retain(|stream| filter.takes(&stream.node_id));
         streams.sort_by(|a, b| a.node_id.cmp(&b.node_id).then(a.connected_at.cmp(&b.connected_at)));
-        let mut latest = Latest::new(&self.state.table, &self.state.domain);
-        let config = streams.iter().map(|stream| convert::client(stream, contents, &mut latest));
-        Ok(ClientStatusResponse { config: config.collect() })
+        let config = streams.iter().map(|stream| convert::client(stream, contents.as_ref()));
+        Ok(ClientStatusResponse {
+            config: config.collect(),
+        })
     }
 }
 

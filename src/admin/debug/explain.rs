@@ -26,7 +26,11 @@ pub(super) fn explain(
         viewer: Some(viewer),
         service: service.key.to_string(),
         port: port.port.number.into(),
-        candidates: explanation.candidates.iter().map(|each| candidate(service, port, each)).collect(),
+        candidates: explanation
+            .candidates
+            .iter()
+            .map(|each| candidate(service, port, each))
+            .collect(),
         assignment,
         withheld: withheld(&explanation.candidates),
         conflicts: service.conflicts.iter().map(ToString::to_string).collect(),
@@ -41,8 +45,15 @@ pub(super) fn assignment(
     gateways: &GatewaySet,
     domain: &str,
 ) -> v1::Assignment {
-    let name = ClusterName { service: service.key.clone(), port: port.port.number }.encode(domain);
-    let spec = AssignmentSpec { name: name.as_str().into(), assignment: view::assign(key, port, gateways) };
+    let name = ClusterName {
+        service: service.key.clone(),
+        port: port.port.number,
+    }
+    .encode(domain);
+    let spec = AssignmentSpec {
+        name: name.as_str().into(),
+        assignment: view::assign(key, port, gateways),
+    };
     v1::Assignment {
         service: service.key.to_string(),
         port: port.port.number.into(),
@@ -53,7 +64,10 @@ pub(super) fn assignment(
 }
 
 fn addresses(assignment: &view::Assignment) -> Vec<v1::WeightedAddress> {
-    let sum: f64 = assignment.iter().map(|(_, endpoint)| f64::from(endpoint.weight.get())).sum();
+    let sum: f64 = assignment
+        .iter()
+        .map(|(_, endpoint)| f64::from(endpoint.weight.get()))
+        .sum();
     let messages = assignment.iter().map(|(locality, endpoint)| v1::WeightedAddress {
         address: SocketAddr::new(endpoint.address, endpoint.port).to_string(),
         weight: endpoint.weight.get(),
@@ -66,11 +80,16 @@ fn addresses(assignment: &view::Assignment) -> Vec<v1::WeightedAddress> {
 
 fn candidate(service: &ServiceEndpoints, port: &PortEndpoints, candidate: &Candidate) -> v1::Candidate {
     let endpoint = services::endpoint(&service.key, port.port.number, &candidate.member, &candidate.endpoint);
-    let message = v1::Candidate { endpoint: Some(endpoint), ..v1::Candidate::default() };
+    let message = v1::Candidate {
+        endpoint: Some(endpoint),
+        ..v1::Candidate::default()
+    };
     match &candidate.verdict {
-        Verdict::Direct(socket) => {
-            v1::Candidate { verdict: "direct".to_owned(), reached_at: vec![socket.to_string()], ..message }
-        }
+        Verdict::Direct(socket) => v1::Candidate {
+            verdict: "direct".to_owned(),
+            reached_at: vec![socket.to_string()],
+            ..message
+        },
         Verdict::Via(gateways) => v1::Candidate {
             verdict: "via".to_owned(),
             reached_at: gateways.iter().map(|gateway| gateway.socket().to_string()).collect(),
@@ -119,7 +138,11 @@ fn how(explanation: &Explanation, port: &PortEndpoints, socket: SocketAddr, weig
         for part in &share.parts {
             let (ready, ways) = (part.ready, part.ways);
             let (member, network) = (&part.group.member, &part.group.network);
-            let over = if ways > 1 { format!(", over {ways} gateways,") } else { String::new() };
+            let over = if ways > 1 {
+                format!(", over {ways} gateways,")
+            } else {
+                String::new()
+            };
             let text = format!("{ready} {word} in {member} on {network}{over}{}", times(scale));
             parts.push((text, u128::from(ready) * scale / ways.max(1) as u128));
         }
@@ -143,52 +166,99 @@ fn how(explanation: &Explanation, port: &PortEndpoints, socket: SocketAddr, weig
 }
 
 fn times(scale: u128) -> String {
-    if scale == 1 { String::new() } else { format!(" × {scale}") }
+    if scale == 1 {
+        String::new()
+    } else {
+        format!(" × {scale}")
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::super::samples;
+    use super::*;
     use crate::model::AddressFamilies;
 
     fn key(network: &str, families: AddressFamilies) -> ViewKey {
-        ViewKey { network: samples::network(network), families }
+        ViewKey {
+            network: samples::network(network),
+            families,
+        }
     }
 
     fn explained(network: &str) -> v1::ExplainResponse {
         let service = samples::service();
-        let viewer = v1::Viewer { network: network.to_owned(), ..v1::Viewer::default() };
-        explain(viewer, &key(network, AddressFamilies::Dual), &service, &service.ports[0], &samples::gateways())
+        let viewer = v1::Viewer {
+            network: network.to_owned(),
+            ..v1::Viewer::default()
+        };
+        explain(
+            viewer,
+            &key(network, AddressFamilies::Dual),
+            &service,
+            &service.ports[0],
+            &samples::gateways(),
+        )
     }
 
     #[test]
     fn every_endpoint_has_a_verdict_and_every_weight_a_story() {
         let answer = explained("net1");
         let verdicts: Vec<_> = answer.candidates.iter().map(|each| each.verdict.as_str()).collect();
-        assert_eq!(verdicts, ["direct", "withheld", "via", "via", "via", "withheld", "withheld", "withheld"]);
-        assert_eq!(answer.candidates[2].reached_at, ["203.0.113.7:15443", "203.0.113.8:15443"]);
-        let lines: Vec<_> = answer.assignment.iter().map(|each| (each.address.as_str(), each.weight, &*each.how));
+        assert_eq!(
+            verdicts,
+            [
+                "direct", "withheld", "via", "via", "via", "withheld", "withheld", "withheld"
+            ]
+        );
+        assert_eq!(
+            answer.candidates[2].reached_at,
+            ["203.0.113.7:15443", "203.0.113.8:15443"]
+        );
+        let lines = answer
+            .assignment
+            .iter()
+            .map(|each| (each.address.as_str(), each.weight, &*each.how));
         let lines: Vec<_> = lines.collect();
         assert_eq!(
             lines,
             [
                 ("10.1.0.1:8080", 2, "1 ready in west × 2 = 2"),
-                ("203.0.113.7:15443", 3, "3 ready in east on net2, over 2 gateways, × 2 = 3"),
-                ("203.0.113.8:15443", 3, "3 ready in east on net2, over 2 gateways, × 2 = 3"),
+                (
+                    "203.0.113.7:15443",
+                    3,
+                    "3 ready in east on net2, over 2 gateways, × 2 = 3"
+                ),
+                (
+                    "203.0.113.8:15443",
+                    3,
+                    "3 ready in east on net2, over 2 gateways, × 2 = 3"
+                ),
             ]
         );
         let share: f64 = answer.assignment.iter().map(|each| each.share).sum();
         assert!((share - 1.0).abs() < 1e-9);
-        let withheld: Vec<_> = answer.withheld.iter().map(|each| (each.reason_code.as_str(), each.count)).collect();
-        assert_eq!(withheld, [("no_gateway", 1), ("not_ready", 1), ("draining", 1), ("plaintext", 1)]);
+        let withheld: Vec<_> = answer
+            .withheld
+            .iter()
+            .map(|each| (each.reason_code.as_str(), each.count))
+            .collect();
+        assert_eq!(
+            withheld,
+            [("no_gateway", 1), ("not_ready", 1), ("draining", 1), ("plaintext", 1)]
+        );
     }
 
     #[test]
     fn a_weight_made_smaller_says_so() {
         // From net2 nothing goes over a gateway of net2, so nothing is scaled.
         let lines = explained("net2").assignment;
-        assert!(lines.iter().all(|each| each.weight == 1 && each.how == "1 ready in east = 1"), "{lines:?}");
+        assert!(
+            lines
+                .iter()
+                .all(|each| each.weight == 1 && each.how == "1 ready in east = 1"),
+            "{lines:?}"
+        );
         // Four behind two gateways, and nothing else: scaling was not needed after all.
         let mut service = samples::service();
         let held = &mut service.ports[0];
@@ -197,8 +267,17 @@ mod tests {
             group.behind_gateway.values_mut().for_each(|count| *count = 4);
         }
         let key = key("net9", AddressFamilies::Dual);
-        let answer = explain(v1::Viewer::default(), &key, &service, &service.ports[0], &samples::gateways());
-        assert_eq!(answer.assignment[0].how, "4 ready in east on net2, over 2 gateways, × 2 = 4, ÷ 2 as for all");
+        let answer = explain(
+            v1::Viewer::default(),
+            &key,
+            &service,
+            &service.ports[0],
+            &samples::gateways(),
+        );
+        assert_eq!(
+            answer.assignment[0].how,
+            "4 ready in east on net2, over 2 gateways, × 2 = 4, ÷ 2 as for all"
+        );
     }
 
     #[test]

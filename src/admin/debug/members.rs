@@ -43,25 +43,36 @@ fn held(message: &mut v1::Member, summary: &MemberSummary) {
     message.network = summary.network.to_string();
     message.network_origin = summary.origin.to_owned();
     message.complete = summary.complete;
-    message.counts = summary.counts.iter().map(|(kind, count)| (kind.to_string(), words::count(*count))).collect();
+    message.counts = summary
+        .counts
+        .iter()
+        .map(|(kind, count)| (kind.to_string(), words::count(*count)))
+        .collect();
 }
 
 fn source(message: &mut v1::Member, report: &MemberReport) {
-    let (state, reason) = match &report.state {
-        MemberState::Connecting(reason) => ("connecting", reason.as_str()),
-        MemberState::Synced => ("synced", ""),
-        MemberState::Stale(reason) => ("stale", reason.as_str()),
+    let (state, reason, since) = match &report.state {
+        MemberState::Connecting { since, reason } => ("connecting", reason.as_str(), Some(*since)),
+        MemberState::Synced => ("synced", "", None),
+        MemberState::Stale { since, reason } => ("stale", reason.as_str(), Some(*since)),
     };
     message.state = state.to_owned();
     message.reason = reason.to_owned();
     message.last_event_at = report.last_event.map(words::time).unwrap_or_default();
     message.server_version = report.server_version.clone().unwrap_or_default();
-    message.problems = report.problems.clone();
+    message.problems = report.problems.iter().map(ToString::to_string).collect();
+    message.problem_count = words::count(report.problem_count);
+    message.source = report.source.to_string();
+    message.state_since = since.map(words::time).unwrap_or_default();
 }
 
 fn endpoints_by_member(services: &[Arc<ServiceEndpoints>]) -> BTreeMap<&ClusterId, usize> {
     let mut counts: BTreeMap<&ClusterId, usize> = BTreeMap::new();
-    for (key, group) in services.iter().flat_map(|service| &service.ports).flat_map(|port| &port.groups) {
+    for (key, group) in services
+        .iter()
+        .flat_map(|service| &service.ports)
+        .flat_map(|port| &port.groups)
+    {
         *counts.entry(&key.member).or_default() += group.endpoints.len();
     }
     counts

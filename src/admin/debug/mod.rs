@@ -20,7 +20,6 @@ use futures::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::progress::Latest;
 use super::{AdminState, debug_v1 as v1};
 use crate::model::{NetworkId, ServiceEndpoints};
 use target::Target;
@@ -42,7 +41,10 @@ impl DebugService {
     fn find(&self, target: &Target) -> Result<Arc<ServiceEndpoints>, Unanswerable> {
         self.state.table.service(&target.service).ok_or_else(|| {
             let similar = target::similar(&target.service, &self.state.table.services());
-            Unanswerable::NoSuchService { service: target.service.clone(), similar }
+            Unanswerable::NoSuchService {
+                service: target.service.clone(),
+                similar,
+            }
         })
     }
 
@@ -71,7 +73,8 @@ impl v1::debug_server::Debug for DebugService {
     ) -> Result<Response<v1::ListMembersResponse>, Status> {
         let table = &self.state.table;
         let members = members::members(&table.members(), &self.state.members.list(), &table.services());
-        Ok(Response::new(v1::ListMembersResponse { members }))
+        let problems = self.state.members.problems().iter().map(ToString::to_string).collect();
+        Ok(Response::new(v1::ListMembersResponse { members, problems }))
     }
 
     async fn list_services(
@@ -95,8 +98,12 @@ impl v1::debug_server::Debug for DebugService {
             name => Some(NetworkId::new(name).map_err(Unanswerable::from)?),
         };
         let (chosen, port) = self.chosen(&request.service)?;
-        let endpoints = chosen.iter().flat_map(|service| services::endpoints(service, port, network.as_ref()));
-        Ok(Response::new(v1::ListEndpointsResponse { endpoints: endpoints.collect() }))
+        let endpoints = chosen
+            .iter()
+            .flat_map(|service| services::endpoints(service, port, network.as_ref()));
+        Ok(Response::new(v1::ListEndpointsResponse {
+            endpoints: endpoints.collect(),
+        }))
     }
 
     async fn list_networks(
@@ -106,15 +113,18 @@ impl v1::debug_server::Debug for DebugService {
         let table = &self.state.table;
         let members = table.members();
         let homes = members.iter().map(|member| (&member.name, &member.network));
-        Ok(Response::new(networks::networks(homes, &table.services(), &table.gateways())))
+        Ok(Response::new(networks::networks(
+            homes,
+            &table.services(),
+            &table.gateways(),
+        )))
     }
 
     async fn list_proxies(
         &self,
         _: Request<v1::ListProxiesRequest>,
     ) -> Result<Response<v1::ListProxiesResponse>, Status> {
-        let mut latest = Latest::new(&self.state.table, &self.state.domain);
-        let proxies = proxies::proxies(self.state.streams.list(), &mut latest);
+        let proxies = proxies::proxies(self.state.streams.list());
         Ok(Response::new(v1::ListProxiesResponse { proxies }))
     }
 
@@ -125,7 +135,13 @@ impl v1::debug_server::Debug for DebugService {
         let service = self.find(&target)?;
         let port = target.port_of(&service)?;
         let (key, viewer) = viewer::resolve(request.viewer.as_ref(), table, &self.state.streams.list())?;
-        Ok(Response::new(explain::explain(viewer, &key, &service, port, &table.gateways())))
+        Ok(Response::new(explain::explain(
+            viewer,
+            &key,
+            &service,
+            port,
+            &table.gateways(),
+        )))
     }
 
     async fn get_view(&self, request: Request<v1::GetViewRequest>) -> Result<Response<v1::GetViewResponse>, Status> {
@@ -136,11 +152,18 @@ impl v1::debug_server::Debug for DebugService {
         let gateways = table.gateways();
         let mut assignments = Vec::new();
         for service in &chosen {
-            for port in service.ports.iter().filter(|port| only.is_none_or(|number| number == port.port.number)) {
+            for port in service
+                .ports
+                .iter()
+                .filter(|port| only.is_none_or(|number| number == port.port.number))
+            {
                 assignments.push(explain::assignment(&key, service, port, &gateways, &self.state.domain));
             }
         }
-        Ok(Response::new(v1::GetViewResponse { viewer: Some(viewer), assignments }))
+        Ok(Response::new(v1::GetViewResponse {
+            viewer: Some(viewer),
+            assignments,
+        }))
     }
 
     type WatchChangesStream = Changes;

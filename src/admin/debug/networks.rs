@@ -21,7 +21,11 @@ pub(super) fn networks<'a>(
     for (member, network) in members {
         found.entry(network).or_default().members.insert(member);
     }
-    for (key, group) in services.iter().flat_map(|service| &service.ports).flat_map(|port| &port.groups) {
+    for (key, group) in services
+        .iter()
+        .flat_map(|service| &service.ports)
+        .flat_map(|port| &port.groups)
+    {
         let network = found.entry(&key.network).or_default();
         network.members.insert(&key.member);
         network.endpoints += group.endpoints.len();
@@ -52,7 +56,10 @@ pub(super) fn networks<'a>(
         service: unusable.source.service.to_string(),
         reason: unusable.reason.to_string(),
     });
-    v1::ListNetworksResponse { networks: networks.collect(), unusable_gateways: unusable_gateways.collect() }
+    v1::ListNetworksResponse {
+        networks: networks.collect(),
+        unusable_gateways: unusable_gateways.collect(),
+    }
 }
 
 #[cfg(test)]
@@ -67,12 +74,24 @@ mod tests {
         let lines: Vec<_> = answer
             .networks
             .iter()
-            .map(|network| (&*network.name, network.members.join(","), network.gateways.len(), network.endpoints))
+            .map(|network| {
+                (
+                    &*network.name,
+                    network.members.join(","),
+                    network.gateways.len(),
+                    network.endpoints,
+                )
+            })
             .collect();
         let of = |name, members: &str, gateways, endpoints| (name, members.to_owned(), gateways, endpoints);
         assert_eq!(
             lines,
-            [of("net0", "south", 0, 0), of("net1", "west", 0, 2), of("net2", "east", 2, 4), of("net3", "north", 0, 2)]
+            [
+                of("net0", "south", 0, 0),
+                of("net1", "west", 0, 2),
+                of("net2", "east", 2, 4),
+                of("net3", "north", 0, 2)
+            ]
         );
         assert_eq!(answer.unusable_gateways[0].service, "istio-system/eastwest");
         assert_eq!(answer.unusable_gateways[0].reason, "none of its pods is ready");

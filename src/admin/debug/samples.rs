@@ -43,12 +43,19 @@ pub(crate) fn service() -> ServiceEndpoints {
         ("north", endpoint("net3", "10.3.0.1", Health::Draining, Mtls::Yes, "")),
         ("north", endpoint("net3", "10.3.0.2", Health::Ready, Mtls::Yes, "")),
     ];
-    let port = ServicePort { number: 8080, name: "http".into(), app_protocol: "".into() };
+    let port = ServicePort {
+        number: 8080,
+        name: "http".into(),
+        app_protocol: "".into(),
+    };
     ServiceEndpoints {
         key: ServiceKey::new("shop", "web"),
         defined_in: vec![member("west"), member("east")],
         headless: false,
-        ports: vec![PortEndpoints::new(port, endpoints.map(|(name, endpoint)| (member(name), endpoint)))],
+        ports: vec![PortEndpoints::new(
+            port,
+            endpoints.map(|(name, endpoint)| (member(name), endpoint)),
+        )],
         conflicts: vec![Conflict {
             attribute: "headless",
             winner: member("west"),
@@ -67,7 +74,14 @@ pub(crate) fn two_ports() -> ServiceEndpoints {
         headless: true,
         ports: ports
             .map(|(number, name)| {
-                PortEndpoints::new(ServicePort { number, name: name.into(), app_protocol: "".into() }, [])
+                PortEndpoints::new(
+                    ServicePort {
+                        number,
+                        name: name.into(),
+                        app_protocol: "".into(),
+                    },
+                    [],
+                )
             })
             .into(),
         conflicts: Vec::new(),

@@ -35,11 +35,17 @@ pub(super) fn endpoints(
     network: Option<&NetworkId>,
 ) -> Vec<v1::Endpoint> {
     let mut found = Vec::new();
-    for held in service.ports.iter().filter(|held| port.is_none_or(|number| number == held.port.number)) {
+    for held in service
+        .ports
+        .iter()
+        .filter(|held| port.is_none_or(|number| number == held.port.number))
+    {
         for (key, group) in &held.groups {
             if network.is_none_or(|network| *network == key.network) {
-                let messages =
-                    group.endpoints.iter().map(|each| endpoint(&service.key, held.port.number, &key.member, each));
+                let messages = group
+                    .endpoints
+                    .iter()
+                    .map(|each| endpoint(&service.key, held.port.number, &key.member, each));
                 found.extend(messages);
             }
         }
@@ -64,8 +70,8 @@ pub(super) fn endpoint(service: &ServiceKey, port: u16, member: &ClusterId, endp
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::super::samples;
+    use super::*;
 
     #[test]
     fn a_service_counts_what_serves_and_names_each_network_once() {
@@ -86,7 +92,11 @@ mod tests {
         let net2 = NetworkId::new("net2").unwrap();
         let found = endpoints(&held, Some(8080), Some(&net2));
         assert_eq!(found.len(), 4);
-        assert!(found.iter().all(|endpoint| endpoint.network == "net2" && endpoint.member == "east"));
+        assert!(
+            found
+                .iter()
+                .all(|endpoint| endpoint.network == "net2" && endpoint.member == "east")
+        );
         assert_eq!(found[3].health, "ready");
         assert_eq!(found[3].mtls, "no");
         let dual = &endpoints(&held, None, Some(&NetworkId::new("net1").unwrap()))[0];

@@ -20,7 +20,10 @@ impl Target {
     /// Reads `name.namespace[:port]`, `name.namespace.svc[.DOMAIN][:port]`, or the name of an Envoy cluster.
     pub(super) fn parse(text: &str, domain: &str) -> Result<Self, Unanswerable> {
         if let Some(name) = ClusterName::parse(text, domain) {
-            return Ok(Self { service: name.service, port: Some(name.port) });
+            return Ok(Self {
+                service: name.service,
+                port: Some(name.port),
+            });
         }
         let wrong = || Unanswerable::NotAService(shorten(text));
         let (host, port) = match text.split_once(':') {
@@ -31,7 +34,9 @@ impl Target {
             }
         };
         let mut parts = host.splitn(4, '.');
-        let (Some(name), Some(namespace)) = (parts.next(), parts.next()) else { return Err(wrong()) };
+        let (Some(name), Some(namespace)) = (parts.next(), parts.next()) else {
+            return Err(wrong());
+        };
         let rest_fits = match (parts.next(), parts.next()) {
             (None, _) | (Some("svc"), None) => true,
             (Some("svc"), Some(rest)) => rest == domain,
@@ -40,19 +45,27 @@ impl Target {
         if name.is_empty() || namespace.is_empty() || !rest_fits {
             return Err(wrong());
         }
-        Ok(Self { service: ServiceKey::new(namespace, name), port })
+        Ok(Self {
+            service: ServiceKey::new(namespace, name),
+            port,
+        })
     }
 
     /// The port that is meant: the one named, or the only one.
     pub(super) fn port_of<'a>(&self, service: &'a ServiceEndpoints) -> Result<&'a PortEndpoints, Unanswerable> {
         let known = || service.ports.iter().map(|port| port.port.number.to_string()).collect();
         match (self.port, service.ports.as_slice()) {
-            (Some(number), _) => service
-                .port(number)
-                .ok_or_else(|| Unanswerable::NoSuchPort { service: service.key.clone(), port: number, known: known() }),
+            (Some(number), _) => service.port(number).ok_or_else(|| Unanswerable::NoSuchPort {
+                service: service.key.clone(),
+                port: number,
+                known: known(),
+            }),
             (None, [only]) => Ok(only),
             (None, []) => Err(Unanswerable::NoPorts(service.key.clone())),
-            (None, _) => Err(Unanswerable::WhichPort { service: service.key.clone(), known: known() }),
+            (None, _) => Err(Unanswerable::WhichPort {
+                service: service.key.clone(),
+                known: known(),
+            }),
         }
     }
 }
@@ -65,7 +78,10 @@ pub(super) fn similar(wanted: &ServiceKey, services: &[Arc<ServiceEndpoints>]) -
         .map(|service| {
             let key = &service.key;
             let same_name = if key.name == wanted.name { 1.0 } else { 0.0 };
-            (same_name + strsim::jaro_winkler(&text, &key.to_string()), key.to_string())
+            (
+                same_name + strsim::jaro_winkler(&text, &key.to_string()),
+                key.to_string(),
+            )
         })
         .filter(|(likeness, _)| *likeness > 0.8)
         .collect();
@@ -88,7 +104,10 @@ mod tests {
 
     #[test]
     fn a_service_is_named_as_people_and_envoys_name_it() {
-        let target = |port| Target { service: ServiceKey::new("shop", "web"), port };
+        let target = |port| Target {
+            service: ServiceKey::new("shop", "web"),
+            port,
+        };
         for (text, port) in [
             ("web.shop", None),
             ("web.shop:80", Some(80)),
@@ -99,17 +118,32 @@ mod tests {
         ] {
             assert_eq!(Target::parse(text, "cluster.local").unwrap(), target(port), "{text}");
         }
-        for text in ["", "web", "web.", ".shop", "web.shop:0", "web.shop:http", "web.shop:70000", "a.b.c", "w.s.svc.x"] {
+        for text in [
+            "",
+            "web",
+            "web.",
+            ".shop",
+            "web.shop:0",
+            "web.shop:http",
+            "web.shop:70000",
+            "a.b.c",
+            "w.s.svc.x",
+        ] {
             let error = Target::parse(text, "cluster.local").expect_err(text).to_string();
             assert!(error.contains("name.namespace"), "{error}");
         }
-        let long = Target::parse(&"x".repeat(1 << 20), "cluster.local").unwrap_err().to_string();
+        let long = Target::parse(&"x".repeat(1 << 20), "cluster.local")
+            .unwrap_err()
+            .to_string();
         assert!(long.len() < 400, "{} bytes", long.len());
     }
 
     #[test]
     fn a_port_may_be_left_out_where_there_is_one() {
-        let target = |port| Target { service: ServiceKey::new("shop", "web"), port };
+        let target = |port| Target {
+            service: ServiceKey::new("shop", "web"),
+            port,
+        };
         let one = samples::service();
         assert_eq!(target(None).port_of(&one).unwrap().port.number, 8080);
         let two = samples::two_ports();

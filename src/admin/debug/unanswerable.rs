@@ -12,7 +12,11 @@ pub(super) enum Unanswerable {
     #[error("no member has a service {service}{}", did_you_mean(.similar))]
     NoSuchService { service: ServiceKey, similar: Vec<String> },
     #[error("service {service} has no port {port}; {}", ports(.known))]
-    NoSuchPort { service: ServiceKey, port: u16, known: Vec<String> },
+    NoSuchPort {
+        service: ServiceKey,
+        port: u16,
+        known: Vec<String>,
+    },
     #[error("service {0} has no TCP ports")]
     NoPorts(ServiceKey),
     #[error("service {service} has several ports, name one: {}", .known.join(", "))]
@@ -28,21 +32,41 @@ pub(super) enum Unanswerable {
     #[error("there is no member {name}; {}", members(.known))]
     NoSuchMember { name: String, known: Vec<String> },
     #[error("no connected proxy is {name:?}; {}", proxies(.connected, *.more))]
-    NoSuchProxy { name: String, connected: Vec<String>, more: usize },
+    NoSuchProxy {
+        name: String,
+        connected: Vec<String>,
+        more: usize,
+    },
     #[error("{name:?} may be any of {} proxies, write more of one: {}", .matching.len() + .more, list(.matching, *.more))]
-    WhichProxy { name: String, matching: Vec<String>, more: usize },
+    WhichProxy {
+        name: String,
+        matching: Vec<String>,
+        more: usize,
+    },
 }
 
 fn did_you_mean(similar: &[String]) -> String {
-    if similar.is_empty() { String::new() } else { format!("; did you mean {}?", similar.join(", ")) }
+    if similar.is_empty() {
+        String::new()
+    } else {
+        format!("; did you mean {}?", similar.join(", "))
+    }
 }
 
 fn ports(known: &[String]) -> String {
-    if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) }
+    if known.is_empty() {
+        "it has none".to_owned()
+    } else {
+        format!("it has {}", known.join(", "))
+    }
 }
 
 fn members(known: &[String]) -> String {
-    if known.is_empty() { "none has joined yet".to_owned() } else { format!("there are {}", known.join(", ")) }
+    if known.is_empty() {
+        "none has joined yet".to_owned()
+    } else {
+        format!("there are {}", known.join(", "))
+    }
 }
 
 fn proxies(connected: &[String], more: usize) -> String {
@@ -54,7 +78,11 @@ fn proxies(connected: &[String], more: usize) -> String {
 
 fn list(names: &[String], more: usize) -> String {
     let names = names.join(", ");
-    if more == 0 { names } else { format!("{names} and {more} more") }
+    if more == 0 {
+        names
+    } else {
+        format!("{names} and {more} more")
+    }
 }
 
 impl From<Unanswerable> for Status {

@@ -62,7 +62,10 @@ fn known_member(name: &str, table: &EndpointTable) -> Result<ClusterId, Unanswer
         return Ok(wanted);
     }
     let known = members.iter().map(|member| member.name.to_string()).collect();
-    Err(Unanswerable::NoSuchMember { name: wanted.to_string(), known })
+    Err(Unanswerable::NoSuchMember {
+        name: wanted.to_string(),
+        known,
+    })
 }
 
 fn families(text: &str) -> Result<AddressFamilies, Unanswerable> {
@@ -91,11 +94,19 @@ fn find<'a>(name: &str, streams: &'a [StreamReport]) -> Result<&'a StreamReport,
         [one] => Ok(one),
         [] => {
             let (connected, more) = names(streams);
-            Err(Unanswerable::NoSuchProxy { name: shorten(name), connected, more })
+            Err(Unanswerable::NoSuchProxy {
+                name: shorten(name),
+                connected,
+                more,
+            })
         }
         several => {
             let (matching, more) = names(several.iter().copied());
-            Err(Unanswerable::WhichProxy { name: shorten(name), matching, more })
+            Err(Unanswerable::WhichProxy {
+                name: shorten(name),
+                matching,
+                more,
+            })
         }
     }
 }
@@ -104,9 +115,14 @@ fn find<'a>(name: &str, streams: &'a [StreamReport]) -> Result<&'a StreamReport,
 fn pod_names(node_id: &str) -> impl Iterator<Item = String> {
     let full = node_id.split('~').nth(2).unwrap_or_default().to_owned();
     // A namespace has no dots, a pod may.
-    let parts = full.rsplit_once('.').map(|(pod, namespace)| (pod.to_owned(), format!("{namespace}/{pod}")));
+    let parts = full
+        .rsplit_once('.')
+        .map(|(pod, namespace)| (pod.to_owned(), format!("{namespace}/{pod}")));
     let (pod, path) = parts.unzip();
-    [Some(full), pod, path].into_iter().flatten().filter(|name| !name.is_empty())
+    [Some(full), pod, path]
+        .into_iter()
+        .flatten()
+        .filter(|name| !name.is_empty())
 }
 
 fn names<'a>(streams: impl IntoIterator<Item = &'a StreamReport>) -> (Vec<String>, usize) {

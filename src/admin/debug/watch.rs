@@ -19,7 +19,10 @@ pub(super) fn changes(
     let messages = stream::unfold(records, |mut records| async move {
         let message = match records.recv().await {
             Ok(record) => message(&record),
-            Err(RecvError::Lagged(missed)) => v1::WatchChangesResponse { missed, ..Default::default() },
+            Err(RecvError::Lagged(missed)) => v1::WatchChangesResponse {
+                missed,
+                ..Default::default()
+            },
             Err(RecvError::Closed) => return None,
         };
         Some((Ok(message), records))
@@ -68,9 +71,14 @@ mod tests {
         assert_eq!((first.missed, first.views, &*first.at), (3, 0, ""));
         let second = watched.next().await.unwrap().unwrap();
         assert_eq!((second.missed, second.views, second.took_micros), (0, 3, 150));
-        assert_eq!((second.services, second.networks), (vec!["web.shop".to_owned()], vec!["net2".to_owned()]));
+        assert_eq!(
+            (second.services, second.networks),
+            (vec!["web.shop".to_owned()], vec!["net2".to_owned()])
+        );
         cancel.cancel();
-        let end = tokio::time::timeout(Duration::from_secs(5), async { while watched.next().await.is_some() {} });
+        let end = tokio::time::timeout(Duration::from_secs(5), async {
+            while watched.next().await.is_some() {}
+        });
         end.await.expect("the stream ends");
     }
 }

@@ -7,7 +7,9 @@ use crate::model::{Health, Locality, Mtls};
 /// RFC 3339 in UTC with milliseconds.
 pub(crate) fn time(at: SystemTime) -> String {
     // Only a clock before the year -9999 or after 9999 fails here; no time is what can be said then.
-    jiff::Timestamp::try_from(at).map(|at| format!("{at:.3}")).unwrap_or_default()
+    jiff::Timestamp::try_from(at)
+        .map(|at| format!("{at:.3}"))
+        .unwrap_or_default()
 }
 
 pub(super) fn health(health: Health) -> &'static str {
@@ -27,7 +29,11 @@ pub(super) fn mtls(mtls: Mtls) -> &'static str {
 }
 
 pub(super) fn locality(locality: &Locality) -> String {
-    if locality.is_unknown() { String::new() } else { locality.to_string() }
+    if locality.is_unknown() {
+        String::new()
+    } else {
+        locality.to_string()
+    }
 }
 
 /// A count as answers have it.

@@ -19,7 +19,11 @@ pub(crate) fn explain(answer: &v1::ExplainResponse, paint: Paint) -> String {
     if !answer.withheld.is_empty() {
         text += "\nWithheld:\n";
         let rows = answer.withheld.iter().map(|withheld| {
-            [plain(withheld.count), cell(&withheld.reason_code, Mood::Odd), plain(&withheld.reason)]
+            [
+                plain(withheld.count),
+                cell(&withheld.reason_code, Mood::Odd),
+                plain(&withheld.reason),
+            ]
         });
         text += &table(["COUNT", "REASON", "MEANING"], rows, paint);
     }
@@ -43,7 +47,13 @@ pub(crate) fn view(answer: &v1::GetViewResponse, paint: Paint) -> String {
             ]);
         }
         if assignment.addresses.is_empty() {
-            rows.push([plain(&name), cell("none", Mood::Bad), plain("-"), plain("-"), plain("-")]);
+            rows.push([
+                plain(&name),
+                cell("none", Mood::Bad),
+                plain("-"),
+                plain("-"),
+                plain("-"),
+            ]);
         }
     }
     match rows.is_empty() {
@@ -69,7 +79,10 @@ fn heading(viewer: &v1::Viewer) -> String {
         "default" => "the mesh's default",
         other => other,
     };
-    format!("{who} on network {} ({origin}), address families {}", viewer.network, viewer.families)
+    format!(
+        "{who} on network {} ({origin}), address families {}",
+        viewer.network, viewer.families
+    )
 }
 
 fn contradiction(viewer: &v1::Viewer) -> String {
@@ -101,7 +114,13 @@ fn candidates(answer: &v1::ExplainResponse, paint: Paint) -> String {
             verdict,
         ]
     });
-    table(["MEMBER", "NETWORK", "POD", "ADDRESS", "HEALTH", "MTLS", "ZONE", "VERDICT"], rows, paint)
+    table(
+        [
+            "MEMBER", "NETWORK", "POD", "ADDRESS", "HEALTH", "MTLS", "ZONE", "VERDICT",
+        ],
+        rows,
+        paint,
+    )
 }
 
 fn weights(answer: &v1::ExplainResponse, paint: Paint) -> String {
@@ -117,7 +136,10 @@ fn weights(answer: &v1::ExplainResponse, paint: Paint) -> String {
             plain(&address.how),
         ]
     });
-    format!("\nWeights:\n{}", table(["ADDRESS", "WEIGHT", "SHARE", "ZONE", "HOW"], rows, paint))
+    format!(
+        "\nWeights:\n{}",
+        table(["ADDRESS", "WEIGHT", "SHARE", "ZONE", "HOW"], rows, paint)
+    )
 }
 
 fn percent(share: f64) -> String {
@@ -171,9 +193,24 @@ mod tests {
             service: "web.shop".to_owned(),
             port: 80,
             candidates: vec![
-                candidate(endpoint("net1", "west", "10.1.0.1", "ready"), "direct", &["10.1.0.1:8080"], ""),
-                candidate(endpoint("net2", "east", "10.2.0.1", "ready"), "via", &["203.0.113.7:15443"], ""),
-                candidate(endpoint("net3", "north", "10.3.0.1", "ready"), "withheld", &[], "network net3 has no usable gateway"),
+                candidate(
+                    endpoint("net1", "west", "10.1.0.1", "ready"),
+                    "direct",
+                    &["10.1.0.1:8080"],
+                    "",
+                ),
+                candidate(
+                    endpoint("net2", "east", "10.2.0.1", "ready"),
+                    "via",
+                    &["203.0.113.7:15443"],
+                    "",
+                ),
+                candidate(
+                    endpoint("net3", "north", "10.3.0.1", "ready"),
+                    "withheld",
+                    &[],
+                    "network net3 has no usable gateway",
+                ),
             ],
             assignment: vec![
                 weighted("10.1.0.1:8080", 1, 0.25, "1 ready in west = 1"),
@@ -222,7 +259,12 @@ COUNT   REASON       MEANING
             families: "dual".to_owned(),
             ..v1::Viewer::default()
         };
-        let empty = v1::ExplainResponse { service: "a.b".to_owned(), port: 1, viewer: Some(viewer), ..Default::default() };
+        let empty = v1::ExplainResponse {
+            service: "a.b".to_owned(),
+            port: 1,
+            viewer: Some(viewer),
+            ..Default::default()
+        };
         assert_eq!(
             explain(&empty, Paint::Plain),
             "\
@@ -237,11 +279,33 @@ This viewer gets no address of it.
 
     #[test]
     fn a_view_lists_every_address() {
-        let v1::ExplainResponse { viewer, assignment: addresses, .. } = answer();
-        let web = v1::Assignment { service: "web.shop".to_owned(), port: 80, addresses, ..v1::Assignment::default() };
-        let idle = v1::Assignment { service: "idle.shop".to_owned(), port: 81, ..v1::Assignment::default() };
-        let text = view(&v1::GetViewResponse { viewer, assignments: vec![idle, web] }, Paint::Plain);
-        assert!(text.starts_with("As sidecar~10.1.0.9~a.shop~shop in west on network net1"), "{text}");
+        let v1::ExplainResponse {
+            viewer,
+            assignment: addresses,
+            ..
+        } = answer();
+        let web = v1::Assignment {
+            service: "web.shop".to_owned(),
+            port: 80,
+            addresses,
+            ..v1::Assignment::default()
+        };
+        let idle = v1::Assignment {
+            service: "idle.shop".to_owned(),
+            port: 81,
+            ..v1::Assignment::default()
+        };
+        let text = view(
+            &v1::GetViewResponse {
+                viewer,
+                assignments: vec![idle, web],
+            },
+            Paint::Plain,
+        );
+        assert!(
+            text.starts_with("As sidecar~10.1.0.9~a.shop~shop in west on network net1"),
+            "{text}"
+        );
         assert!(
             text.ends_with(
                 "\

@@ -41,7 +41,11 @@ pub(crate) fn services(answer: &v1::ListServicesResponse, paint: Paint) -> Strin
             ]);
         }
     }
-    let mut text = table(["SERVICE", "PORT", "NAME", "SERVING", "NETWORKS", "MEMBERS", "KIND"], rows, paint);
+    let mut text = table(
+        ["SERVICE", "PORT", "NAME", "SERVING", "NETWORKS", "MEMBERS", "KIND"],
+        rows,
+        paint,
+    );
     for service in answer.services.iter().filter(|service| !service.conflicts.is_empty()) {
         text += &format!("\nMembers disagree about {}:\n", service.service);
         for conflict in &service.conflicts {
@@ -69,7 +73,9 @@ pub(crate) fn endpoints(answer: &v1::ListEndpointsResponse, paint: Paint) -> Str
             plain(&endpoint.pod),
         ]
     });
-    let headers = ["SERVICE", "PORT", "NETWORK", "MEMBER", "ADDRESS", "HEALTH", "MTLS", "ZONE", "POD"];
+    let headers = [
+        "SERVICE", "PORT", "NETWORK", "MEMBER", "ADDRESS", "HEALTH", "MTLS", "ZONE", "POD",
+    ];
     table(headers, rows, paint)
 }
 
@@ -79,8 +85,11 @@ pub(crate) fn networks(answer: &v1::ListNetworksResponse, paint: Paint) -> Strin
         return "No networks yet.\n".to_owned();
     }
     let rows = answer.networks.iter().map(|network| {
-        let gateways: Vec<_> =
-            network.gateways.iter().map(|gateway| format!("{} ({})", gateway.address, gateway.member)).collect();
+        let gateways: Vec<_> = network
+            .gateways
+            .iter()
+            .map(|gateway| format!("{} ({})", gateway.address, gateway.member))
+            .collect();
         [
             plain(&network.name),
             plain(network.members.join(",")),
@@ -92,7 +101,12 @@ pub(crate) fn networks(answer: &v1::ListNetworksResponse, paint: Paint) -> Strin
     if !answer.unusable_gateways.is_empty() {
         text += "\nGateways that can't be used:\n";
         let rows = answer.unusable_gateways.iter().map(|gateway| {
-            [plain(&gateway.network), plain(&gateway.member), plain(&gateway.service), cell(&gateway.reason, Mood::Bad)]
+            [
+                plain(&gateway.network),
+                plain(&gateway.member),
+                plain(&gateway.service),
+                cell(&gateway.reason, Mood::Bad),
+            ]
         });
         text += &table(["NETWORK", "MEMBER", "SERVICE", "WHY"], rows, paint);
     }
@@ -132,9 +146,18 @@ mod tests {
             conflicts: vec!["headless: false, true (west wins over east)".to_owned()],
             ..v1::Service::default()
         };
-        let idle = v1::Service { service: "idle.shop".to_owned(), headless: true, ..v1::Service::default() };
+        let idle = v1::Service {
+            service: "idle.shop".to_owned(),
+            headless: true,
+            ..v1::Service::default()
+        };
         assert_eq!(
-            services(&v1::ListServicesResponse { services: vec![idle, web] }, Paint::Plain),
+            services(
+                &v1::ListServicesResponse {
+                    services: vec![idle, web]
+                },
+                Paint::Plain
+            ),
             "\
 SERVICE     PORT   NAME   SERVING   NETWORKS    MEMBERS     KIND
 idle.shop   -      -      -         -           -           headless
@@ -162,13 +185,21 @@ Members disagree about web.shop:
             pod: "shop/web-1".to_owned(),
         };
         assert_eq!(
-            endpoints(&v1::ListEndpointsResponse { endpoints: vec![endpoint] }, Paint::Plain),
+            endpoints(
+                &v1::ListEndpointsResponse {
+                    endpoints: vec![endpoint]
+                },
+                Paint::Plain
+            ),
             "\
 SERVICE    PORT   NETWORK   MEMBER   ADDRESS                        HEALTH     MTLS         ZONE    POD
 web.shop   80     net1      west     10.1.0.1:8080,[fd00::1]:8080   notReady   podUnknown   r1/z1   shop/web-1
 "
         );
-        assert_eq!(endpoints(&v1::ListEndpointsResponse::default(), Paint::Plain), "No endpoints.\n");
+        assert_eq!(
+            endpoints(&v1::ListEndpointsResponse::default(), Paint::Plain),
+            "No endpoints.\n"
+        );
     }
 
     #[test]
@@ -180,7 +211,11 @@ web.shop   80     net1      west     10.1.0.1:8080,[fd00::1]:8080   notReady   p
         };
         let answer = v1::ListNetworksResponse {
             networks: vec![
-                v1::Network { name: "net1".to_owned(), members: vec!["west".to_owned()], ..v1::Network::default() },
+                v1::Network {
+                    name: "net1".to_owned(),
+                    members: vec!["west".to_owned()],
+                    ..v1::Network::default()
+                },
                 v1::Network {
                     name: "net2".to_owned(),
                     members: vec!["east".to_owned()],

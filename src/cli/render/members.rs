@@ -8,14 +8,25 @@ use super::v1;
 
 /// The members, and below what is wrong with them.
 pub(crate) fn members(answer: &v1::ListMembersResponse, now: SystemTime, paint: Paint) -> String {
-    if answer.members.is_empty() {
-        return "No members yet.\n".to_owned();
-    }
-    let headers =
-        ["NAME", "STATE", "NETWORK", "LAST EVENT", "SERVICES", "SLICES", "ENDPOINTS", "PODS", "PROBLEMS", "VERSION"];
+    let headers = [
+        "NAME",
+        "STATE",
+        "NETWORK",
+        "LAST EVENT",
+        "SERVICES",
+        "SLICES",
+        "ENDPOINTS",
+        "PODS",
+        "PROBLEMS",
+        "VERSION",
+    ];
     let rows = answer.members.iter().map(|member| {
         let count = |kind: &str| member.counts.get(kind).copied().unwrap_or(0);
-        let problems = if member.problems.is_empty() { Mood::Plain } else { Mood::Odd };
+        let problems = if member.problems.is_empty() {
+            Mood::Plain
+        } else {
+            Mood::Odd
+        };
         [
             plain(&member.name),
             cell(&member.state, mood(&member.state)),
@@ -25,11 +36,14 @@ pub(crate) fn members(answer: &v1::ListMembersResponse, now: SystemTime, paint: 
             plain(count("EndpointSlice")),
             plain(member.endpoints),
             plain(count("Pod")),
-            cell(member.problems.len(), problems),
+            cell(member.problem_count, problems),
             plain(&member.server_version),
         ]
     });
-    let mut text = table(headers, rows, paint);
+    let mut text = match answer.members.is_empty() {
+        true => "No members yet.\n".to_owned(),
+        false => table(headers, rows, paint),
+    };
     for member in answer.members.iter().filter(|member| !member.reason.is_empty()) {
         text += &format!("\n{} is {}: {}\n", member.name, member.state, member.reason);
     }
@@ -38,6 +52,13 @@ pub(crate) fn members(answer: &v1::ListMembersResponse, now: SystemTime, paint: 
         for problem in &member.problems {
             text += &format!("  {problem}\n");
         }
+        let told = u32::try_from(member.problems.len()).unwrap_or(u32::MAX);
+        if let Some(more @ 1..) = member.problem_count.checked_sub(told) {
+            text += &format!("  … and {more} more\n");
+        }
+    }
+    if !answer.problems.is_empty() {
+        text += &format!("\nProblems outside of members:\n  {}\n", answer.problems.join("\n  "));
     }
     text
 }
@@ -70,6 +91,7 @@ mod tests {
             last_event_at: "1970-01-01T00:00:18Z".to_owned(),
             server_version: "v1.34.1".to_owned(),
             problems: vec!["Pod shop/a: no address; it is passed over".to_owned()],
+            problem_count: 3,
             ..v1::Member::default()
         };
         let east = v1::Member {
@@ -78,18 +100,29 @@ mod tests {
             reason: "https://east:6443: connection refused; tried 3 times".to_owned(),
             ..v1::Member::default()
         };
-        let text = members(&v1::ListMembersResponse { members: vec![east, west] }, now, Paint::Plain);
+        let text = members(
+            &v1::ListMembersResponse {
+                members: vec![east, west],
+                problems: vec!["a".to_owned()],
+            },
+            now,
+            Paint::Plain,
+        );
         assert_eq!(
             text,
             "\
 NAME   STATE        NETWORK   LAST EVENT   SERVICES   SLICES   ENDPOINTS   PODS   PROBLEMS   VERSION
 east   connecting   -         -            0          0        0           0      0          -
-west   synced       net1      12s          2          3        5           4      1          v1.34.1
+west   synced       net1      12s          2          3        5           4      3          v1.34.1
 
 east is connecting: https://east:6443: connection refused; tried 3 times
 
 Problems in west:
   Pod shop/a: no address; it is passed over
+  … and 2 more
+
+Problems outside of members:
+  a
 "
         );
     }

@@ -16,7 +16,10 @@ pub(super) use proxies::proxies;
 /// One step of pushing in one line.
 pub(super) fn change(change: &v1::WatchChangesResponse) -> String {
     if change.missed > 0 {
-        return format!("… {} changes were missed: they came faster than they were read", change.missed);
+        return format!(
+            "… {} changes were missed: they came faster than they were read",
+            change.missed
+        );
     }
     let mut what = Vec::new();
     if !change.services.is_empty() {
@@ -65,7 +68,10 @@ mod tests {
             change(&message),
             "2023-11-14T22:13:20.250Z  services web.shop, cart.shop; gateways of net2: 3 resources differ in 2 views, 1.2 ms"
         );
-        let missed = v1::WatchChangesResponse { missed: 7, ..Default::default() };
+        let missed = v1::WatchChangesResponse {
+            missed: 7,
+            ..Default::default()
+        };
         assert!(change(&missed).contains("7 changes were missed"));
     }
 }

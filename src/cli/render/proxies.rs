@@ -15,7 +15,11 @@ pub(crate) fn proxies(answer: &v1::ListProxiesResponse, now: SystemTime, paint: 
     }
     let rows = answer.proxies.iter().map(|proxy| {
         let viewer = proxy.viewer.clone().unwrap_or_default();
-        let network = if viewer.contradiction.is_empty() { Mood::Plain } else { Mood::Odd };
+        let network = if viewer.contradiction.is_empty() {
+            Mood::Plain
+        } else {
+            Mood::Odd
+        };
         [
             plain(&proxy.id),
             plain(&viewer.member),
@@ -27,11 +31,20 @@ pub(crate) fn proxies(answer: &v1::ListProxiesResponse, now: SystemTime, paint: 
             plain(&proxy.peer),
         ]
     });
-    let mut text = table(["ID", "MEMBER", "NETWORK", "DIALECT", "CDS", "EDS", "CONNECTED", "PEER"], rows, paint);
+    let mut text = table(
+        ["ID", "MEMBER", "NETWORK", "DIALECT", "CDS", "EDS", "CONNECTED", "PEER"],
+        rows,
+        paint,
+    );
     for proxy in &answer.proxies {
         for (kind, nack) in proxy.types.iter().filter_map(|kind| Some((kind, kind.nack.as_ref()?))) {
             let age = age(&nack.at, now);
-            text += &format!("\n{} refused {} {age} ago:\n  {}\n", proxy.id, kind.r#type, nack.message.trim());
+            text += &format!(
+                "\n{} refused {} {age} ago:\n  {}\n",
+                proxy.id,
+                kind.r#type,
+                nack.message.trim()
+            );
         }
         let contradiction = proxy.viewer.as_ref().map_or("", |viewer| &viewer.contradiction);
         if !contradiction.is_empty() {
@@ -42,12 +55,17 @@ pub(crate) fn proxies(answer: &v1::ListProxiesResponse, now: SystemTime, paint: 
 }
 
 fn of_type(proxy: &v1::Proxy, name: &str, now: SystemTime) -> Cell {
-    let Some(kind) = proxy.types.iter().find(|kind| kind.r#type == name) else { return plain("-") };
+    let Some(kind) = proxy.types.iter().find(|kind| kind.r#type == name) else {
+        return plain("-");
+    };
     match &*kind.state {
-        "synced" => cell(format!("SYNCED ({})", kind.subscribed), Mood::Good),
+        "synced" => cell(format!("SYNCED ({})", kind.held), Mood::Good),
         "nack" => cell("NACK", Mood::Bad),
         _ if kind.in_flight_since.is_empty() => cell(format!("{} behind", kind.behind), Mood::Odd),
-        _ => cell(format!("{} behind for {}", kind.behind, age(&kind.in_flight_since, now)), Mood::Odd),
+        _ => cell(
+            format!("{} behind for {}", kind.behind, age(&kind.in_flight_since, now)),
+            Mood::Odd,
+        ),
     }
 }
 
@@ -57,11 +75,11 @@ mod tests {
 
     use super::*;
 
-    fn kind(name: &str, state: &str, subscribed: u32, behind: u32) -> v1::ProxyType {
+    fn kind(name: &str, state: &str, held: u32, behind: u32) -> v1::ProxyType {
         v1::ProxyType {
             r#type: name.to_owned(),
             state: state.to_owned(),
-            subscribed,
+            held,
             behind,
             ..v1::ProxyType::default()
         }
@@ -86,11 +104,25 @@ mod tests {
             types: vec![kind("CDS", "synced", 4, 0), late],
         };
         let mut refused = kind("CDS", "nack", 4, 1);
-        refused.nack =
-            Some(v1::Nack { at: "1970-01-01T00:04:50Z".to_owned(), message: "duplicate cluster\n".to_owned() });
-        let two = v1::Proxy { id: "b".to_owned(), dialect: "sotw".to_owned(), types: vec![refused], ..Default::default() };
+        refused.nack = Some(v1::Nack {
+            at: "1970-01-01T00:04:50Z".to_owned(),
+            message: "duplicate cluster\n".to_owned(),
+            version: "v2".to_owned(),
+        });
+        let two = v1::Proxy {
+            id: "b".to_owned(),
+            dialect: "sotw".to_owned(),
+            types: vec![refused],
+            ..Default::default()
+        };
         assert_eq!(
-            proxies(&v1::ListProxiesResponse { proxies: vec![one, two] }, now, Paint::Plain),
+            proxies(
+                &v1::ListProxiesResponse {
+                    proxies: vec![one, two]
+                },
+                now,
+                Paint::Plain
+            ),
             "\
 ID                             MEMBER   NETWORK   DIALECT   CDS          EDS               CONNECTED   PEER
 sidecar~10.1.0.1~a.shop~shop   west     net1      delta     SYNCED (4)   2 behind for 3s   5m          10.1.0.1:4711

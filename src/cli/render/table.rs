@@ -44,7 +44,10 @@ pub(super) fn table<const N: usize>(
     paint: Paint,
 ) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(headers);
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(headers);
     match paint {
         Paint::Colored => table.enforce_styling(),
         Paint::Plain => table.force_no_tty(),
@@ -65,7 +68,9 @@ pub(super) fn table<const N: usize>(
 
 /// How long ago a time was, as `kubectl` writes it; `-` where there is none.
 pub(super) fn age(at: &str, now: SystemTime) -> String {
-    let Ok(at) = at.parse::<jiff::Timestamp>() else { return "-".to_owned() };
+    let Ok(at) = at.parse::<jiff::Timestamp>() else {
+        return "-".to_owned();
+    };
     // A clock that runs ahead of ours is no reason to show a negative age.
     let seconds = now.duration_since(at.into()).unwrap_or_default().as_secs();
     match seconds {
@@ -87,7 +92,12 @@ pub(super) fn sockets(addresses: &[String], port: u32) -> String {
 
 /// The first few of a list, and how many more there are.
 pub(super) fn some_of(names: &[String], most: usize) -> String {
-    let shown = names.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let shown = names
+        .iter()
+        .take(most)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
     match names.len().saturating_sub(most) {
         0 => shown,
         more => format!("{shown} and {more} more"),
@@ -103,7 +113,10 @@ mod tests {
     #[test]
     fn columns_line_up_without_borders() {
         let rows = [[plain("a"), plain("")], [plain("longer"), cell("x", Mood::Bad)]];
-        assert_eq!(table(["NAME", "B"], rows.clone(), Paint::Plain), "NAME     B\na        -\nlonger   x\n");
+        assert_eq!(
+            table(["NAME", "B"], rows.clone(), Paint::Plain),
+            "NAME     B\na        -\nlonger   x\n"
+        );
         assert!(table(["NAME", "B"], rows, Paint::Colored).contains("\u{1b}["));
     }
 
@@ -123,6 +136,9 @@ mod tests {
         let names: Vec<_> = ["a", "b", "c"].map(str::to_owned).into();
         assert_eq!(some_of(&names, 3), "a, b, c");
         assert_eq!(some_of(&names, 1), "a and 2 more");
-        assert_eq!(sockets(&["10.0.0.1".to_owned(), "fd00::1".to_owned()], 80), "10.0.0.1:80,[fd00::1]:80");
+        assert_eq!(
+            sockets(&["10.0.0.1".to_owned(), "fd00::1".to_owned()], 80),
+            "10.0.0.1:80,[fd00::1]:80"
+        );
     }
 }
