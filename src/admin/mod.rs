@@ -3,12 +3,11 @@
 mod csds;
 mod debug;
 mod http;
-mod proto;
+pub mod proto;
 mod serve;
 mod state;
 #[cfg(test)]
 mod tests;
 
-pub use proto::debug_v1;
 pub use serve::{ServeError, serve};
 pub use state::AdminState;

@@ -10,8 +10,8 @@ use tonic::service::Routes;
 
 use super::csds::ClientStatus;
 use super::debug::DebugService;
-use super::debug_v1::debug_server::{DebugServer, SERVICE_NAME};
 use super::proto::DESCRIPTORS;
+use super::proto::debug_server::{DebugServer, SERVICE_NAME};
 use super::{AdminState, http};
 
 /// How long connections may finish what they are at after the cancel. Our own streams end at once; a watch on the

@@ -15,7 +15,7 @@ pub struct AdminState {
     /// What all members say, merged.
     pub table: Arc<EndpointTable>,
     /// How each member's source fares.
-    pub members: Arc<Members>,
+    pub members: Members,
     /// The open xDS streams.
     pub streams: Arc<Streams>,
     /// Where changes can be watched.

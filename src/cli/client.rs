@@ -8,7 +8,7 @@ use tonic::{Response, Status};
 
 use super::Failure;
 use super::failure::root_cause;
-use crate::admin::debug_v1::debug_client::DebugClient;
+use crate::admin::proto::debug_client::DebugClient;
 
 /// How long connecting may take, and then each question.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -7,8 +7,6 @@ mod failure;
 mod output;
 mod render;
 mod run;
-#[cfg(test)]
-mod tests;
 
 pub use args::{Cli, Command, ExplainArgs, GetCommand, Global, ServeArgs, ViewerArgs};
 pub use failure::Failure;

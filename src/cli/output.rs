@@ -92,7 +92,7 @@ pub(super) fn format<M: Serialize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::debug_v1 as v1;
+    use crate::admin::proto as v1;
 
     #[test]
     fn programs_get_the_field_names_of_the_service() {

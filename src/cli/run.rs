@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::client::Server;
 use super::output::{Layout, format};
 use super::{Cli, Command, ExplainArgs, Failure, GetCommand, Global, Paint, ViewerArgs, check, render};
-use crate::admin::debug_v1 as v1;
+use crate::admin::proto as v1;
 
 /// Runs one command and writes what it has to say; `serve` is not among them and does nothing here.
 ///

@@ -86,17 +86,17 @@ fn candidate(service: &ServiceEndpoints, port: &PortEndpoints, candidate: &Candi
     };
     match &candidate.verdict {
         Verdict::Direct(socket) => v1::Candidate {
-            verdict: "direct".to_owned(),
+            verdict: "Direct".to_owned(),
             reached_at: vec![socket.to_string()],
             ..message
         },
         Verdict::Via(gateways) => v1::Candidate {
-            verdict: "via".to_owned(),
+            verdict: "Via".to_owned(),
             reached_at: gateways.iter().map(|gateway| gateway.socket().to_string()).collect(),
             ..message
         },
         Verdict::Withheld(reason) => v1::Candidate {
-            verdict: "withheld".to_owned(),
+            verdict: "Withheld".to_owned(),
             reason_code: reason.code().to_owned(),
             reason: reason.to_string(),
             ..message
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(
             verdicts,
             [
-                "direct", "withheld", "via", "via", "via", "withheld", "withheld", "withheld"
+                "Direct", "Withheld", "Via", "Via", "Via", "Withheld", "Withheld", "Withheld"
             ]
         );
         assert_eq!(

@@ -30,7 +30,7 @@ pub(super) fn members(
         match reports.get(name) {
             Some(report) => source(&mut message, report),
             None => {
-                message.state = "stale".to_owned();
+                message.state = "Stale".to_owned();
                 message.reason = "nothing reads it any more".to_owned();
             }
         }
@@ -52,9 +52,9 @@ fn held(message: &mut v1::Member, summary: &MemberSummary) {
 
 fn source(message: &mut v1::Member, report: &MemberReport) {
     let (state, reason, since) = match &report.state {
-        MemberState::Connecting { since, reason } => ("connecting", reason.as_str(), Some(*since)),
-        MemberState::Synced => ("synced", "", None),
-        MemberState::Stale { since, reason } => ("stale", reason.as_str(), Some(*since)),
+        MemberState::Connecting { since, reason } => ("Connecting", reason.as_str(), Some(*since)),
+        MemberState::Synced => ("Synced", "", None),
+        MemberState::Stale { since, reason } => ("Stale", reason.as_str(), Some(*since)),
     };
     message.state = state.to_owned();
     message.reason = reason.to_owned();

@@ -20,7 +20,7 @@ use futures::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::{AdminState, debug_v1 as v1};
+use super::{AdminState, proto as v1};
 use crate::model::{NetworkId, ServiceEndpoints};
 use target::Target;
 use unanswerable::Unanswerable;

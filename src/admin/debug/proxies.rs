@@ -34,9 +34,9 @@ fn of_type(report: &TypeReport) -> v1::ProxyType {
     // What waits to be sent may be among what was sent and is not settled, so the sum could count a name twice.
     let behind = unsettled.max(status.pending);
     let state = match (&status.last_nack, behind) {
-        (Some(_), _) => "nack",
-        (None, 0) => "synced",
-        (None, _) => "behind",
+        (Some(_), _) => "Nack",
+        (None, 0) => "Synced",
+        (None, _) => "Behind",
     };
     let nack = status.last_nack.as_ref().map(|nack| v1::Nack {
         at: report.nacked_at.map(words::time).unwrap_or_default(),

@@ -97,8 +97,8 @@ mod tests {
                 .iter()
                 .all(|endpoint| endpoint.network == "net2" && endpoint.member == "east")
         );
-        assert_eq!(found[3].health, "ready");
-        assert_eq!(found[3].mtls, "no");
+        assert_eq!(found[3].health, "Ready");
+        assert_eq!(found[3].mtls, "No");
         let dual = &endpoints(&held, None, Some(&NetworkId::new("net1").unwrap()))[0];
         assert_eq!(dual.addresses, ["10.1.0.1", "fd00::1"]);
         assert_eq!(dual.locality, "r1/z1");

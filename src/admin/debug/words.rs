@@ -14,17 +14,17 @@ pub(crate) fn time(at: SystemTime) -> String {
 
 pub(super) fn health(health: Health) -> &'static str {
     match health {
-        Health::Ready => "ready",
-        Health::Draining => "draining",
-        Health::NotReady => "notReady",
+        Health::Ready => "Ready",
+        Health::Draining => "Draining",
+        Health::NotReady => "NotReady",
     }
 }
 
 pub(super) fn mtls(mtls: Mtls) -> &'static str {
     match mtls {
-        Mtls::Yes => "yes",
-        Mtls::No => "no",
-        Mtls::PodUnknown => "podUnknown",
+        Mtls::Yes => "Yes",
+        Mtls::No => "No",
+        Mtls::PodUnknown => "PodUnknown",
     }
 }
 

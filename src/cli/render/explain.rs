@@ -99,9 +99,9 @@ fn candidates(answer: &v1::ExplainResponse, paint: Paint) -> String {
     let rows = answer.candidates.iter().map(|candidate| {
         let endpoint = candidate.endpoint.clone().unwrap_or_default();
         let verdict = match &*candidate.verdict {
-            "direct" => cell("direct", Mood::Good),
-            "via" => cell(format!("via {}", candidate.reached_at.join(", ")), Mood::Good),
-            other => cell(format!("{other}: {}", candidate.reason), Mood::Odd),
+            "Direct" => cell("direct", Mood::Good),
+            "Via" => cell(format!("via {}", candidate.reached_at.join(", ")), Mood::Good),
+            other => cell(format!("{}: {}", other.to_lowercase(), candidate.reason), Mood::Odd),
         };
         [
             plain(&endpoint.member),
@@ -157,7 +157,7 @@ mod tests {
             addresses: vec![address.to_owned()],
             target_port: 8080,
             health: health.to_owned(),
-            mtls: "yes".to_owned(),
+            mtls: "Yes".to_owned(),
             pod: format!("shop/{member}"),
             ..v1::Endpoint::default()
         }
@@ -194,20 +194,20 @@ mod tests {
             port: 80,
             candidates: vec![
                 candidate(
-                    endpoint("net1", "west", "10.1.0.1", "ready"),
-                    "direct",
+                    endpoint("net1", "west", "10.1.0.1", "Ready"),
+                    "Direct",
                     &["10.1.0.1:8080"],
                     "",
                 ),
                 candidate(
-                    endpoint("net2", "east", "10.2.0.1", "ready"),
-                    "via",
+                    endpoint("net2", "east", "10.2.0.1", "Ready"),
+                    "Via",
                     &["203.0.113.7:15443"],
                     "",
                 ),
                 candidate(
-                    endpoint("net3", "north", "10.3.0.1", "ready"),
-                    "withheld",
+                    endpoint("net3", "north", "10.3.0.1", "Ready"),
+                    "Withheld",
                     &[],
                     "network net3 has no usable gateway",
                 ),
@@ -235,9 +235,9 @@ Contradiction: says it is on network net1, its pod is on net2
 Members disagree: headless: false, true (west wins over east)
 
 MEMBER   NETWORK   POD          ADDRESS         HEALTH   MTLS   ZONE   VERDICT
-west     net1      shop/west    10.1.0.1:8080   ready    yes    -      direct
-east     net2      shop/east    10.2.0.1:8080   ready    yes    -      via 203.0.113.7:15443
-north    net3      shop/north   10.3.0.1:8080   ready    yes    -      withheld: network net3 has no usable gateway
+west     net1      shop/west    10.1.0.1:8080   Ready    Yes    -      direct
+east     net2      shop/east    10.2.0.1:8080   Ready    Yes    -      via 203.0.113.7:15443
+north    net3      shop/north   10.3.0.1:8080   Ready    Yes    -      withheld: network net3 has no usable gateway
 
 Weights:
 ADDRESS             WEIGHT   SHARE    ZONE   HOW

@@ -115,14 +115,14 @@ pub(crate) fn networks(answer: &v1::ListNetworksResponse, paint: Paint) -> Strin
 
 pub(super) fn health(health: &str) -> Mood {
     match health {
-        "ready" => Mood::Good,
-        "draining" => Mood::Odd,
+        "Ready" => Mood::Good,
+        "Draining" => Mood::Odd,
         _ => Mood::Bad,
     }
 }
 
 pub(super) fn mtls(mtls: &str) -> Mood {
-    if mtls == "yes" { Mood::Plain } else { Mood::Odd }
+    if mtls == "Yes" { Mood::Plain } else { Mood::Odd }
 }
 
 #[cfg(test)]
@@ -179,8 +179,8 @@ Members disagree about web.shop:
             member: "west".to_owned(),
             addresses: vec!["10.1.0.1".to_owned(), "fd00::1".to_owned()],
             target_port: 8080,
-            health: "notReady".to_owned(),
-            mtls: "podUnknown".to_owned(),
+            health: "NotReady".to_owned(),
+            mtls: "PodUnknown".to_owned(),
             locality: "r1/z1".to_owned(),
             pod: "shop/web-1".to_owned(),
         };
@@ -193,7 +193,7 @@ Members disagree about web.shop:
             ),
             "\
 SERVICE    PORT   NETWORK   MEMBER   ADDRESS                        HEALTH     MTLS         ZONE    POD
-web.shop   80     net1      west     10.1.0.1:8080,[fd00::1]:8080   notReady   podUnknown   r1/z1   shop/web-1
+web.shop   80     net1      west     10.1.0.1:8080,[fd00::1]:8080   NotReady   PodUnknown   r1/z1   shop/web-1
 "
         );
         assert_eq!(

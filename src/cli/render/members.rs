@@ -45,7 +45,12 @@ pub(crate) fn members(answer: &v1::ListMembersResponse, now: SystemTime, paint: 
         false => table(headers, rows, paint),
     };
     for member in answer.members.iter().filter(|member| !member.reason.is_empty()) {
-        text += &format!("\n{} is {}: {}\n", member.name, member.state, member.reason);
+        text += &format!(
+            "\n{} is {}: {}\n",
+            member.name,
+            member.state.to_lowercase(),
+            member.reason
+        );
     }
     for member in answer.members.iter().filter(|member| !member.problems.is_empty()) {
         text += &format!("\nProblems in {}:\n", member.name);
@@ -65,8 +70,8 @@ pub(crate) fn members(answer: &v1::ListMembersResponse, now: SystemTime, paint: 
 
 fn mood(state: &str) -> Mood {
     match state {
-        "synced" => Mood::Good,
-        "connecting" => Mood::Odd,
+        "Synced" => Mood::Good,
+        "Connecting" => Mood::Odd,
         _ => Mood::Bad,
     }
 }
@@ -84,7 +89,7 @@ mod tests {
         let west = v1::Member {
             name: "west".to_owned(),
             network: "net1".to_owned(),
-            state: "synced".to_owned(),
+            state: "Synced".to_owned(),
             complete: true,
             counts: counts.map(|(kind, count)| (kind.to_owned(), count)).into(),
             endpoints: 5,
@@ -96,7 +101,7 @@ mod tests {
         };
         let east = v1::Member {
             name: "east".to_owned(),
-            state: "connecting".to_owned(),
+            state: "Connecting".to_owned(),
             reason: "https://east:6443: connection refused; tried 3 times".to_owned(),
             ..v1::Member::default()
         };
@@ -112,8 +117,8 @@ mod tests {
             text,
             "\
 NAME   STATE        NETWORK   LAST EVENT   SERVICES   SLICES   ENDPOINTS   PODS   PROBLEMS   VERSION
-east   connecting   -         -            0          0        0           0      0          -
-west   synced       net1      12s          2          3        5           4      3          v1.34.1
+east   Connecting   -         -            0          0        0           0      0          -
+west   Synced       net1      12s          2          3        5           4      3          v1.34.1
 
 east is connecting: https://east:6443: connection refused; tried 3 times
 

@@ -6,7 +6,7 @@ mod members;
 mod proxies;
 mod table;
 
-use crate::admin::debug_v1 as v1;
+use crate::admin::proto as v1;
 
 pub(super) use explain::{explain, view};
 pub(super) use lists::{endpoints, networks, services};

@@ -59,8 +59,8 @@ fn of_type(proxy: &v1::Proxy, name: &str, now: SystemTime) -> Cell {
         return plain("-");
     };
     match &*kind.state {
-        "synced" => cell(format!("SYNCED ({})", kind.held), Mood::Good),
-        "nack" => cell("NACK", Mood::Bad),
+        "Synced" => cell(format!("SYNCED ({})", kind.held), Mood::Good),
+        "Nack" => cell("NACK", Mood::Bad),
         _ if kind.in_flight_since.is_empty() => cell(format!("{} behind", kind.behind), Mood::Odd),
         _ => cell(
             format!("{} behind for {}", kind.behind, age(&kind.in_flight_since, now)),
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn proxies_with_what_they_refused_below() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(300);
-        let mut late = kind("EDS", "behind", 4, 2);
+        let mut late = kind("EDS", "Behind", 4, 2);
         late.in_flight_since = "1970-01-01T00:04:57Z".to_owned();
         let one = v1::Proxy {
             id: "sidecar~10.1.0.1~a.shop~shop".to_owned(),
@@ -101,9 +101,9 @@ mod tests {
             dialect: "delta".to_owned(),
             connected_at: "1970-01-01T00:00:00Z".to_owned(),
             peer: "10.1.0.1:4711".to_owned(),
-            types: vec![kind("CDS", "synced", 4, 0), late],
+            types: vec![kind("CDS", "Synced", 4, 0), late],
         };
-        let mut refused = kind("CDS", "nack", 4, 1);
+        let mut refused = kind("CDS", "Nack", 4, 1);
         refused.nack = Some(v1::Nack {
             at: "1970-01-01T00:04:50Z".to_owned(),
             message: "duplicate cluster\n".to_owned(),
