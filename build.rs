@@ -8,7 +8,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // With source info: the comments of the .proto become the documentation of the Rust types.
     let descriptors = protox::compile(["parallax/debug/v1/debug.proto"], ["proto"])?;
     // Kept for the reflection service.
-    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     fs::write(
         out.join("debug_descriptor.bin"),
         protox::prost::Message::encode_to_vec(&descriptors),

@@ -1,5 +1,7 @@
 //! Which proxies a CSDS request asks about. Pure.
 
+use std::collections::BTreeSet;
+
 use envoy_types::pb::envoy::r#type::matcher::v3::NodeMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use tonic::Status;
@@ -63,6 +65,27 @@ impl NodeFilter {
             );
         }
         Ok(filter)
+    }
+
+    /// The ids that are asked about, where no other can be: so that one proxy's answer does not cost a look at all.
+    pub(super) fn exact_ids(&self) -> Option<BTreeSet<&str>> {
+        let exact = |pattern: &'_ Pattern| {
+            matches!(
+                pattern,
+                Pattern {
+                    kind: Kind::Exact(_),
+                    ignore_case: false
+                }
+            )
+        };
+        if self.everything || !self.patterns.iter().all(exact) {
+            return None;
+        }
+        let ids = self.patterns.iter().map(|pattern| {
+            let (Kind::Exact(text) | Kind::Prefix(text) | Kind::Suffix(text) | Kind::Contains(text)) = &pattern.kind;
+            text.as_str()
+        });
+        Some(ids.collect())
     }
 
     pub(super) fn takes(&self, node_id: &str) -> bool {
@@ -132,6 +155,21 @@ mod tests {
         ] {
             assert_eq!(filter.takes(id), taken, "{id}");
         }
+    }
+
+    #[test]
+    fn exact_ids_are_known_where_nothing_else_is_asked_for() {
+        let exact = |id: &str| by_id(MatchPattern::Exact(id.to_owned()), false);
+        let filter = NodeFilter::read(&[exact("b"), exact("a")]).unwrap();
+        assert_eq!(filter.exact_ids(), Some(["a", "b"].into()));
+        for other in [
+            by_id(MatchPattern::Prefix("a".to_owned()), false),
+            by_id(MatchPattern::Exact("a".to_owned()), true),
+            NodeMatcher::default(),
+        ] {
+            assert_eq!(NodeFilter::read(&[exact("b"), other]).unwrap().exact_ids(), None);
+        }
+        assert_eq!(NodeFilter::read(&[]).unwrap().exact_ids(), None);
     }
 
     #[test]

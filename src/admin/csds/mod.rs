@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::AdminState;
+use crate::xds::{Detail, StreamInfo};
 use convert::Contents;
 use matcher::NodeFilter;
 
@@ -35,9 +36,13 @@ impl ClientStatus {
             domain: &self.state.domain,
         };
         let contents = (!request.exclude_resource_contents).then_some(contents);
-        let mut streams = self.state.streams.list();
-        streams.retain(|stream| filter.takes(&stream.node_id));
-        streams.sort_by(|a, b| a.node_id.cmp(&b.node_id).then(a.connected_at.cmp(&b.connected_at)));
+        let all = &self.state.streams;
+        let mut streams: Vec<StreamInfo> = match filter.exact_ids() {
+            Some(ids) => ids.iter().flat_map(|id| all.get(id, Detail::Resources)).collect(),
+            None => all.list(Detail::Resources),
+        };
+        streams.retain(|stream| filter.takes(&stream.node.id));
+        streams.sort_by(|a, b| a.node.id.cmp(&b.node.id).then(a.connected_at.cmp(&b.connected_at)));
         let config = streams.iter().map(|stream| convert::client(stream, contents.as_ref()));
         Ok(ClientStatusResponse {
             config: config.collect(),

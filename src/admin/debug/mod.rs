@@ -15,6 +15,7 @@ pub(super) mod words;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures::Stream;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,7 @@ use tonic::{Request, Response, Status};
 
 use super::{AdminState, proto as v1};
 use crate::model::{NetworkId, ServiceEndpoints};
+use crate::xds::{Detail, StreamInfo};
 use target::Target;
 use unanswerable::Unanswerable;
 
@@ -46,6 +48,13 @@ impl DebugService {
                 similar,
             }
         })
+    }
+
+    /// The open streams, by node id and age.
+    fn streams(&self) -> Vec<StreamInfo> {
+        let mut streams = self.state.streams.list(Detail::Summary);
+        streams.sort_by(|a, b| a.node.id.cmp(&b.node.id).then(a.connected_at.cmp(&b.connected_at)));
+        streams
     }
 
     /// The services that a filter chooses, and the port where it names one.
@@ -124,7 +133,15 @@ impl v1::debug_server::Debug for DebugService {
         &self,
         _: Request<v1::ListProxiesRequest>,
     ) -> Result<Response<v1::ListProxiesResponse>, Status> {
-        let proxies = proxies::proxies(self.state.streams.list());
+        let now = SystemTime::now();
+        let proxies = self.streams().into_iter().map(|stream| {
+            // Resource by resource only where that tells more, and for one stream at a time: thousands may be connected.
+            let detailed =
+                proxies::needs_detail(&stream).then(|| self.state.streams.get(&stream.node.id, Detail::Resources));
+            let detailed = detailed.and_then(|found| found.into_iter().find(|each| each.id == stream.id));
+            proxies::proxy(detailed.as_ref().unwrap_or(&stream), now)
+        });
+        let proxies = proxies.collect();
         Ok(Response::new(v1::ListProxiesResponse { proxies }))
     }
 
@@ -134,7 +151,7 @@ impl v1::debug_server::Debug for DebugService {
         let target = Target::parse(&request.service, &self.state.domain)?;
         let service = self.find(&target)?;
         let port = target.port_of(&service)?;
-        let (key, viewer) = viewer::resolve(request.viewer.as_ref(), table, &self.state.streams.list())?;
+        let (key, viewer) = viewer::resolve(request.viewer.as_ref(), table, &self.streams())?;
         Ok(Response::new(explain::explain(
             viewer,
             &key,
@@ -148,7 +165,7 @@ impl v1::debug_server::Debug for DebugService {
         let request = request.into_inner();
         let table = &self.state.table;
         let (chosen, only) = self.chosen(&request.service)?;
-        let (key, viewer) = viewer::resolve(request.viewer.as_ref(), table, &self.state.streams.list())?;
+        let (key, viewer) = viewer::resolve(request.viewer.as_ref(), table, &self.streams())?;
         let gateways = table.gateways();
         let mut assignments = Vec::new();
         for service in &chosen {

@@ -1,11 +1,17 @@
 //! A small mesh for the tests of this module: one service on three networks, gateways of one of them.
 
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
+use crate::cache::Cache;
 use crate::model::{
     Addresses, ClusterId, Conflict, Endpoint, GatewaySet, GatewaySource, Health, Locality, Mtls, NetworkGateway,
     NetworkId, ObjectName, PortEndpoints, ServiceEndpoints, ServiceKey, ServicePort, UnusableGateway, UnusableReason,
+    Viewer,
 };
+use crate::push::{Builder, PushMetrics};
+use crate::resources::ResourceType;
+use crate::xds::{Dialect, ProxyKind, ProxyNode, ResourceState, ResourceStatus, StreamInfo, TypeInfo, TypeStatus};
 
 pub(crate) fn network(name: &str) -> NetworkId {
     NetworkId::new(name).unwrap()
@@ -24,6 +30,68 @@ fn endpoint(network_name: &str, address: &str, health: Health, mtls: Mtls, zone:
         network: network(network_name),
         locality: Locality::new("r1", zone, ""),
         pod: format!("shop/web-{}", address.rsplit('.').next().unwrap()).into(),
+    }
+}
+
+/// The open stream of a sidecar on net1 in west that asked for nothing yet; opened so many seconds after 1970.
+pub(crate) fn stream(pod: &str, opened: u64) -> StreamInfo {
+    let id = format!("sidecar~10.1.0.9~{pod}.shop~shop.svc.cluster.local");
+    let viewer = Viewer {
+        member: Some(member("west")),
+        network: Some(network("net1")),
+        addresses: vec!["10.1.0.9".parse().unwrap()],
+    };
+    let table = Arc::new(crate::table::testing::table());
+    let cache = Cache::new(Builder::new(table, "cluster.local", PushMetrics::default()));
+    let subscriber = cache.attach(viewer.clone());
+    StreamInfo {
+        id: subscriber.id(),
+        node: Arc::new(ProxyNode {
+            id: id.into(),
+            cluster: "".into(),
+            kind: ProxyKind::Sidecar,
+            pod: ObjectName::new("shop", pod),
+            viewer,
+            locality: Locality::default(),
+            agent: "envoy/1.36.2".into(),
+        }),
+        standpoint: subscriber.standpoint(),
+        dialect: Dialect::Delta,
+        peer: Some("10.1.0.9:4711".parse().unwrap()),
+        connected_at: UNIX_EPOCH + Duration::from_secs(opened),
+        types: Vec::new(),
+    }
+}
+
+/// A type of which everything was accepted.
+pub(crate) fn settled(kind: ResourceType) -> TypeInfo {
+    TypeInfo {
+        status: TypeStatus {
+            kind,
+            subscribed: 0,
+            wildcard: true,
+            held: 2,
+            pending: 0,
+            in_flight: None,
+            sent_version: None,
+            acked_version: None,
+            pushes: 1,
+            acks: 1,
+            nacks: 0,
+            last_nack: None,
+        },
+        in_flight_for: None,
+        resources: Vec::new(),
+    }
+}
+
+/// A resource that was sent in version 2, and accepted before in version 1.
+pub(crate) fn resource(name: &str, state: ResourceState) -> ResourceStatus {
+    ResourceStatus {
+        name: name.into(),
+        sent: "2".to_owned(),
+        acked: "1".to_owned(),
+        state,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::cli::{Cli, Failure, run};
 use crate::table::EventSink as _;
 use crate::table::testing::{listed, web};
 
-async fn ask(running: &Running, line: &str) -> Result<String, Failure> {
+pub(super) async fn ask(running: &Running, line: &str) -> Result<String, Failure> {
     ask_at(&running.address.to_string(), line).await
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
@@ -16,12 +17,14 @@ use crate::registry::Members;
 use crate::table::testing::{gateway, joined, listed, service_record, table, web};
 use crate::table::{EventSink as _, Record};
 use crate::telemetry::Metrics;
-use crate::xds::Streams;
+use crate::xds::{AdsServer, XdsConfig, XdsMetrics};
 
 /// A server over the mesh; stops when dropped.
 pub(super) struct Running {
     pub(super) address: SocketAddr,
     pub(super) pusher: Arc<Pusher>,
+    /// Where proxies connect.
+    pub(super) xds: SocketAddr,
     block: Mutex<Option<BlockReady>>,
     cancel: CancellationToken,
     server: JoinHandle<Result<(), ServeError>>,
@@ -37,22 +40,36 @@ impl Running {
         push_metrics.register(metrics.registry());
         let builder = Builder::new(Arc::clone(&table), "cluster.local", push_metrics.clone());
         let cache = Cache::new(Arc::clone(&builder) as _);
-        let pusher = Arc::new(Pusher::new(Arc::clone(&table), builder, cache, push_metrics));
+        let pusher = Arc::new(Pusher::new(
+            Arc::clone(&table),
+            builder,
+            Arc::clone(&cache),
+            push_metrics,
+        ));
         fill(&pusher);
+        let cancel = CancellationToken::new();
+        let metrics_of_xds = XdsMetrics::new();
+        let ads = AdsServer::new(cache, XdsConfig::default(), metrics_of_xds, || true, cancel.clone());
+        let streams = ads.streams();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let xds = listener.local_addr().unwrap();
+        let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+        let proxies = tonic::transport::Server::builder().add_service(ads);
+        let proxies = proxies.serve_with_incoming_shutdown(incoming, cancel.clone().cancelled_owned());
+        tokio::spawn(proxies);
         let readiness = Readiness::new();
         let block = readiness.block("member north");
         let state = AdminState {
             table,
             members: Members::default(),
-            streams: Arc::new(Streams::default()),
+            streams,
             pusher: Arc::clone(&pusher),
             readiness,
             metrics: Arc::new(metrics),
             domain: "cluster.local".into(),
         };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let cancel = CancellationToken::new();
         let server = tokio::spawn(serve(listener, state, cancel.clone()));
         let pushing = tokio::spawn({
             let pusher = Arc::clone(&pusher);
@@ -61,6 +78,7 @@ impl Running {
         Self {
             address,
             pusher,
+            xds,
             block: Mutex::new(Some(block)),
             cancel,
             server,
@@ -73,8 +91,7 @@ impl Running {
     }
 
     pub(super) async fn channel(&self) -> Channel {
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).unwrap();
-        soon(endpoint.connect()).await.unwrap()
+        connect(self.address).await
     }
 
     pub(super) async fn stop(mut self) -> Result<(), ServeError> {
@@ -103,6 +120,12 @@ fn fill(pusher: &Pusher) {
         pusher.apply(joined(name, network));
         pusher.apply(listed(name, web(addresses).into_iter().chain(more)));
     }
+}
+
+/// A connection to one of its two ports.
+pub(super) async fn connect(address: SocketAddr) -> Channel {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    soon(endpoint.connect()).await.unwrap()
 }
 
 /// Waits for something that must come soon.

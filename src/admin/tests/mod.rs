@@ -5,6 +5,7 @@ mod csds;
 mod generic;
 mod http;
 mod mesh;
+mod proxies;
 
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
