@@ -1,1 +1,13 @@
-//! Looking in from outside: debug gRPC, CSDS, health, reflection, and the HTTP endpoints.
+//! Looking in: the debug gRPC service, CSDS, health, reflection, probes and metrics, all on one port. Only reads.
+
+mod csds;
+mod debug;
+mod http;
+pub mod proto;
+mod serve;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use serve::{ServeError, serve};
+pub use state::AdminState;

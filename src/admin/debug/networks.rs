@@ -1,0 +1,99 @@
+//! Networks, their members and gateways, as messages. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{v1, words};
+use crate::model::{ClusterId, GatewaySet, NetworkId, ServiceEndpoints};
+
+/// All networks that a member, an endpoint or a gateway names.
+pub(super) fn networks<'a>(
+    members: impl IntoIterator<Item = (&'a ClusterId, &'a NetworkId)>,
+    services: &'a [Arc<ServiceEndpoints>],
+    gateways: &'a GatewaySet,
+) -> v1::ListNetworksResponse {
+    #[derive(Default)]
+    struct Found<'a> {
+        members: BTreeSet<&'a ClusterId>,
+        endpoints: usize,
+    }
+    let mut found: BTreeMap<&NetworkId, Found<'_>> = BTreeMap::new();
+    for (member, network) in members {
+        found.entry(network).or_default().members.insert(member);
+    }
+    for (key, group) in services
+        .iter()
+        .flat_map(|service| &service.ports)
+        .flat_map(|port| &port.groups)
+    {
+        let network = found.entry(&key.network).or_default();
+        network.members.insert(&key.member);
+        network.endpoints += group.endpoints.len();
+    }
+    for network in gateways.networks() {
+        found.entry(network).or_default();
+    }
+    for unusable in gateways.unusable() {
+        found.entry(&unusable.source.network).or_default();
+    }
+    let networks = found.into_iter().map(|(name, found)| v1::Network {
+        name: name.to_string(),
+        members: found.members.iter().map(ToString::to_string).collect(),
+        gateways: gateways
+            .of(name)
+            .iter()
+            .map(|gateway| v1::Gateway {
+                address: gateway.socket().to_string(),
+                member: gateway.member.to_string(),
+                network: name.to_string(),
+            })
+            .collect(),
+        endpoints: words::count(found.endpoints),
+    });
+    let unusable_gateways = gateways.unusable().iter().map(|unusable| v1::UnusableGateway {
+        network: unusable.source.network.to_string(),
+        member: unusable.source.member.to_string(),
+        service: unusable.source.service.to_string(),
+        reason: unusable.reason.to_string(),
+    });
+    v1::ListNetworksResponse {
+        networks: networks.collect(),
+        unusable_gateways: unusable_gateways.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn a_network_is_listed_whoever_names_it() {
+        let (south, net0) = (samples::member("south"), samples::network("net0"));
+        let answer = networks([(&south, &net0)], &samples::services(), &samples::gateways());
+        let lines: Vec<_> = answer
+            .networks
+            .iter()
+            .map(|network| {
+                (
+                    &*network.name,
+                    network.members.join(","),
+                    network.gateways.len(),
+                    network.endpoints,
+                )
+            })
+            .collect();
+        let of = |name, members: &str, gateways, endpoints| (name, members.to_owned(), gateways, endpoints);
+        assert_eq!(
+            lines,
+            [
+                of("net0", "south", 0, 0),
+                of("net1", "west", 0, 2),
+                of("net2", "east", 2, 4),
+                of("net3", "north", 0, 2)
+            ]
+        );
+        assert_eq!(answer.unusable_gateways[0].service, "istio-system/eastwest");
+        assert_eq!(answer.unusable_gateways[0].reason, "none of its pods is ready");
+    }
+}

@@ -1,0 +1,272 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Parser, Subcommand};
+
+use super::output::{ColorChoice, OutputFormat};
+use crate::config::{Config, ConfigErrors, Listen};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   it worked
+  1   it failed
+  2   the command line is wrong
+  64  the settings file is wrong
+  69  the server can't be reached
+
+Examples:
+  parallax serve --members ./members --listen 127.0.0.1:15010
+  parallax serve --config parallax.yaml
+  parallax check-config parallax.yaml
+  parallax get proxies
+  parallax explain web.shop:8080 --as web-7d9
+  parallax explain web.shop --network net1 -o yaml
+  parallax watch";
+
+/// An xDS control plane for a mesh of many Kubernetes clusters: the same service, seen from where you stand.
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(name = "parallax", version, after_help = EXIT_CODES, max_term_width = 120)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command that looks in.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Global {
+    /// The admin address of the server to ask: HOST:PORT or unix:PATH
+    #[arg(
+        long,
+        global = true,
+        env = "PARALLAX_SERVER",
+        default_value = "127.0.0.1:15080",
+        value_name = "ADDR"
+    )]
+    pub server: String,
+    /// Tables for people, JSON or YAML for programs
+    #[arg(short, long, global = true, value_enum, default_value_t = OutputFormat::Table, value_name = "FORMAT")]
+    pub output: OutputFormat,
+    /// When to use colours; auto: on a terminal
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN")]
+    pub color: ColorChoice,
+}
+
+/// The commands.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Run the control plane
+    ///
+    /// Give either a settings file, or a folder that holds one folder of Kubernetes manifests for each member; networks and
+    /// gateways then come from the labels in the manifests. SIGTERM drains; a second one ends at once.
+    #[command(after_help = "\
+Examples:
+  parallax serve --members ./members
+  parallax serve --members ./members --listen 127.0.0.1:15010 --admin 127.0.0.1:15080
+  parallax serve --config parallax.yaml")]
+    Serve(ServeArgs),
+    /// Check a settings file: all mistakes at once, each with its line
+    #[command(after_help = "\
+Example:
+  parallax check-config parallax.yaml")]
+    CheckConfig {
+        /// The settings file
+        file: PathBuf,
+    },
+    /// List what a running server knows
+    #[command(subcommand)]
+    Get(GetCommand),
+    /// Tell what becomes of every endpoint of a service for one viewer, and how each weight came about
+    #[command(after_help = "\
+Examples:
+  parallax explain web.shop:8080 --as web-7d9        as a connected proxy sees it (its pod, its node id, or the beginning of one)
+  parallax explain web.shop --network net1           as anybody on net1 would
+  parallax explain web.shop --member west --families v6")]
+    Explain(ExplainArgs),
+    /// Show changes as they happen, until interrupted
+    #[command(after_help = "\
+Examples:
+  parallax watch
+  parallax watch -o json | jq .services")]
+    Watch,
+}
+
+/// `parallax serve`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(group = ArgGroup::new("source").required(true).args(["config", "members"]))]
+pub struct ServeArgs {
+    /// The settings file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A folder with one folder of manifests for each member
+    #[arg(long, value_name = "DIR")]
+    pub members: Option<PathBuf>,
+    /// Where Envoys connect: IP:PORT or unix:PATH [default: 127.0.0.1:15010]
+    #[arg(long, value_name = "ADDR", requires = "members", conflicts_with = "config")]
+    pub listen: Option<Listen>,
+    /// Where the commands of this program connect, and probes: IP:PORT or unix:PATH [default: 127.0.0.1:15080, or as the settings say]
+    #[arg(long, value_name = "ADDR")]
+    pub admin: Option<Listen>,
+}
+
+impl ServeArgs {
+    /// The settings that these arguments mean.
+    ///
+    /// # Errors
+    /// Every mistake in the settings file.
+    pub fn settings(&self) -> Result<Config, ConfigErrors> {
+        let mut config = match (&self.config, &self.members) {
+            (Some(file), _) => Config::load(file)?,
+            (None, Some(dir)) => {
+                let listen = self.listen.clone().unwrap_or_else(|| Config::default().listen);
+                Config::for_members_folder(dir, listen)?
+            }
+            // The command line requires one of both.
+            (None, None) => Config::default(),
+        };
+        if let Some(admin) = &self.admin {
+            config.admin.listen = admin.clone();
+        }
+        Ok(config)
+    }
+}
+
+/// `parallax get`.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum GetCommand {
+    /// The members, how fresh what is known of each is, and what is wrong with their objects
+    Members,
+    /// The services, merged over all members
+    Services {
+        /// Only this namespace
+        #[arg(short, long)]
+        namespace: Option<String>,
+    },
+    /// The endpoints of all services or of one, before any viewer's horizon
+    #[command(after_help = "\
+Examples:
+  parallax get endpoints
+  parallax get endpoints web.shop:8080 --network net2")]
+    Endpoints {
+        /// NAME.NAMESPACE, with :PORT or without
+        service: Option<String>,
+        /// Only this network
+        #[arg(long)]
+        network: Option<String>,
+    },
+    /// The networks with their members and gateways, and the gateways that can't be used
+    Networks,
+    /// The connected proxies: where each stands, and how far behind it is
+    Proxies,
+    /// All assignments as one viewer gets them
+    #[command(after_help = "\
+Examples:
+  parallax get view --network net1
+  parallax get view web.shop --as web-7d9 -o json")]
+    View {
+        /// NAME.NAMESPACE, with :PORT or without; all services without it
+        service: Option<String>,
+        /// Who looks.
+        #[command(flatten)]
+        viewer: ViewerArgs,
+    },
+}
+
+/// `parallax explain`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct ExplainArgs {
+    /// NAME.NAMESPACE, with :PORT where the service has several
+    pub service: String,
+    /// Who looks.
+    #[command(flatten)]
+    pub viewer: ViewerArgs,
+}
+
+/// Who looks.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(group = ArgGroup::new("viewer").required(true).multiple(true).args(["proxy", "network", "member"]))]
+pub struct ViewerArgs {
+    /// A connected proxy: its node id, its pod, or the beginning of either
+    #[arg(long = "as", value_name = "PROXY", conflicts_with_all = ["network", "member", "families"])]
+    pub proxy: Option<String>,
+    /// A network; without it that of the member
+    #[arg(long)]
+    pub network: Option<String>,
+    /// A member
+    #[arg(long)]
+    pub member: Option<String>,
+    /// The address families that the viewer can use [default: dual]
+    #[arg(long, value_parser = ["v4", "v6", "dual"])]
+    pub families: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, String> {
+        Cli::try_parse_from(line.split_whitespace()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_tells_the_exit_codes() {
+        let help = Cli::command().render_long_help().to_string();
+        for line in [
+            "64  the settings file is wrong",
+            "69  the server can't be reached",
+            "PARALLAX_SERVER",
+        ] {
+            assert!(help.contains(line), "{help}");
+        }
+    }
+
+    #[test]
+    fn serve_takes_a_file_or_a_folder() {
+        for wrong in [
+            "parallax serve",
+            "parallax serve --config a --members b",
+            "parallax serve --config a --listen 127.0.0.1:1",
+            "parallax serve --members a --listen nowhere",
+        ] {
+            parse(wrong).expect_err(wrong);
+        }
+        let cli = parse("parallax serve --members dir --listen 127.0.0.1:7 --admin 127.0.0.1:8").unwrap();
+        let Command::Serve(args) = cli.command else {
+            panic!("not serve")
+        };
+        let config = args.settings().unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:7");
+        assert_eq!(config.admin.listen.to_string(), "127.0.0.1:8");
+        assert_eq!(config.members_folder, Some(PathBuf::from("dir")));
+    }
+
+    #[test]
+    fn a_viewer_is_a_proxy_or_a_place() {
+        for wrong in [
+            "parallax explain web.shop",
+            "parallax explain web.shop --as a --network b",
+            "parallax explain web.shop --families v4",
+            "parallax explain web.shop --network a --families v5",
+        ] {
+            parse(wrong).expect_err(wrong);
+        }
+        for right in [
+            "parallax explain web.shop --as a",
+            "parallax explain web.shop:80 --network a --member b --families v4 -o json",
+            "parallax --server unix:/tmp/x get view --member b",
+        ] {
+            parse(right).expect(right);
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! `get services`, `get endpoints` and `get networks`.
+
+use super::super::Paint;
+use super::table::{Mood, cell, plain, sockets, table};
+use super::v1;
+
+/// The services, a line for each port, and below where members disagree.
+pub(crate) fn services(answer: &v1::ListServicesResponse, paint: Paint) -> String {
+    if answer.services.is_empty() {
+        return "No services.\n".to_owned();
+    }
+    let mut rows = Vec::new();
+    for service in &answer.services {
+        let kind = if service.headless { "headless" } else { "normal" };
+        let members = service.members.join(",");
+        for port in &service.ports {
+            let mood = match port.serving {
+                0 => Mood::Bad,
+                serving if serving < port.endpoints => Mood::Odd,
+                _ => Mood::Good,
+            };
+            rows.push([
+                plain(&service.service),
+                plain(port.port),
+                plain(&port.name),
+                cell(format!("{}/{}", port.serving, port.endpoints), mood),
+                plain(port.networks.join(",")),
+                plain(&members),
+                plain(kind),
+            ]);
+        }
+        if service.ports.is_empty() {
+            rows.push([
+                plain(&service.service),
+                plain("-"),
+                plain("-"),
+                plain("-"),
+                plain("-"),
+                plain(&members),
+                plain(kind),
+            ]);
+        }
+    }
+    let mut text = table(
+        ["SERVICE", "PORT", "NAME", "SERVING", "NETWORKS", "MEMBERS", "KIND"],
+        rows,
+        paint,
+    );
+    for service in answer.services.iter().filter(|service| !service.conflicts.is_empty()) {
+        text += &format!("\nMembers disagree about {}:\n", service.service);
+        for conflict in &service.conflicts {
+            text += &format!("  {conflict}\n");
+        }
+    }
+    text
+}
+
+/// The endpoints.
+pub(crate) fn endpoints(answer: &v1::ListEndpointsResponse, paint: Paint) -> String {
+    if answer.endpoints.is_empty() {
+        return "No endpoints.\n".to_owned();
+    }
+    let rows = answer.endpoints.iter().map(|endpoint| {
+        [
+            plain(&endpoint.service),
+            plain(endpoint.port),
+            plain(&endpoint.network),
+            plain(&endpoint.member),
+            plain(sockets(&endpoint.addresses, endpoint.target_port)),
+            cell(&endpoint.health, health(&endpoint.health)),
+            cell(&endpoint.mtls, mtls(&endpoint.mtls)),
+            plain(&endpoint.locality),
+            plain(&endpoint.pod),
+        ]
+    });
+    let headers = [
+        "SERVICE", "PORT", "NETWORK", "MEMBER", "ADDRESS", "HEALTH", "MTLS", "ZONE", "POD",
+    ];
+    table(headers, rows, paint)
+}
+
+/// The networks, and below the gateways that can't be used.
+pub(crate) fn networks(answer: &v1::ListNetworksResponse, paint: Paint) -> String {
+    if answer.networks.is_empty() {
+        return "No networks yet.\n".to_owned();
+    }
+    let rows = answer.networks.iter().map(|network| {
+        let gateways: Vec<_> = network
+            .gateways
+            .iter()
+            .map(|gateway| format!("{} ({})", gateway.address, gateway.member))
+            .collect();
+        [
+            plain(&network.name),
+            plain(network.members.join(",")),
+            plain(network.endpoints),
+            plain(gateways.join(", ")),
+        ]
+    });
+    let mut text = table(["NETWORK", "MEMBERS", "ENDPOINTS", "GATEWAYS"], rows, paint);
+    if !answer.unusable_gateways.is_empty() {
+        text += "\nGateways that can't be used:\n";
+        let rows = answer.unusable_gateways.iter().map(|gateway| {
+            [
+                plain(&gateway.network),
+                plain(&gateway.member),
+                plain(&gateway.service),
+                cell(&gateway.reason, Mood::Bad),
+            ]
+        });
+        text += &table(["NETWORK", "MEMBER", "SERVICE", "WHY"], rows, paint);
+    }
+    text
+}
+
+pub(super) fn health(health: &str) -> Mood {
+    match health {
+        "Ready" => Mood::Good,
+        "Draining" => Mood::Odd,
+        _ => Mood::Bad,
+    }
+}
+
+pub(super) fn mtls(mtls: &str) -> Mood {
+    if mtls == "Yes" { Mood::Plain } else { Mood::Odd }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_by_port_with_conflicts_below() {
+        let port = |port, name: &str, serving, endpoints| v1::ServicePort {
+            port,
+            name: name.to_owned(),
+            serving,
+            endpoints,
+            networks: vec!["net1".to_owned(), "net2".to_owned()],
+            ..v1::ServicePort::default()
+        };
+        let web = v1::Service {
+            service: "web.shop".to_owned(),
+            members: vec!["west".to_owned(), "east".to_owned()],
+            ports: vec![port(80, "http", 3, 4), port(9090, "", 0, 0)],
+            conflicts: vec!["headless: false, true (west wins over east)".to_owned()],
+            ..v1::Service::default()
+        };
+        let idle = v1::Service {
+            service: "idle.shop".to_owned(),
+            headless: true,
+            ..v1::Service::default()
+        };
+        assert_eq!(
+            services(
+                &v1::ListServicesResponse {
+                    services: vec![idle, web]
+                },
+                Paint::Plain
+            ),
+            "\
+SERVICE     PORT   NAME   SERVING   NETWORKS    MEMBERS     KIND
+idle.shop   -      -      -         -           -           headless
+web.shop    80     http   3/4       net1,net2   west,east   normal
+web.shop    9090   -      0/0       net1,net2   west,east   normal
+
+Members disagree about web.shop:
+  headless: false, true (west wins over east)
+"
+        );
+    }
+
+    #[test]
+    fn endpoints_one_a_line() {
+        let endpoint = v1::Endpoint {
+            service: "web.shop".to_owned(),
+            port: 80,
+            network: "net1".to_owned(),
+            member: "west".to_owned(),
+            addresses: vec!["10.1.0.1".to_owned(), "fd00::1".to_owned()],
+            target_port: 8080,
+            health: "NotReady".to_owned(),
+            mtls: "PodUnknown".to_owned(),
+            locality: "r1/z1".to_owned(),
+            pod: "shop/web-1".to_owned(),
+        };
+        assert_eq!(
+            endpoints(
+                &v1::ListEndpointsResponse {
+                    endpoints: vec![endpoint]
+                },
+                Paint::Plain
+            ),
+            "\
+SERVICE    PORT   NETWORK   MEMBER   ADDRESS                        HEALTH     MTLS         ZONE    POD
+web.shop   80     net1      west     10.1.0.1:8080,[fd00::1]:8080   NotReady   PodUnknown   r1/z1   shop/web-1
+"
+        );
+        assert_eq!(
+            endpoints(&v1::ListEndpointsResponse::default(), Paint::Plain),
+            "No endpoints.\n"
+        );
+    }
+
+    #[test]
+    fn networks_with_unusable_gateways_below() {
+        let gateway = |address: &str| v1::Gateway {
+            address: address.to_owned(),
+            member: "east".to_owned(),
+            network: "net2".to_owned(),
+        };
+        let answer = v1::ListNetworksResponse {
+            networks: vec![
+                v1::Network {
+                    name: "net1".to_owned(),
+                    members: vec!["west".to_owned()],
+                    ..v1::Network::default()
+                },
+                v1::Network {
+                    name: "net2".to_owned(),
+                    members: vec!["east".to_owned()],
+                    gateways: vec![gateway("203.0.113.7:15443"), gateway("203.0.113.8:15443")],
+                    endpoints: 4,
+                },
+            ],
+            unusable_gateways: vec![v1::UnusableGateway {
+                network: "net1".to_owned(),
+                member: "west".to_owned(),
+                service: "istio-system/eastwest".to_owned(),
+                reason: "none of its pods is ready".to_owned(),
+            }],
+        };
+        assert_eq!(
+            networks(&answer, Paint::Plain),
+            "\
+NETWORK   MEMBERS   ENDPOINTS   GATEWAYS
+net1      west      0           -
+net2      east      4           203.0.113.7:15443 (east), 203.0.113.8:15443 (east)
+
+Gateways that can't be used:
+NETWORK   MEMBER   SERVICE                 WHY
+net1      west     istio-system/eastwest   none of its pods is ready
+"
+        );
+    }
+}

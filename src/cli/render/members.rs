@@ -1,0 +1,134 @@
+//! `get members`.
+
+use std::time::SystemTime;
+
+use super::super::Paint;
+use super::table::{Mood, age, cell, plain, table};
+use super::v1;
+
+/// The members, and below what is wrong with them.
+pub(crate) fn members(answer: &v1::ListMembersResponse, now: SystemTime, paint: Paint) -> String {
+    let headers = [
+        "NAME",
+        "STATE",
+        "NETWORK",
+        "LAST EVENT",
+        "SERVICES",
+        "SLICES",
+        "ENDPOINTS",
+        "PODS",
+        "PROBLEMS",
+        "VERSION",
+    ];
+    let rows = answer.members.iter().map(|member| {
+        let count = |kind: &str| member.counts.get(kind).copied().unwrap_or(0);
+        let problems = if member.problems.is_empty() {
+            Mood::Plain
+        } else {
+            Mood::Odd
+        };
+        [
+            plain(&member.name),
+            cell(&member.state, mood(&member.state)),
+            plain(&member.network),
+            plain(age(&member.last_event_at, now)),
+            plain(count("Service")),
+            plain(count("EndpointSlice")),
+            plain(member.endpoints),
+            plain(count("Pod")),
+            cell(member.problem_count, problems),
+            plain(&member.server_version),
+        ]
+    });
+    let mut text = match answer.members.is_empty() {
+        true => "No members yet.\n".to_owned(),
+        false => table(headers, rows, paint),
+    };
+    for member in answer.members.iter().filter(|member| !member.reason.is_empty()) {
+        text += &format!(
+            "\n{} is {}: {}\n",
+            member.name,
+            member.state.to_lowercase(),
+            member.reason
+        );
+    }
+    for member in answer.members.iter().filter(|member| !member.problems.is_empty()) {
+        text += &format!("\nProblems in {}:\n", member.name);
+        for problem in &member.problems {
+            text += &format!("  {problem}\n");
+        }
+        let told = u32::try_from(member.problems.len()).unwrap_or(u32::MAX);
+        if let Some(more @ 1..) = member.problem_count.checked_sub(told) {
+            text += &format!("  … and {more} more\n");
+        }
+    }
+    if !answer.problems.is_empty() {
+        text += &format!("\nProblems outside of members:\n  {}\n", answer.problems.join("\n  "));
+    }
+    text
+}
+
+fn mood(state: &str) -> Mood {
+    match state {
+        "Synced" => Mood::Good,
+        "Connecting" => Mood::Odd,
+        _ => Mood::Bad,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn members_with_their_problems_below() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(30);
+        let counts = [("Service", 2), ("EndpointSlice", 3), ("Pod", 4)];
+        let west = v1::Member {
+            name: "west".to_owned(),
+            network: "net1".to_owned(),
+            state: "Synced".to_owned(),
+            complete: true,
+            counts: counts.map(|(kind, count)| (kind.to_owned(), count)).into(),
+            endpoints: 5,
+            last_event_at: "1970-01-01T00:00:18Z".to_owned(),
+            server_version: "v1.34.1".to_owned(),
+            problems: vec!["Pod shop/a: no address; it is passed over".to_owned()],
+            problem_count: 3,
+            ..v1::Member::default()
+        };
+        let east = v1::Member {
+            name: "east".to_owned(),
+            state: "Connecting".to_owned(),
+            reason: "https://east:6443: connection refused; tried 3 times".to_owned(),
+            ..v1::Member::default()
+        };
+        let text = members(
+            &v1::ListMembersResponse {
+                members: vec![east, west],
+                problems: vec!["a".to_owned()],
+            },
+            now,
+            Paint::Plain,
+        );
+        assert_eq!(
+            text,
+            "\
+NAME   STATE        NETWORK   LAST EVENT   SERVICES   SLICES   ENDPOINTS   PODS   PROBLEMS   VERSION
+east   Connecting   -         -            0          0        0           0      0          -
+west   Synced       net1      12s          2          3        5           4      3          v1.34.1
+
+east is connecting: https://east:6443: connection refused; tried 3 times
+
+Problems in west:
+  Pod shop/a: no address; it is passed over
+  … and 2 more
+
+Problems outside of members:
+  a
+"
+        );
+    }
+}
