@@ -12,10 +12,12 @@ use crate::table::{EventSink, Kind, Record, RegistryChange, RegistryEvent};
 
 pub(super) const DEADLINE: Duration = Duration::from_secs(90);
 
+type Held = BTreeMap<(Kind, ObjectName), Record>;
+
 /// Holds what a table would hold, and all changes.
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
-    state: Mutex<BTreeMap<ClusterId, BTreeMap<(Kind, ObjectName), Record>>>,
+    state: Mutex<BTreeMap<ClusterId, Held>>,
     changes: Mutex<Vec<RegistryChange>>,
     told: watch::Sender<usize>,
 }

@@ -160,6 +160,7 @@ pub(super) async fn run(
             // A mistake of ours, or the runtime ends: start afresh, keeping what was sent.
             Err(error) => {
                 status.failing(format!("reading the folder broke off: {error}"));
+                status.count_failure();
                 watched = Watched::new(path.clone(), stir.clone());
                 delay = RESCAN_UNWATCHED;
                 rest = RESCAN_UNWATCHED;
@@ -198,6 +199,7 @@ fn take(watched: &Watched, result: Result<Outcome, FolderError>, told: &mut Told
         }
         Err(error) => {
             told.status.failing(error.to_string());
+            told.status.count_failure();
             RESCAN_UNWATCHED
         }
     }

@@ -190,3 +190,91 @@ impl Reader<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn node(name: &str) -> String {
+        format!("apiVersion: v1\nkind: Node\nmetadata:\n  name: {name}\n")
+    }
+
+    fn read(text: &str) -> Content {
+        parse("f.yaml", text, Format::Yaml).unwrap()
+    }
+
+    fn names(content: &Content) -> Vec<String> {
+        let names = content.records.iter();
+        names
+            .map(|(line, record)| format!("{line} {} {}", record.kind(), record.name()))
+            .collect()
+    }
+
+    #[test]
+    fn documents_lists_and_unknown_kinds() {
+        let text = format!(
+            "# a comment\n---\n{}---\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web}}\n---\n\
+         apiVersion: v1\nkind: List\nitems:\n- {{apiVersion: v1, kind: Pod, metadata: {{name: a, namespace: shop}}}}\n\
+         - {{apiVersion: v1, kind: Secret, metadata: {{name: s}}}}\n---\n\
+         apiVersion: v1\nkind: PodList\nitems:\n- metadata: {{name: b}}\n",
+            node("n1")
+        );
+        let content = read(&text);
+        assert_eq!(names(&content), ["3 Node n1", "13 Pod shop/a", "19 Pod default/b"]);
+        assert_eq!(content.problems, []);
+        let json = "{\"apiVersion\": \"v1\", \"kind\": \"Node\", \"metadata\": {\"name\": \"a\"}}\n\n\
+                {\"apiVersion\": \"v1\", \"kind\": \"Node\", \"metadata\": {\"name\": \"b\"}}\n";
+        let content = parse("f.json", json, Format::Json).unwrap();
+        assert_eq!(names(&content), ["1 Node a", "3 Node b"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place() {
+        for (text, expected) in [
+            ("a: b\nc: [1,\nb: 2\n", "f.yaml:2: it is no YAML"),
+            ("a: b\n  c: d\n", "f.yaml:2: it is no YAML"),
+            ("x: 'abc\n", "f.yaml:1: it is no YAML"),
+        ] {
+            let problem = parse("f.yaml", text, Format::Yaml).unwrap_err().to_string();
+            assert!(problem.contains(expected), "{problem}");
+        }
+        let problem = parse("f.json", "{\n \"a\": }", Format::Json).unwrap_err().to_string();
+        assert!(problem.contains("f.json:2: it is no JSON"), "{problem}");
+        for (text, expected) in [
+            ("---\nsome text\n", "f.yaml:2: this is no Kubernetes object"),
+            (
+                "kind: Pod\nmetadata: {name: a}\n",
+                "f.yaml:1: this is no Kubernetes object",
+            ),
+            (
+                "apiVersion: v1\nkind: Pod\nmetadata: {namespace: shop}\n",
+                "a Pod in namespace shop (f.yaml:1): it has no name",
+            ),
+        ] {
+            let content = read(&format!("{text}---\n{}", node("n1")));
+            assert_eq!(content.records.len(), 1, "the other object is taken");
+            let problem = content.problems[0].to_string();
+            assert!(problem.contains(expected), "{problem}");
+        }
+        let mut nested = "{apiVersion: v1, kind: List, items: [".repeat(12);
+        nested.push_str(&"]}".repeat(12));
+        assert!(read(&nested).problems[0].to_string().contains("too deep"));
+    }
+
+    #[test]
+    fn aliases_that_grow_without_bound_are_refused_in_no_time() {
+        let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..12 {
+            let below = level - 1;
+            let aliases = vec![format!("*a{below}"); 10].join(", ");
+            text.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
+        }
+        let begun = Instant::now();
+        assert!(parse("f.yaml", &text, Format::Yaml).is_err());
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    }
+}

@@ -1,10 +1,9 @@
 //! Why an API server can't be read, in words that lead to a fix. What is secret never gets into them.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 
 use kube::config::KubeconfigError;
-
-use crate::table::Kind;
 
 /// Why an API server can't be read.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -17,14 +16,8 @@ pub(super) enum Failure {
     TimedOut(&'static str),
     #[error("the API server does not take our credentials: {0}; renew the token or certificate")]
     Unauthorized(String),
-    #[error(
-        "the API server forbids us to read {kind} objects: {message}; allow this account the verbs list and watch on {resource} in all namespaces"
-    )]
-    Forbidden {
-        kind: Kind,
-        resource: String,
-        message: String,
-    },
+    #[error("{}", forbidden(&[.resource], .message))]
+    Forbidden { resource: String, message: String },
     #[error("the API server answers a request for {resource} with {code}: {message}")]
     Refused {
         resource: String,
@@ -43,26 +36,24 @@ pub(super) enum Failure {
 
 impl Failure {
     /// What kube's client says of a request for a kind.
-    pub(super) fn of(kind: Kind, resource: &str, error: &kube::Error) -> Self {
+    pub(super) fn of(resource: &str, error: &kube::Error) -> Self {
         match error {
-            kube::Error::Api(status) => Self::of_status(kind, resource, status),
+            kube::Error::Api(status) => Self::of_status(resource, status),
             kube::Error::SerdeError(error) => Self::Malformed(resource.to_owned(), error.to_string()),
             kube::Error::ReadEvents(error) => Self::Cut(chain(error)),
+            // The client's name for this says nothing to anybody.
+            kube::Error::Service(error) => Self::Unreachable(chain(&**error)),
             other => Self::Unreachable(chain(other)),
         }
     }
 
     /// What an API server says of a request for a kind.
-    pub(super) fn of_status(kind: Kind, resource: &str, status: &kube::core::Status) -> Self {
+    pub(super) fn of_status(resource: &str, status: &kube::core::Status) -> Self {
         let resource = resource.to_owned();
         let message = status.message.clone();
         match status.code {
             401 => Self::Unauthorized(message),
-            403 => Self::Forbidden {
-                kind,
-                resource,
-                message,
-            },
+            403 => Self::Forbidden { resource, message },
             410 => Self::Expired,
             // The client takes whatever it can't read for a status with nothing in it.
             0 => Self::Malformed(resource, "it is none that an API server gives".to_owned()),
@@ -74,10 +65,39 @@ impl Failure {
         }
     }
 
+    /// Several failures in one sentence each, and what is forbidden in one: it is one mistake.
+    pub(super) fn summary<'a>(failures: impl Iterator<Item = &'a Self>) -> String {
+        let mut sentences = BTreeSet::new();
+        let mut resources = Vec::new();
+        let mut first = None;
+        for failure in failures {
+            match failure {
+                Self::Forbidden { resource, message } => {
+                    resources.push(resource);
+                    first.get_or_insert(message);
+                }
+                other => {
+                    sentences.insert(other.to_string());
+                }
+            }
+        }
+        sentences.extend(first.map(|message| forbidden(&resources, message)));
+        Vec::from_iter(sentences).join("; ")
+    }
+
     /// Whether an API server says so that doesn't know how to list by a watch.
     pub(super) fn refuses_streaming(&self) -> bool {
         matches!(self, Self::Refused { code: 400..=428, .. })
     }
+}
+
+fn forbidden(resources: &[&String], message: &str) -> String {
+    let resources = resources.iter().map(|resource| resource.as_str());
+    let resources = Vec::from_iter(resources).join(", ");
+    format!(
+        "the API server forbids us to read {resources}: {message}; allow this account the verbs list and watch on them in \
+         all namespaces"
+    )
 }
 
 impl From<KubeconfigError> for Failure {

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use kube::api::{ListParams, WatchEvent, WatchParams};
-use kube::runtime::utils::Backoff;
-use kube::runtime::watcher::DefaultBackoff;
 use kube::{Api, Client, Resource};
 use tokio::time::{Instant, timeout};
 
 use super::failure::Failure;
 use super::item::{Item, WatchedKind};
 use super::listener::Listener;
+use crate::lifecycle::Backoff;
 
 /// The server closes a watch after so many seconds.
 const WATCH_SECONDS: u32 = 60;
@@ -45,7 +44,10 @@ pub(super) async fn follow<W: WatchedKind>(client: &Client, listener: &Listener<
         list_by: ListBy::Watch,
         position: None,
     };
-    let mut pace = Pace::default();
+    let mut pace = Pace {
+        backoff: super::backoff(),
+        short_rounds: 0,
+    };
     let mut unreachable = 0;
     loop {
         let begun = Instant::now();
@@ -109,7 +111,6 @@ impl<W: WatchedKind> Follower<'_, W> {
                 .await
                 .map_err(|_| Failure::TimedOut("a list"))?
                 .map_err(|error| self.failure(&error))?;
-            self.listener.alive(W::KIND);
             for item in page.items {
                 self.listener.listed(W::KIND, item.converted);
             }
@@ -142,9 +143,9 @@ impl<W: WatchedKind> Follower<'_, W> {
             .map_err(|_| Failure::TimedOut("a watch"))?
             .map_err(|error| self.failure(&error))?;
         let mut events = std::pin::pin!(events);
-        self.listener.alive(W::KIND);
-        if self.position.is_none() {
-            self.listener.list_begins(W::KIND);
+        match self.position {
+            Some(_) => self.listener.alive(W::KIND),
+            None => self.listener.list_begins(W::KIND),
         }
         while let Ok(Some(event)) = timeout(SILENCE, events.next()).await {
             let event = event.map_err(|error| self.failure(&error))?;
@@ -180,14 +181,14 @@ impl<W: WatchedKind> Follower<'_, W> {
                 }
             }
             WatchEvent::Error(status) => {
-                return Err(Failure::of_status(W::KIND, &self.resource, &status));
+                return Err(Failure::of_status(&self.resource, &status));
             }
         }
         Ok(())
     }
 
     fn failure(&self, error: &kube::Error) -> Failure {
-        Failure::of(W::KIND, &self.resource, error)
+        Failure::of(&self.resource, error)
     }
 }
 
@@ -199,9 +200,8 @@ fn advance<W: WatchedKind>(position: &mut String, item: &Item<W>) {
 }
 
 /// Rests between rounds: not at all after a good one, longer and longer, with jitter, while they fail.
-#[derive(Default)]
 struct Pace {
-    backoff: DefaultBackoff,
+    backoff: Backoff,
     short_rounds: u32,
 }
 
@@ -216,8 +216,6 @@ impl Pace {
         if harmless && self.short_rounds == 1 {
             return;
         }
-        if let Some(delay) = self.backoff.next() {
-            tokio::time::sleep(delay).await;
-        }
+        tokio::time::sleep(self.backoff.next_delay()).await;
     }
 }

@@ -15,9 +15,16 @@ use crate::table::{EventSink, Kind, RegistryEvent};
 struct State {
     fold: Fold,
     /// What fails at present, by kind.
-    failing: BTreeMap<Kind, String>,
-    /// The problems in a list that is being read.
-    listing: BTreeMap<Kind, BTreeMap<Topic, Vec<Problem>>>,
+    failing: BTreeMap<Kind, Failure>,
+    /// The lists that are being read.
+    listing: BTreeMap<Kind, Listing>,
+}
+
+/// A list that is being read.
+#[derive(Debug, Default)]
+struct Listing {
+    objects: u64,
+    problems: BTreeMap<Topic, Vec<Problem>>,
 }
 
 /// Hears the watches of one member. They run in one task, so nobody ever waits for the lock.
@@ -46,7 +53,7 @@ impl<'a> Listener<'a> {
         self.status
     }
 
-    /// The API server took a request for a kind.
+    /// A kind is known and watched.
     pub(super) fn alive(&self, kind: Kind) {
         let mut state = self.state();
         state.failing.remove(&kind);
@@ -55,46 +62,49 @@ impl<'a> Listener<'a> {
 
     /// A request for a kind failed.
     pub(super) fn failed(&self, kind: Kind, failure: &Failure) {
+        self.status.count_failure();
         let mut state = self.state();
-        state.failing.insert(kind, failure.to_string());
+        state.failing.insert(kind, failure.clone());
         self.show(&state);
     }
 
     /// There is no client, so all kinds fail.
     pub(super) fn unconnected(&self, failure: &Failure) {
+        self.status.count_failure();
         let mut state = self.state();
-        state.failing = Kind::ALL.map(|kind| (kind, failure.to_string())).into();
+        state.failing = Kind::ALL.map(|kind| (kind, failure.clone())).into();
         self.show(&state);
     }
 
     pub(super) fn list_begins(&self, kind: Kind) {
-        self.state().listing.insert(kind, BTreeMap::new());
+        self.state().listing.insert(kind, Listing::default());
         self.hear(kind, Heard::ListBegins);
     }
 
     pub(super) fn listed(&self, kind: Kind, converted: Converted) {
-        self.status.told(kind, 1);
+        let mut state = self.state();
+        let listing = state.listing.entry(kind).or_default();
+        listing.objects += 1;
         if !converted.problems.is_empty() {
-            let mut state = self.state();
-            let topics = state.listing.entry(kind).or_default();
-            topics
-                .entry(topic(kind, &converted))
-                .or_default()
-                .extend(converted.problems);
+            let topic = topic(kind, &converted);
+            listing.problems.entry(topic).or_default().extend(converted.problems);
         }
+        drop(state);
         if let Some(record) = converted.record {
             self.hear(kind, Heard::Listed(record));
         }
     }
 
     pub(super) fn list_ends(&self, kind: Kind) {
-        let problems = self.state().listing.remove(&kind).unwrap_or_default();
+        let Listing { objects, problems } = self.state().listing.remove(&kind).unwrap_or_default();
+        self.status.told(kind, objects);
         let keep: BTreeSet<_> = problems.keys().cloned().collect();
         self.status.forget_problems(kind, &keep);
         for (topic, problems) in problems {
             self.status.problems(topic, problems);
         }
         self.hear(kind, Heard::ListEnds);
+        self.alive(kind);
     }
 
     pub(super) fn changed(&self, kind: Kind, converted: Converted) {
@@ -137,10 +147,8 @@ impl<'a> Listener<'a> {
 
     /// A member is synced when everything was told and nothing fails.
     fn show(&self, state: &State) {
-        let reasons: BTreeSet<_> = state.failing.values().map(String::as_str).collect();
-        if !reasons.is_empty() {
-            let reasons: Vec<_> = reasons.into_iter().collect();
-            self.status.failing(reasons.join("; "));
+        if !state.failing.is_empty() {
+            self.status.failing(Failure::summary(state.failing.values()));
         } else if state.fold.started() {
             self.status.synced();
         } else {

@@ -21,12 +21,12 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Client;
-use kube::runtime::utils::Backoff;
-use kube::runtime::watcher::DefaultBackoff;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::MemberSource;
 use super::status::MemberStatus;
+use crate::lifecycle::Backoff;
 use crate::model::ClusterId;
 use crate::table::EventSink;
 use failure::Failure;
@@ -37,6 +37,14 @@ use listener::Listener;
 const VERSION_ANSWER: Duration = Duration::from_secs(10);
 const VERSION_AGAIN: Duration = Duration::from_secs(600);
 const VERSION_RETRY: Duration = Duration::from_secs(30);
+
+/// A client that served for this long was a good one.
+const GOOD_CLIENT: Duration = Duration::from_secs(120);
+
+/// How an API server is tried again: soon at first, and for ever.
+fn backoff() -> Backoff {
+    Backoff::new(Duration::from_millis(800), Duration::from_secs(30))
+}
 
 /// Reads an API server until cancelled.
 pub(super) async fn run(
@@ -62,8 +70,9 @@ async fn read<F: Future<Output = Result<Client, Failure>>>(
     status: &MemberStatus,
 ) {
     let listener = Listener::new(name, sink, status);
-    let mut backoff = DefaultBackoff::default();
+    let mut backoff = backoff();
     loop {
+        let begun = Instant::now();
         match connect().await {
             Ok(client) => {
                 let failure = follow_all(&client, &listener).await;
@@ -71,11 +80,10 @@ async fn read<F: Future<Output = Result<Client, Failure>>>(
             }
             Err(failure) => listener.unconnected(&failure),
         }
-        let delay = backoff.next().unwrap_or_else(|| {
+        if begun.elapsed() >= GOOD_CLIENT {
             backoff.reset();
-            VERSION_RETRY
-        });
-        tokio::time::sleep(delay).await;
+        }
+        tokio::time::sleep(backoff.next_delay()).await;
     }
 }
 

@@ -223,12 +223,14 @@ async fn what_is_no_event_leads_to_a_list() {
 #[tokio::test(start_paused = true)]
 async fn a_kind_that_is_forbidden_is_told_with_the_remedy() {
     let api = three_nodes(FakeApi::new());
-    api.fail("endpointslices", Fault::Status(403, "User \"x\" cannot watch"));
+    for resource in ["endpointslices", "pods"] {
+        api.fail(resource, Fault::Status(403, "User \"x\" cannot watch"));
+    }
     let running = Running::start(api);
     running
-        .until_state("forbids us to read EndpointSlice objects: User \"x\" cannot watch")
+        .until_state("forbids us to read endpointslices, pods: User \"x\" cannot watch")
         .await;
-    running.until_state("verbs list and watch on endpointslices").await;
+    running.until_state("allow this account the verbs list and watch").await;
     assert!(running.recorder.changes().is_empty(), "the rest is held back");
     running.api.heal();
     running.until_synced().await;
