@@ -167,7 +167,7 @@ impl Stage {
     pub(crate) fn explain(&self, member: &str) -> anyhow::Result<String> {
         let mut command = Command::new(parallax()?);
         command.args(["explain", "web.shop:80", "--as", &format!("client-{member}.shop")]);
-        command.args(["--server", &format!("http://{}", self.admin)]);
+        command.args(["--server", &self.admin.to_string()]);
         let output = command.output().context("cannot run parallax explain")?;
         let errors = String::from_utf8_lossy(&output.stderr);
         ensure!(
@@ -180,7 +180,7 @@ impl Stage {
 
     /// Commands to look around with.
     pub(crate) fn hints(&self) -> String {
-        let server = format!("--server http://{}", self.admin);
+        let server = format!("--server {}", self.admin);
         let mut lines = vec![
             format!("  target/debug/parallax get members {server}"),
             format!("  target/debug/parallax get endpoints web.shop {server}"),

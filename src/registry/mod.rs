@@ -1,1 +1,21 @@
 //! The inbound edge: Kubernetes API servers and folders of manifests become events for the table.
+//!
+//! A member is read by [`run_member`], whatever it is; [`Members`] shows how each of them is doing. Nothing that a member
+//! says or fails at ends its reading or touches another member.
+
+mod convert;
+mod folder;
+mod kubernetes;
+mod metrics;
+mod problem;
+mod run;
+mod source;
+mod status;
+#[cfg(test)]
+mod testing;
+
+pub use metrics::RegistryMetrics;
+pub use problem::Problem;
+pub use run::{list_members_folder, run_member, run_members_folder};
+pub use source::MemberSource;
+pub use status::{MemberReport, MemberState, Members};

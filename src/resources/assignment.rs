@@ -62,6 +62,17 @@ impl AssignmentSpec {
     }
 }
 
+/// The assignment of a name without endpoints, or of one that does not exist at all: an Envoy that awaits it goes on, and one
+/// that has endpoints lets go of them, which it does not do when an assignment is merely removed.
+#[must_use]
+pub fn empty_assignment(name: Arc<str>) -> Resource {
+    AssignmentSpec {
+        name,
+        assignment: Assignment::default(),
+    }
+    .encode()
+}
+
 fn locality(locality: &Locality) -> Option<core::Locality> {
     (!locality.is_unknown()).then(|| core::Locality {
         region: locality.region.to_string(),

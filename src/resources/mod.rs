@@ -6,7 +6,7 @@ mod name;
 mod resource;
 mod version;
 
-pub use assignment::AssignmentSpec;
+pub use assignment::{AssignmentSpec, empty_assignment};
 pub use cluster::ClusterSpec;
 pub use name::ClusterName;
 pub use resource::{Resource, ResourceType};

@@ -1,1 +1,27 @@
 //! The outbound edge: ADS streams, state of the world and delta.
+//!
+//! One pure session per stream decides what is due; the task of the stream carries requests to it and answers out. Answers
+//! share the bytes that the cache holds.
+
+mod body;
+mod codec;
+mod config;
+mod metrics;
+mod node;
+mod service;
+mod session;
+mod status;
+mod stream;
+mod streams;
+mod text;
+mod wire;
+
+pub use config::XdsConfig;
+pub use metrics::XdsMetrics;
+pub use node::{NodeError, ProxyKind, ProxyNode};
+pub use service::AdsServer;
+pub use session::{Dialect, Nack, ResourceState, ResourceStatus, TypeStatus};
+pub use streams::{Detail, StreamInfo, Streams, TypeInfo};
+
+#[cfg(test)]
+mod tests;

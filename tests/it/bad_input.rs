@@ -58,7 +58,7 @@ fn a_port_in_use_is_named_at_the_start() {
 
 #[test]
 fn a_server_that_is_not_there_is_named_with_the_remedy() {
-    let server = format!("http://127.0.0.1:{}", free_port());
+    let server = format!("127.0.0.1:{}", free_port());
     let said = fails(&["get", "members", "--server", &server], 69);
     assert!(said.contains(&server) && said.contains("--server"), "{said}");
 }

@@ -129,7 +129,7 @@ impl ControlPlane {
         let mut command = Command::new(PARALLAX);
         command
             .args(arguments)
-            .args(["--server", &format!("http://{}", self.admin)]);
+            .args(["--server", &self.admin.to_string()]);
         command.output().expect("the binary starts")
     }
 

@@ -1,0 +1,147 @@
+//! The composition root: the only place that knows every part.
+//!
+//! Everything is bound first, so that a port in use is an error at the start and not a surprise later; then the parts are
+//! wired, in the order data flows; then tasks run until a signal, and end in order: streams first, the admin endpoint last.
+
+mod members;
+mod serve;
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::AdminState;
+use crate::cache::{Cache, Source};
+use crate::config::{Config, LogFormat};
+use crate::lifecycle::{BlockReady, DrainWatcher, Drained, Readiness, Signals, Tasks, drain};
+use crate::model::NetworkId;
+use crate::push::{Builder, PushMetrics, Pusher, WithheldCollector};
+use crate::registry::{Members, RegistryMetrics};
+use crate::table::{EndpointTable, EventSink, TableSettings};
+use crate::telemetry::{self, Metrics};
+use crate::tls;
+use crate::xds::{AdsServer, XdsConfig, XdsMetrics};
+
+/// Runs the control plane until a signal, or until one of its parts fails.
+///
+/// # Errors
+/// When it can't start (a port in use, certificates that can't be read), when a part fails for good, and when streams were
+/// still open at the deadline of the drain.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let format = match config.log.format {
+        LogFormat::Text => telemetry::LogFormat::Text,
+        LogFormat::Json => telemetry::LogFormat::Json,
+    };
+    telemetry::init(format, &config.log.level)?;
+    tls::install_provider();
+    let signals = Signals::catch().context("can't catch signals")?;
+    let xds = serve::bind_xds(&config)?;
+    let admin = serve::bind_admin(&config)?;
+    tracing::info!(xds = %config.listen, admin = %config.admin.listen, version = env!("CARGO_PKG_VERSION"), "listening");
+
+    let (trigger, watcher) = drain();
+    let mut tasks = Tasks::new(&watcher);
+    let readiness = Readiness::new();
+    // Held until every member has a block of its own, so that "ready" can't be said in between.
+    let starting = readiness.block("the start");
+    let parts = Parts::wire(&config, &readiness, &watcher)?;
+    parts.spawn(&mut tasks, xds, admin, watcher);
+    members::spawn(&mut tasks, &config, &parts, &readiness).await?;
+    drop(starting);
+    let announce = readiness.clone();
+    let announce = async move {
+        announce.ready().await;
+        tracing::info!("ready");
+    };
+
+    tokio::select! {
+        ended = tasks.join_or_fail() => ended.context("a part of the control plane ended")?,
+        signal = async { tokio::join!(announce, signals.first()).1 } => {
+            tracing::info!(?signal, deadline = ?config.drain.deadline, "draining; a second signal ends at once");
+        }
+    }
+    // Whoever asks is told that this replica is going, while its streams are.
+    let _draining = readiness.block("the drain");
+    let drained = trigger.finish(config.drain.deadline).await;
+    parts.drained.cancel();
+    anyhow::ensure!(drained == Drained::Completely, "streams were still open after {:?}", config.drain.deadline);
+    tracing::info!("drained");
+    Ok(())
+}
+
+/// Everything that lives as long as the process.
+struct Parts {
+    members: Members,
+    pusher: Arc<Pusher>,
+    ads: AdsServer,
+    admin: AdminState,
+    /// Cancelled when the drain begins.
+    drain: CancellationToken,
+    /// Cancelled when the drain is done: the admin endpoint answers until then.
+    drained: CancellationToken,
+}
+
+impl Parts {
+    fn wire(config: &Config, readiness: &Readiness, watcher: &DrainWatcher) -> anyhow::Result<Self> {
+        let mut metrics = Metrics::new();
+        let members = Members::new(RegistryMetrics::register(metrics.registry()));
+        let push_metrics = PushMetrics::default();
+        push_metrics.register(metrics.registry());
+        let xds_metrics = XdsMetrics::new();
+        xds_metrics.register(metrics.registry());
+
+        let table = Arc::new(EndpointTable::new(TableSettings {
+            default_network: NetworkId::new(&config.mesh.default_network)?,
+            system_namespace: config.mesh.system_namespace.as_str().into(),
+        }));
+        let builder = Builder::new(Arc::clone(&table), &config.mesh.domain, push_metrics.clone());
+        let cache = Cache::new(Arc::clone(&builder) as Arc<dyn Source>);
+        let withheld = WithheldCollector::new(Arc::clone(&table), Arc::clone(&builder), Arc::clone(&cache));
+        metrics.registry().register_collector(Box::new(withheld));
+        let pusher = Arc::new(Pusher::new(Arc::clone(&table), builder, Arc::clone(&cache), push_metrics));
+
+        let ready = readiness.clone();
+        let xds_config = XdsConfig {
+            control_plane_id: serve::control_plane_id(),
+            max_request_bytes: config.xds.max_request_bytes,
+            max_node_bytes: config.xds.max_node_bytes,
+            max_streams: config.xds.max_streams,
+            // Leaves room to close connections before the deadline.
+            drain_spread: config.drain.deadline / 2,
+            ..XdsConfig::default()
+        };
+        let ads = AdsServer::new(cache, xds_config, xds_metrics, move || ready.is_ready(), watcher.token());
+        let admin = AdminState {
+            table,
+            members: members.clone(),
+            streams: ads.streams(),
+            pusher: Arc::clone(&pusher),
+            readiness: readiness.clone(),
+            metrics: Arc::new(metrics),
+            domain: config.mesh.domain.as_str().into(),
+        };
+        Ok(Self { members, pusher, ads, admin, drain: watcher.token(), drained: CancellationToken::new() })
+    }
+
+    /// Starts the push task and both endpoints. The watcher goes to the xDS endpoint: the drain is done when its streams
+    /// are, and the admin endpoint answers until then.
+    fn spawn(&self, tasks: &mut Tasks, xds: tls::Incoming, admin: tls::Incoming, watcher: DrainWatcher) {
+        let (pusher, drain) = (Arc::clone(&self.pusher), self.drain.clone());
+        tasks.spawn("push", async move { drain.run_until_cancelled(pusher.run()).await.map_or((), |never| never) });
+        tasks.spawn("xds", serve::serve_xds(xds, self.ads.clone(), watcher));
+        tasks.spawn("admin", serve::serve_admin(admin, self.admin.clone(), self.drained.clone()));
+    }
+
+    fn sink(&self) -> Arc<dyn EventSink> {
+        Arc::clone(&self.pusher) as Arc<dyn EventSink>
+    }
+}
+
+/// Blocks readiness for a member until it was listed completely, or its deadline passed.
+async fn hold_ready(block: BlockReady, members: Members, name: crate::model::ClusterId, deadline: std::time::Duration) {
+    if tokio::time::timeout(deadline, members.wait_synced(&name)).await.is_err() {
+        tracing::warn!(member = %name, ?deadline, "not synced within its deadline; the others are served without it");
+    }
+    drop(block);
+}

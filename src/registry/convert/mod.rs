@@ -1,0 +1,73 @@
+//! Kubernetes objects become records, once, at the edge. Pure: the same for an API server's JSON and for manifests.
+//!
+//! An object is read leniently: what is wrong in one port, address or label costs that part and is reported, and the
+//! rest of the object is taken. Where a wrong part decides who may reach an endpoint, the object is left out instead, so
+//! that the endpoint is withheld and never exposed by mistake.
+
+mod namespace;
+mod node;
+mod pod;
+mod service;
+mod slice;
+mod subject;
+#[cfg(test)]
+mod tests;
+
+use serde_json::Value;
+
+use crate::model::ObjectName;
+use crate::table::{Kind, Record};
+
+use super::problem::{Problem, shorten};
+use subject::Subject;
+
+/// What became of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Converted {
+    /// Which object; `None` when it has no usable name.
+    pub(super) name: Option<ObjectName>,
+    /// What it says; `None` when it says nothing to us (a finished pod, say) or can't be used.
+    pub(super) record: Option<Record>,
+    /// What is wrong with it.
+    pub(super) problems: Vec<Problem>,
+}
+
+/// The kind of an object, where it is one that we read.
+pub(super) fn kind_of(object: &Value) -> Option<Kind> {
+    let text = |key| object.get(key).and_then(Value::as_str);
+    match (text("apiVersion")?, text("kind")?) {
+        ("v1", "Namespace") => Some(Kind::Namespace),
+        ("v1", "Node") => Some(Kind::Node),
+        ("v1", "Service") => Some(Kind::Service),
+        ("v1", "Pod") => Some(Kind::Pod),
+        ("discovery.k8s.io/v1", "EndpointSlice") => Some(Kind::EndpointSlice),
+        _ => None,
+    }
+}
+
+/// Reads one object. Never fails as a whole: see [`Converted::problems`].
+pub(super) fn convert(kind: Kind, object: &Value) -> Converted {
+    let mut subject = match Subject::new(kind, object) {
+        Ok(subject) => subject,
+        Err(problem) => {
+            return Converted {
+                name: None,
+                record: None,
+                problems: vec![problem],
+            };
+        }
+    };
+    let record = match kind {
+        Kind::Namespace => namespace::convert(&mut subject).map(Record::Namespace),
+        Kind::Node => node::convert(&mut subject).map(Record::Node),
+        Kind::Service => service::convert(&mut subject).map(Record::Service),
+        Kind::EndpointSlice => slice::convert(&mut subject).map(Record::EndpointSlice),
+        Kind::Pod => pod::convert(&mut subject).map(Record::Pod),
+    };
+    let (name, problems) = subject.finish();
+    Converted {
+        name: Some(name),
+        record,
+        problems,
+    }
+}

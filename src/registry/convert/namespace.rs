@@ -1,0 +1,16 @@
+//! A Namespace: the network of a member, where it is the member's system namespace.
+
+use crate::table::NamespaceRecord;
+
+use super::subject::{Label, Subject};
+
+pub(super) fn convert(subject: &mut Subject<'_>) -> Option<NamespaceRecord> {
+    let network = match subject.network("the namespace counts as having none") {
+        Label::Valid(network) => Some(network),
+        Label::Absent | Label::Invalid => None,
+    };
+    Some(NamespaceRecord {
+        name: subject.name().name.clone(),
+        network,
+    })
+}

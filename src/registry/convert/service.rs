@@ -1,0 +1,156 @@
+//! A Service: its ports, and the gateway that it is where it is labelled with a network.
+
+use std::net::IpAddr;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::model::{NetworkId, ServiceKey, ServicePort};
+use crate::table::{GatewayClaim, ServiceRecord};
+
+use super::subject::{Label, Subject};
+
+const GATEWAY_PORT: &str = "networking.istio.io/gatewayPort";
+/// Where an east-west gateway listens for mutual TLS, as Istio's charts set it up.
+const DEFAULT_GATEWAY_PORT: u16 = 15443;
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec<'a> {
+    r#type: Option<&'a str>,
+    #[serde(rename = "clusterIP")]
+    cluster_ip: Option<&'a str>,
+    publish_not_ready_addresses: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Port<'a> {
+    name: Option<&'a str>,
+    port: i64,
+    protocol: Option<&'a str>,
+    app_protocol: Option<&'a str>,
+}
+
+pub(super) fn convert(subject: &mut Subject<'_>) -> Option<ServiceRecord> {
+    let spec: Spec<'_> = subject.part("spec")?;
+    // It is an alias in DNS: it has no endpoints.
+    if spec.r#type == Some("ExternalName") {
+        return None;
+    }
+    let network = subject.network("the Service is no gateway");
+    Some(ServiceRecord {
+        key: ServiceKey {
+            namespace: subject.name().namespace.clone(),
+            name: subject.name().name.clone(),
+        },
+        created: created(subject),
+        headless: spec.cluster_ip == Some("None"),
+        publish_not_ready: spec.publish_not_ready_addresses.unwrap_or_default(),
+        ports: ports(subject),
+        gateway: match network {
+            Label::Valid(network) => Some(claim(subject, network)),
+            Label::Absent | Label::Invalid => None,
+        },
+    })
+}
+
+fn created(subject: &mut Subject<'_>) -> Option<i64> {
+    let value = subject.metadata("creationTimestamp")?;
+    match Time::deserialize(value) {
+        Ok(time) => Some(time.0.as_second()),
+        Err(_) => {
+            subject.report(
+                format!(
+                    "metadata.creationTimestamp is {value}; the Service counts as the youngest"
+                ),
+                "write it like 2026-01-31T12:00:00Z, or leave it out",
+            );
+            None
+        }
+    }
+}
+
+fn ports(subject: &mut Subject<'_>) -> Vec<ServicePort> {
+    let mut ports: Vec<ServicePort> = Vec::new();
+    for (at, value) in subject.list(&["spec", "ports"]).iter().enumerate() {
+        let place = format!("spec.ports[{at}]");
+        let Some(port) = subject.element::<Port<'_>>(&place, value) else {
+            continue;
+        };
+        if port.protocol.is_some_and(|protocol| protocol != "TCP") {
+            continue;
+        }
+        let Some(number) = subject.port(&format!("{place}.port"), port.port) else {
+            continue;
+        };
+        if ports.iter().any(|port| port.number == number) {
+            subject.report(
+                format!("{place}.port {number} is there twice; the first one is taken"),
+                "remove one of them",
+            );
+            continue;
+        }
+        ports.push(ServicePort {
+            number,
+            name: port.name.unwrap_or_default().into(),
+            app_protocol: port.app_protocol.unwrap_or_default().into(),
+        });
+    }
+    ports
+}
+
+fn claim(subject: &mut Subject<'_>, network: NetworkId) -> GatewayClaim {
+    let port = gateway_port(subject);
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    let mut hostnames = Vec::new();
+    let ingress = ["status", "loadBalancer", "ingress"];
+    for (at, value) in subject.list(&ingress).iter().enumerate() {
+        let text = |key| {
+            value
+                .get(key)
+                .and_then(Value::as_str)
+                .filter(|text| !text.is_empty())
+        };
+        if let Some(ip) = text("ip") {
+            let place = format!("status.loadBalancer.ingress[{at}].ip");
+            addresses.extend(subject.address(&place, ip));
+        }
+        hostnames.extend(text("hostname").map(str::to_owned));
+    }
+    for (at, value) in subject.list(&["spec", "externalIPs"]).iter().enumerate() {
+        let place = format!("spec.externalIPs[{at}]");
+        if let Some(text) = subject.element::<&str>(&place, value) {
+            addresses.extend(subject.address(&place, text));
+        }
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    hostnames.sort_unstable();
+    hostnames.dedup();
+    GatewayClaim {
+        network,
+        port,
+        addresses,
+        hostnames,
+    }
+}
+
+fn gateway_port(subject: &mut Subject<'_>) -> u16 {
+    let Some(text) = subject.label(GATEWAY_PORT) else {
+        return DEFAULT_GATEWAY_PORT;
+    };
+    match text.parse::<u16>() {
+        Ok(port) if port != 0 => port,
+        _ => {
+            subject.report(
+                format!(
+                    "label {GATEWAY_PORT} is {text:?}, which is no port; {DEFAULT_GATEWAY_PORT} is taken"
+                ),
+                "use a number from 1 to 65535",
+            );
+            DEFAULT_GATEWAY_PORT
+        }
+    }
+}

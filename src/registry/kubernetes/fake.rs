@@ -1,0 +1,279 @@
+//! An API server in the test's own process, which fails when it is told to.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Frame;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+/// How the next request for a resource goes wrong.
+#[derive(Debug, Clone)]
+pub(super) enum Fault {
+    /// It is answered with this code.
+    Status(u16, &'static str),
+    /// A watch begins, and tells this line and nothing else; then it ends.
+    Says(String),
+    /// The connection can't be made.
+    Refused,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    version: u64,
+    objects: BTreeMap<(String, String), Value>,
+    watches: Vec<(String, Sender)>,
+    /// By resource: faults that happen once each, in order.
+    once: BTreeMap<String, VecDeque<Fault>>,
+    /// By resource: a fault that lasts.
+    lasting: BTreeMap<String, Fault>,
+    streaming: bool,
+    requests: Vec<String>,
+}
+
+type Sender = mpsc::UnboundedSender<Result<Bytes, io::Error>>;
+
+/// The API server. Clones are the same one.
+#[derive(Debug, Clone)]
+pub(super) struct FakeApi(Arc<Mutex<State>>);
+
+pub(super) struct Body(mpsc::UnboundedReceiver<Result<Bytes, io::Error>>);
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        self.0
+            .poll_recv(context)
+            .map(|next| next.map(|bytes| bytes.map(Frame::data)))
+    }
+}
+
+impl tower::Service<Request<kube::client::Body>> for FakeApi {
+    type Response = Response<Body>;
+    type Error = io::Error;
+    type Future = std::future::Ready<Result<Response<Body>, io::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), io::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<kube::client::Body>) -> Self::Future {
+        std::future::ready(self.0.lock().unwrap().answer(request.uri()))
+    }
+}
+
+fn line(value: &Value) -> Result<Bytes, io::Error> {
+    Ok(Bytes::from(format!("{value}\n")))
+}
+
+fn response(code: u16, chunks: Vec<Result<Bytes, io::Error>>) -> (Response<Body>, Sender) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    for chunk in chunks {
+        sender.send(chunk).unwrap();
+    }
+    let mut response = Response::new(Body(receiver));
+    *response.status_mut() = http::StatusCode::from_u16(code).unwrap();
+    (response, sender)
+}
+
+fn status(code: u16, message: &str) -> Response<Body> {
+    let status = json!({"kind": "Status", "status": "Failure", "code": code, "message": message, "reason": "Test"});
+    response(code, vec![line(&status)]).0
+}
+
+impl State {
+    fn answer(&mut self, uri: &http::Uri) -> Result<Response<Body>, io::Error> {
+        let resource = uri.path().rsplit('/').next().unwrap().to_owned();
+        let query: BTreeMap<_, _> = uri
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .collect();
+        if resource == "version" {
+            let version = json!({"gitVersion": "v1.99.0", "major": "1", "minor": "99", "gitCommit": "", "gitTreeState": "",
+                "buildDate": "", "goVersion": "", "compiler": "", "platform": ""});
+            return Ok(response(200, vec![line(&version)]).0);
+        }
+        let what = match (
+            query.contains_key("watch"),
+            query.contains_key("sendInitialEvents"),
+        ) {
+            (true, true) => "stream",
+            (true, false) => "watch",
+            (false, _) => "list",
+        };
+        self.requests.push(format!("{what} {resource}"));
+        let once = self.once.get_mut(&resource).and_then(VecDeque::pop_front);
+        match once.or_else(|| self.lasting.get(&resource).cloned()) {
+            Some(Fault::Status(code, message)) => return Ok(status(code, message)),
+            Some(Fault::Says(text)) => return Ok(response(200, vec![Ok(text.into())]).0),
+            Some(Fault::Refused) => return Err(io::Error::other("connection refused by the test")),
+            None => {}
+        }
+        match what {
+            "list" => Ok(self.list(&resource, query.get("continue"))),
+            "stream" if !self.streaming => {
+                Ok(status(422, "sendInitialEvents is forbidden for watch"))
+            }
+            what => Ok(self.watch(&resource, what == "stream")),
+        }
+    }
+
+    /// Pages of two, whatever limit is asked for.
+    fn list(&self, resource: &str, from: Option<&&str>) -> Response<Body> {
+        let from: usize = from.map_or(0, |token| token.parse().unwrap());
+        let all: Vec<_> = self.of(resource).collect();
+        let page: Vec<_> = all.iter().skip(from).take(2).collect();
+        let more = if from + 2 < all.len() {
+            (from + 2).to_string()
+        } else {
+            String::new()
+        };
+        let list = json!({"kind": "List", "apiVersion": "v1", "items": page,
+            "metadata": {"resourceVersion": self.version.to_string(), "continue": more}});
+        response(200, vec![line(&list)]).0
+    }
+
+    fn watch(&mut self, resource: &str, initial: bool) -> Response<Body> {
+        let mut lines = Vec::new();
+        if initial {
+            lines.extend(
+                self.of(resource)
+                    .map(|object| line(&json!({"type": "ADDED", "object": object}))),
+            );
+            lines.push(line(&json!({"type": "BOOKMARK", "object": {"kind": "X", "apiVersion": "v1", "metadata": {
+                "resourceVersion": self.version.to_string(), "annotations": {"k8s.io/initial-events-end": "true"}}}})));
+        }
+        let (response, sender) = response(200, lines);
+        self.watches.push((resource.to_owned(), sender));
+        response
+    }
+
+    fn of(&self, resource: &str) -> impl Iterator<Item = &Value> {
+        let of = self
+            .objects
+            .iter()
+            .filter(move |((of, _), _)| of == resource);
+        of.map(|(_, object)| object)
+    }
+
+    fn tell(&mut self, resource: &str, chunk: impl Fn() -> Result<Bytes, io::Error>) {
+        self.watches
+            .retain(|(of, sender)| of != resource || sender.send(chunk()).is_ok());
+    }
+}
+
+impl FakeApi {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(State {
+            streaming: true,
+            version: 100,
+            ..State::default()
+        })))
+    }
+
+    pub(super) fn without_streaming() -> Self {
+        let api = Self::new();
+        api.0.lock().unwrap().streaming = false;
+        api
+    }
+
+    pub(super) fn client(&self) -> kube::Client {
+        kube::Client::new(self.clone(), "default")
+    }
+
+    /// Adds or replaces an object and tells those who watch.
+    pub(super) fn put(&self, resource: &str, name: &str, rest: Value) {
+        self.put_silently(resource, name, rest);
+        let mut state = self.0.lock().unwrap();
+        let object = state.objects[&(resource.to_owned(), name.to_owned())].clone();
+        let event = json!({"type": "MODIFIED", "object": object});
+        state.tell(resource, || line(&event));
+    }
+
+    /// The same, while nobody can hear it.
+    pub(super) fn put_silently(&self, resource: &str, name: &str, mut rest: Value) {
+        let mut state = self.0.lock().unwrap();
+        state.version += 1;
+        let version = state.version.to_string();
+        rest["metadata"]["name"] = json!(name);
+        rest["metadata"]["resourceVersion"] = json!(version);
+        state
+            .objects
+            .insert((resource.to_owned(), name.to_owned()), rest);
+    }
+
+    pub(super) fn delete(&self, resource: &str, name: &str) {
+        let object = self.delete_silently(resource, name);
+        let event = json!({"type": "DELETED", "object": object});
+        self.0.lock().unwrap().tell(resource, || line(&event));
+    }
+
+    pub(super) fn delete_silently(&self, resource: &str, name: &str) -> Value {
+        let mut state = self.0.lock().unwrap();
+        state.version += 1;
+        let version = state.version.to_string();
+        let mut object = state
+            .objects
+            .remove(&(resource.to_owned(), name.to_owned()))
+            .unwrap();
+        object["metadata"]["resourceVersion"] = json!(version);
+        object
+    }
+
+    /// Tells something that is none of the objects.
+    pub(super) fn say(&self, resource: &str, text: &'static str) {
+        let mut state = self.0.lock().unwrap();
+        state.tell(resource, || Ok(Bytes::from_static(text.as_bytes())));
+    }
+
+    /// Ends the watches of a resource, in the middle of a line.
+    pub(super) fn cut(&self, resource: &str) {
+        self.say(resource, "{\"type\": \"ADD");
+        let mut state = self.0.lock().unwrap();
+        state.tell(resource, || Err(io::Error::other("cut by the test")));
+        state.watches.retain(|(of, _)| of != resource);
+    }
+
+    pub(super) fn fail_once(&self, resource: &str, fault: Fault) {
+        let mut state = self.0.lock().unwrap();
+        state
+            .once
+            .entry(resource.to_owned())
+            .or_default()
+            .push_back(fault);
+    }
+
+    pub(super) fn fail(&self, resource: &str, fault: Fault) {
+        self.0
+            .lock()
+            .unwrap()
+            .lasting
+            .insert(resource.to_owned(), fault);
+    }
+
+    pub(super) fn heal(&self) {
+        self.0.lock().unwrap().lasting.clear();
+    }
+
+    /// The requests so far for a resource, as `list`, `watch` and `stream`.
+    pub(super) fn requests(&self, resource: &str) -> Vec<String> {
+        let state = self.0.lock().unwrap();
+        let requests = state.requests.iter();
+        requests
+            .filter_map(|request| request.strip_suffix(resource))
+            .map(|request| request.trim().to_owned())
+            .collect()
+    }
+}

@@ -1,0 +1,202 @@
+//! What watches tell becomes what the table is told: never half a list. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::ObjectName;
+use crate::table::{Kind, Record, RegistryChange};
+
+/// What the watch of one kind tells.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// A complete list begins.
+    ListBegins,
+    /// An object of the list.
+    Listed(Record),
+    /// The list is complete.
+    ListEnds,
+    /// An object was added or changed; `None` where it says nothing to us (any more).
+    Changed(ObjectName, Option<Record>),
+    /// An object was deleted.
+    Deleted(ObjectName),
+}
+
+#[derive(Debug, Default)]
+struct OfKind {
+    /// The list that is being told.
+    listing: BTreeMap<ObjectName, Record>,
+    /// A list was complete once.
+    listed: bool,
+    /// What is known, held back until all kinds are listed.
+    held: BTreeMap<ObjectName, Record>,
+    /// The names of what the table was told.
+    told: BTreeSet<ObjectName>,
+}
+
+/// The watches of one member together. Until each kind was listed once nothing is told, and then everything at once: an
+/// endpoint without its pod, say, would be taken for one that no other network can reach.
+#[derive(Debug, Default)]
+pub(super) struct Fold {
+    kinds: BTreeMap<Kind, OfKind>,
+    started: bool,
+}
+
+impl Fold {
+    /// Everything was told once.
+    pub(super) fn started(&self) -> bool {
+        self.started
+    }
+
+    /// How many objects of a kind the table holds.
+    pub(super) fn count(&self, kind: Kind) -> usize {
+        self.kinds
+            .get(&kind)
+            .map_or(0, |of_kind| of_kind.told.len())
+    }
+
+    /// Takes what a watch tells, and says what the table is to be told.
+    pub(super) fn hear(&mut self, kind: Kind, heard: Heard) -> Option<RegistryChange> {
+        let started = self.started;
+        let of_kind = self.kinds.entry(kind).or_default();
+        match heard {
+            Heard::ListBegins => {
+                of_kind.listing.clear();
+                None
+            }
+            Heard::Listed(record) => {
+                of_kind.listing.insert(record.name(), record);
+                None
+            }
+            Heard::ListEnds => {
+                let list = std::mem::take(&mut of_kind.listing);
+                of_kind.listed = true;
+                if started {
+                    of_kind.told = list.keys().cloned().collect();
+                    let list = list.into_values().collect();
+                    return Some(RegistryChange::Replace(BTreeMap::from([(kind, list)])));
+                }
+                of_kind.held = list;
+                self.start()
+            }
+            Heard::Changed(name, Some(record)) => {
+                if !started {
+                    of_kind.held.insert(name, record);
+                    return None;
+                }
+                of_kind.told.insert(name);
+                Some(RegistryChange::Upsert(record))
+            }
+            Heard::Changed(name, None) | Heard::Deleted(name) => {
+                of_kind.held.remove(&name);
+                let known = of_kind.told.remove(&name);
+                known.then_some(RegistryChange::Remove(kind, name))
+            }
+        }
+    }
+
+    /// Tells everything, once each kind was listed.
+    fn start(&mut self) -> Option<RegistryChange> {
+        let listed = |kind| self.kinds.get(kind).is_some_and(|of_kind| of_kind.listed);
+        if !Kind::ALL.iter().all(listed) {
+            return None;
+        }
+        self.started = true;
+        let lists = self.kinds.iter_mut().map(|(kind, of_kind)| {
+            let held = std::mem::take(&mut of_kind.held);
+            of_kind.told = held.keys().cloned().collect();
+            (*kind, held.into_values().collect())
+        });
+        Some(RegistryChange::Replace(lists.collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Locality;
+    use crate::table::{NamespaceRecord, NodeRecord};
+
+    fn node(name: &str, zone: &str) -> Record {
+        Record::Node(NodeRecord {
+            name: name.into(),
+            locality: Locality::new("eu", zone, ""),
+        })
+    }
+
+    fn namespace(name: &str) -> Record {
+        Record::Namespace(NamespaceRecord {
+            name: name.into(),
+            network: None,
+        })
+    }
+
+    fn list(fold: &mut Fold, kind: Kind, records: Vec<Record>) -> Option<RegistryChange> {
+        assert!(fold.hear(kind, Heard::ListBegins).is_none());
+        for record in records {
+            assert!(fold.hear(kind, Heard::Listed(record)).is_none());
+        }
+        fold.hear(kind, Heard::ListEnds)
+    }
+
+    fn started(nodes: Vec<Record>) -> Fold {
+        let mut fold = Fold::default();
+        list(&mut fold, Kind::Node, nodes);
+        for kind in Kind::ALL {
+            if kind != Kind::Node {
+                list(&mut fold, kind, Vec::new());
+            }
+        }
+        assert!(fold.started());
+        fold
+    }
+
+    #[test]
+    fn nothing_is_told_before_all_kinds_are_listed_and_then_everything_at_once() {
+        let mut fold = Fold::default();
+        let nodes = vec![node("a", "1"), node("b", "1"), node("c", "1")];
+        assert!(list(&mut fold, Kind::Node, nodes).is_none());
+        // What changes meanwhile counts.
+        let name = |name| ObjectName::new("", name);
+        fold.hear(Kind::Node, Heard::Changed(name("a"), Some(node("a", "2"))));
+        fold.hear(Kind::Node, Heard::Deleted(name("b")));
+        fold.hear(Kind::Node, Heard::Changed(name("c"), None));
+        for kind in [Kind::Pod, Kind::Service, Kind::EndpointSlice] {
+            assert!(list(&mut fold, kind, Vec::new()).is_none());
+        }
+        let Some(RegistryChange::Replace(lists)) =
+            list(&mut fold, Kind::Namespace, vec![namespace("shop")])
+        else {
+            panic!("not told");
+        };
+        assert_eq!(lists.keys().copied().collect::<Vec<_>>(), Kind::ALL);
+        assert_eq!(lists[&Kind::Node], [node("a", "2")]);
+        assert_eq!(lists[&Kind::Namespace], [namespace("shop")]);
+        assert_eq!((fold.count(Kind::Node), fold.count(Kind::Pod)), (1, 0));
+    }
+
+    #[test]
+    fn a_later_list_replaces_its_kind_only_and_only_when_complete() {
+        let mut fold = started(vec![node("a", "1")]);
+        // A list that broke off in the middle leaves nothing behind.
+        fold.hear(Kind::Node, Heard::ListBegins);
+        fold.hear(Kind::Node, Heard::Listed(node("ghost", "1")));
+        let change = list(&mut fold, Kind::Node, vec![node("b", "1")]);
+        let Some(RegistryChange::Replace(lists)) = change else {
+            panic!("{change:?}");
+        };
+        assert_eq!(lists, BTreeMap::from([(Kind::Node, vec![node("b", "1")])]));
+    }
+
+    #[test]
+    fn single_changes_are_told_as_such_and_removals_of_the_unknown_are_not() {
+        let mut fold = started(vec![node("a", "1")]);
+        let name = |name| ObjectName::new("", name);
+        let change = fold.hear(Kind::Node, Heard::Changed(name("b"), Some(node("b", "1"))));
+        assert!(matches!(change, Some(RegistryChange::Upsert(record)) if record == node("b", "1")));
+        let change = fold.hear(Kind::Node, Heard::Changed(name("a"), None));
+        assert!(
+            matches!(change, Some(RegistryChange::Remove(Kind::Node, removed)) if removed == name("a"))
+        );
+        assert!(fold.hear(Kind::Node, Heard::Deleted(name("a"))).is_none());
+        assert_eq!(fold.count(Kind::Node), 1);
+    }
+}

@@ -1,0 +1,107 @@
+//! A member that is a live API server.
+//!
+//! Each of the five kinds is listed and then watched, all of them in one task. Objects are converted while they are
+//! decoded and never kept. When the API server goes away nothing is sent, so the table keeps what it has; the member's
+//! status tells since when.
+
+mod client;
+mod failure;
+#[cfg(test)]
+mod fake;
+mod fold;
+mod follow;
+mod item;
+mod listener;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::Client;
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::DefaultBackoff;
+use tokio_util::sync::CancellationToken;
+
+use super::MemberSource;
+use super::status::MemberStatus;
+use crate::model::ClusterId;
+use crate::table::EventSink;
+use failure::Failure;
+use follow::follow;
+use listener::Listener;
+
+/// How long an API server has to tell its version, how often it is asked, and how soon again after a failure.
+const VERSION_ANSWER: Duration = Duration::from_secs(10);
+const VERSION_AGAIN: Duration = Duration::from_secs(600);
+const VERSION_RETRY: Duration = Duration::from_secs(30);
+
+/// Reads an API server until cancelled.
+pub(super) async fn run(
+    name: &ClusterId,
+    source: &MemberSource,
+    sink: Arc<dyn EventSink>,
+    status: &MemberStatus,
+    cancel: CancellationToken,
+) {
+    let connect = || client::connect(source);
+    let reading = read(name, connect, &*sink, status);
+    tokio::select! {
+        () = cancel.cancelled() => {}
+        () = reading => {}
+    }
+}
+
+/// Connects, and connects again whenever that is what helps.
+async fn read<F: Future<Output = Result<Client, Failure>>>(
+    name: &ClusterId,
+    connect: impl Fn() -> F,
+    sink: &dyn EventSink,
+    status: &MemberStatus,
+) {
+    let listener = Listener::new(name, sink, status);
+    let mut backoff = DefaultBackoff::default();
+    loop {
+        match connect().await {
+            Ok(client) => {
+                let failure = follow_all(&client, &listener).await;
+                tracing::debug!(member = %name, %failure, "connecting anew");
+            }
+            Err(failure) => listener.unconnected(&failure),
+        }
+        let delay = backoff.next().unwrap_or_else(|| {
+            backoff.reset();
+            VERSION_RETRY
+        });
+        tokio::time::sleep(delay).await;
+    }
+}
+
+/// Follows all kinds until one of them needs a new client.
+async fn follow_all(client: &Client, listener: &Listener<'_>) -> Failure {
+    tokio::select! {
+        failure = follow::<Namespace>(client, listener) => failure,
+        failure = follow::<Node>(client, listener) => failure,
+        failure = follow::<Service>(client, listener) => failure,
+        failure = follow::<EndpointSlice>(client, listener) => failure,
+        failure = follow::<Pod>(client, listener) => failure,
+        never = ask_version(client, listener) => match never {},
+    }
+}
+
+/// Asks for the server's version now and then: it may be upgraded.
+async fn ask_version(client: &Client, listener: &Listener<'_>) -> std::convert::Infallible {
+    loop {
+        let answer = tokio::time::timeout(VERSION_ANSWER, client.apiserver_version()).await;
+        let delay = match answer {
+            Ok(Ok(version)) => {
+                listener.status().server_version(version.git_version);
+                VERSION_AGAIN
+            }
+            Ok(Err(_)) | Err(_) => VERSION_RETRY,
+        };
+        tokio::time::sleep(delay).await;
+    }
+}

@@ -1,0 +1,84 @@
+//! What the registry counts.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::model::ClusterId;
+use crate::table::Kind;
+
+/// Labels of what is counted by member and kind.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByKind {
+    member: String,
+    kind: String,
+}
+
+impl ByKind {
+    pub(super) fn new(member: &ClusterId, kind: Kind) -> Self {
+        Self {
+            member: member.to_string(),
+            kind: kind.to_string(),
+        }
+    }
+}
+
+/// Labels of what is counted by member.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByMember {
+    member: String,
+}
+
+impl ByMember {
+    pub(super) fn new(member: &ClusterId) -> Self {
+        Self {
+            member: member.to_string(),
+        }
+    }
+}
+
+/// The registry's metrics. Clones count into the same series.
+#[derive(Debug, Clone, Default)]
+pub struct RegistryMetrics {
+    pub(super) events: Family<ByKind, Counter>,
+    pub(super) objects: Family<ByKind, Gauge>,
+    pub(super) problems: Family<ByMember, Gauge>,
+    pub(super) synced: Family<ByMember, Gauge>,
+    pub(super) failures: Family<ByMember, Counter>,
+}
+
+impl RegistryMetrics {
+    /// Makes the metrics and lists them in `registry`.
+    #[must_use]
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register(
+            "parallax_registry_events",
+            "Objects that members told of, in lists and in changes",
+            metrics.events.clone(),
+        );
+        registry.register(
+            "parallax_registry_objects",
+            "Objects that are held of each member",
+            metrics.objects.clone(),
+        );
+        registry.register(
+            "parallax_registry_problems",
+            "What is wrong in each member at present",
+            metrics.problems.clone(),
+        );
+        registry.register(
+            "parallax_registry_synced",
+            "1 while what is held of the member is up to date, 0 while it is not (yet)",
+            metrics.synced.clone(),
+        );
+        registry.register(
+            "parallax_registry_failures",
+            "Failed attempts to read a member",
+            metrics.failures.clone(),
+        );
+        metrics
+    }
+}

@@ -1,0 +1,43 @@
+//! The limits and times of ADS streams.
+
+use std::time::Duration;
+
+/// What the ADS service may be told. Every value bounds something that a client could otherwise make grow or last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct XdsConfig {
+    /// `control_plane.identifier` of every answer: constant in one process, different in each.
+    pub control_plane_id: String,
+    /// The largest request, in bytes. A reconnecting delta client names each resource that it holds, some 100 bytes each.
+    pub max_request_bytes: usize,
+    /// The largest `node`, in bytes encoded. An Envoy's has some 60 kB.
+    pub max_node_bytes: usize,
+    /// The most names that one stream may subscribe to.
+    pub max_names: usize,
+    /// The most streams at a time.
+    pub max_streams: usize,
+    /// How long a new stream may take to send its first request.
+    pub first_message_deadline: Duration,
+    /// How long a client may leave an answer without ACK or NACK before its stream is ended. An Envoy that waits for an
+    /// assignment takes 15 s.
+    pub ack_deadline: Duration,
+    /// After about this time, 20 % more or less, a stream is ended, so that proxies spread over replicas again.
+    pub max_age: Duration,
+    /// Over how long the ends of all streams are spread on a shutdown.
+    pub drain_spread: Duration,
+}
+
+impl Default for XdsConfig {
+    fn default() -> Self {
+        Self {
+            control_plane_id: "parallax".to_owned(),
+            max_request_bytes: 64 << 20,
+            max_node_bytes: 256 << 10,
+            max_names: 500_000,
+            max_streams: 20_000,
+            first_message_deadline: Duration::from_secs(10),
+            ack_deadline: Duration::from_secs(300),
+            max_age: Duration::from_secs(30 * 60),
+            drain_spread: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What is counted about streams.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::session::{Dialect, Response, TypeUrl, Verdict};
+use super::status::End;
+use crate::resources::ResourceType;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByDialect {
+    dialect: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByType {
+    r#type: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByReason {
+    reason: &'static str,
+}
+
+/// Counters of the ADS service; clones count together.
+#[derive(Debug, Clone)]
+pub struct XdsMetrics {
+    streams: Family<ByDialect, Gauge>,
+    ends: Family<ByReason, Counter>,
+    pushes: Family<ByType, Counter>,
+    resources: Family<ByType, Counter>,
+    acks: Family<ByType, Counter>,
+    nacks: Family<ByType, Counter>,
+    ack_seconds: Family<ByType, Histogram, fn() -> Histogram>,
+    sent_bytes: Counter,
+    node_changes: Counter,
+}
+
+impl Default for XdsMetrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// From a proxy on the same machine to an Envoy that waits out its 15 s for an assignment.
+fn ack_seconds() -> Histogram {
+    let buckets = [
+        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0,
+    ];
+    Histogram::new(buckets)
+}
+
+impl XdsMetrics {
+    /// Metrics at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            streams: Family::default(),
+            ends: Family::default(),
+            pushes: Family::default(),
+            resources: Family::default(),
+            acks: Family::default(),
+            nacks: Family::default(),
+            ack_seconds: Family::new_with_constructor(ack_seconds),
+            sent_bytes: Counter::default(),
+            node_changes: Counter::default(),
+        }
+    }
+
+    /// Shows them in a registry.
+    pub fn register(&self, registry: &mut Registry) {
+        let xds = registry.sub_registry_with_prefix("xds");
+        xds.register("streams", "Open ADS streams", self.streams.clone());
+        xds.register(
+            "stream_ends",
+            "ADS streams ended or refused",
+            self.ends.clone(),
+        );
+        xds.register("pushes", "Answers sent", self.pushes.clone());
+        xds.register(
+            "resources_sent",
+            "Resources in answers sent",
+            self.resources.clone(),
+        );
+        xds.register("acks", "Answers taken by clients", self.acks.clone());
+        xds.register("nacks", "Answers refused by clients", self.nacks.clone());
+        xds.register_with_unit(
+            "ack",
+            "Time from sending an answer to its ACK or NACK",
+            Unit::Seconds,
+            self.ack_seconds.clone(),
+        );
+        xds.register_with_unit(
+            "sent",
+            "Bytes of answers sent",
+            Unit::Bytes,
+            self.sent_bytes.clone(),
+        );
+        xds.register(
+            "node_changes",
+            "Requests whose node differs from the first one of their stream, which is ignored",
+            self.node_changes.clone(),
+        );
+    }
+
+    pub(super) fn opened(&self, dialect: Dialect) {
+        self.of_dialect(dialect).inc();
+    }
+
+    pub(super) fn closed(&self, dialect: Dialect) {
+        self.of_dialect(dialect).dec();
+    }
+
+    pub(super) fn ended(&self, end: &End) {
+        let reason = end.reason();
+        self.ends.get_or_create(&ByReason { reason }).inc();
+    }
+
+    pub(super) fn pushed(&self, response: &Response, bytes: usize) {
+        let r#type = match response.type_url {
+            TypeUrl::Served(kind) => kind.short(),
+            // Clients choose these URLs, so they are no label.
+            TypeUrl::Foreign(_) => "other",
+        };
+        let count = u64::try_from(response.resources.len()).unwrap_or(u64::MAX);
+        self.pushes.get_or_create(&ByType { r#type }).inc();
+        self.resources
+            .get_or_create(&ByType { r#type })
+            .inc_by(count);
+        self.sent_bytes
+            .inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    pub(super) fn settled(&self, verdict: Verdict, after: Option<Duration>) {
+        let (family, kind): (_, ResourceType) = match verdict {
+            Verdict::Acked(kind) => (&self.acks, kind),
+            Verdict::Nacked(kind) => (&self.nacks, kind),
+        };
+        let label = ByType {
+            r#type: kind.short(),
+        };
+        family.get_or_create(&label).inc();
+        if let Some(after) = after {
+            self.ack_seconds
+                .get_or_create(&label)
+                .observe(after.as_secs_f64());
+        }
+    }
+
+    pub(super) fn node_changed(&self) {
+        self.node_changes.inc();
+    }
+
+    fn of_dialect(&self, dialect: Dialect) -> Gauge {
+        let dialect = dialect.to_string();
+        self.streams.get_or_create(&ByDialect { dialect }).clone()
+    }
+}

@@ -1,0 +1,216 @@
+//! Building the next answer of one type from the present state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::response::{Answer, Response, TypeUrl};
+use super::subscription::{Carried, Held, InFlight, Sent, Subscription};
+use super::{Dialect, MAX_NAME_BYTES};
+use crate::cache::Lookup;
+use crate::resources::{Resource, ResourceType, Version, empty_assignment};
+
+/// From this size on the rest goes into another answer: gRPC clients take 4 MiB by default, and one more resource has to
+/// fit below that.
+const ANSWER_BYTES: usize = 1 << 20;
+
+// One name always fits next to what is already there.
+const _: () = assert!(MAX_NAME_BYTES < ANSWER_BYTES);
+
+impl Subscription {
+    /// The answer that is due now, if any; none while one waits for its ACK.
+    pub(super) fn answer(&mut self, nonce: u64, lookup: &dyn Lookup) -> Option<Answer> {
+        let idle = self.changed.is_empty() && self.owed.is_empty() && !self.sweep;
+        if self.in_flight.is_some() || idle {
+            return None;
+        }
+        if self.dialect == Dialect::StateOfTheWorld && self.kind.is_wildcard_capable() {
+            self.full_set(nonce, lookup)
+        } else {
+            self.difference(nonce, lookup)
+        }
+    }
+
+    /// State of the world, for types where absence means deletion: everything that is wanted, or nothing at all when the
+    /// client has just that.
+    fn full_set(&mut self, nonce: u64, lookup: &dyn Lookup) -> Option<Answer> {
+        let owed = std::mem::take(&mut self.owed);
+        let due = owed.iter().any(|name| self.wants(name)) || self.answer_owed;
+        self.changed.clear();
+        self.sweep = false;
+        self.answer_owed = false;
+        let mut set: BTreeMap<Arc<str>, Arc<Resource>> = BTreeMap::new();
+        if self.is_whole() {
+            for resource in lookup.all(self.kind) {
+                set.insert(Arc::clone(&resource.name), resource);
+            }
+        }
+        for name in &self.names {
+            if let Some(resource) = lookup.get(self.kind, name) {
+                set.insert(Arc::clone(name), resource);
+            }
+        }
+        let fresh: Vec<_> = set
+            .values()
+            .filter(|resource| !self.holds(resource))
+            .map(|resource| Arc::clone(&resource.name))
+            .collect();
+        let mut gone = Vec::new();
+        self.held.retain(|name, _| {
+            let stays = set.contains_key(name);
+            if !stays {
+                gone.push(Arc::clone(name));
+            }
+            stays
+        });
+        if !due && fresh.is_empty() && gone.is_empty() {
+            return None;
+        }
+        for resource in set.values() {
+            self.hold(resource);
+        }
+        let resources: Vec<_> = set.into_values().collect();
+        Some(self.send(nonce, resources, Vec::new(), Carried::All, fresh, gone))
+    }
+
+    /// What differs from what the client holds, and what it is owed, as far as it fits into one answer.
+    fn difference(&mut self, nonce: u64, lookup: &dyn Lookup) -> Option<Answer> {
+        if std::mem::take(&mut self.sweep) {
+            let all = lookup.all(self.kind);
+            self.changed
+                .extend(all.iter().map(|resource| Arc::clone(&resource.name)));
+            self.changed.extend(self.held.keys().cloned());
+        }
+        let mut resources = Vec::new();
+        let mut removed = Vec::new();
+        let mut fresh = Vec::new();
+        let mut gone = Vec::new();
+        let mut bytes = 0;
+        let mut changed = std::mem::take(&mut self.changed);
+        let mut owed = std::mem::take(&mut self.owed);
+        while bytes < ANSWER_BYTES {
+            let Some((name, is_owed)) = take_first(&mut changed, &mut owed) else {
+                break;
+            };
+            if !self.wants(&name) {
+                // A name that the client gave back while `*` does not cover it: only delta clients are told, see `adjust`.
+                continue;
+            }
+            let held = self.held.contains_key(&name);
+            match self.content(&name, held, is_owed, lookup) {
+                Some(resource) if is_owed || !self.holds(&resource) => {
+                    fresh.push(Arc::clone(&name));
+                    bytes += resource.any.len() + name.len();
+                    self.hold(&resource);
+                    resources.push(resource);
+                }
+                None if held || is_owed => {
+                    if self.held.remove(&name).is_some() {
+                        gone.push(Arc::clone(&name));
+                    }
+                    bytes += name.len();
+                    removed.push(name);
+                }
+                _ => {}
+            }
+        }
+        self.changed = changed;
+        self.owed = owed;
+        if self.dialect == Dialect::StateOfTheWorld {
+            // It has no way to say so; what a name belongs to says it.
+            removed.clear();
+        }
+        let due = std::mem::take(&mut self.answer_owed);
+        if !due && resources.is_empty() && removed.is_empty() {
+            return None;
+        }
+        let carried = resources.iter().map(|resource| Arc::clone(&resource.name));
+        let carried = Carried::Names(carried.collect());
+        Some(self.send(nonce, resources, removed, carried, fresh, gone))
+    }
+
+    /// What a name is now. An assignment that nobody can build is said to be empty where silence would do harm: an Envoy
+    /// ignores the removal of one that it uses, and in state of the world it would wait for a name that never comes.
+    fn content(
+        &self,
+        name: &Arc<str>,
+        held: bool,
+        owed: bool,
+        lookup: &dyn Lookup,
+    ) -> Option<Arc<Resource>> {
+        let awaited = owed && self.dialect == Dialect::StateOfTheWorld;
+        let empty_instead = self.kind == ResourceType::ClusterLoadAssignment && (held || awaited);
+        lookup
+            .get(self.kind, name)
+            .or_else(|| empty_instead.then(|| Arc::new(empty_assignment(Arc::clone(name)))))
+    }
+
+    fn holds(&self, resource: &Resource) -> bool {
+        self.held
+            .get(&resource.name)
+            .is_some_and(|held| held.sent.is(resource.version))
+    }
+
+    fn hold(&mut self, resource: &Resource) {
+        let sent = Sent::Here(resource.version);
+        match self.held.get_mut(&resource.name) {
+            Some(held) => {
+                held.nacked &= held.sent == sent;
+                held.sent = sent;
+            }
+            None => {
+                let held = Held {
+                    sent,
+                    acked: None,
+                    nacked: false,
+                };
+                self.held.insert(Arc::clone(&resource.name), held);
+            }
+        }
+    }
+
+    fn send(
+        &mut self,
+        nonce: u64,
+        resources: Vec<Arc<Resource>>,
+        removed: Vec<Arc<str>>,
+        carried: Carried,
+        fresh: Vec<Arc<str>>,
+        gone: Vec<Arc<str>>,
+    ) -> Answer {
+        let version = Version::of_set(resources.iter().map(|resource| resource.version));
+        let nonce = nonce.to_string();
+        self.pushes += 1;
+        self.sent_version = Some(version);
+        self.in_flight = Some(InFlight {
+            nonce: nonce.clone(),
+            version,
+            carried,
+        });
+        Answer {
+            response: Response {
+                type_url: TypeUrl::Served(self.kind),
+                version,
+                nonce,
+                resources,
+                removed,
+            },
+            fresh,
+            gone,
+        }
+    }
+}
+
+/// The first name of both sets, taken from each that has it; true when it is owed.
+fn take_first(
+    changed: &mut BTreeSet<Arc<str>>,
+    owed: &mut BTreeSet<Arc<str>>,
+) -> Option<(Arc<str>, bool)> {
+    let name = match (changed.first(), owed.first()) {
+        (Some(a), Some(b)) => a.min(b),
+        (a, b) => a.or(b)?,
+    };
+    let name = Arc::clone(name);
+    changed.remove(&name);
+    let is_owed = owed.remove(&name);
+    Some((name, is_owed))
+}

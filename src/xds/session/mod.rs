@@ -1,0 +1,230 @@
+//! One client's session: what it asked for, what it holds, what is due to it. Pure: requests and changes go in, answers
+//! come out; both dialects of xDS share this one core.
+
+mod answer;
+mod foreign;
+mod request;
+mod response;
+mod status;
+mod subscription;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::cache::{Changes, Lookup};
+use crate::resources::ResourceType;
+
+use foreign::Foreign;
+use subscription::Subscription;
+
+pub use request::Dialect;
+pub(super) use request::{Body, Rejection, Request};
+pub(super) use response::{Response, TypeUrl};
+pub use status::{Nack, ResourceState, ResourceStatus, TypeStatus};
+
+/// The longest name or type URL that is taken, in bytes.
+const MAX_NAME_BYTES: usize = 4 << 10;
+
+/// The most types that we do not serve which one client may ask for.
+const MAX_FOREIGN_TYPES: usize = 64;
+
+/// Why a request ends its stream: the client broke the protocol, or asks for more than it may.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SessionError {
+    /// On an aggregated stream nothing else tells the type.
+    #[error("type_url is empty; on an aggregated stream every request must name its type")]
+    NoTypeUrl,
+    /// A type URL beyond any sensible length.
+    #[error("type_url has {bytes} bytes, at most {MAX_NAME_BYTES} are taken")]
+    TypeUrlTooLong { bytes: usize },
+    /// A resource name beyond any sensible length.
+    #[error("a resource name has {bytes} bytes, at most {MAX_NAME_BYTES} are taken")]
+    NameTooLong { bytes: usize },
+    /// Too many types that are not served.
+    #[error(
+        "more than {MAX_FOREIGN_TYPES} types that are not served here were asked for on one stream"
+    )]
+    TooManyTypes,
+    /// Too many names on one stream.
+    #[error(
+        "more than {limit} resource names were asked for on one stream; raise the limit or ask for fewer"
+    )]
+    TooManyNames { limit: usize },
+}
+
+/// What the cache has to be told after a request, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Interest {
+    /// Names that are wanted from now on.
+    Subscribe(ResourceType, Vec<Arc<str>>),
+    /// The whole type is wanted from now on.
+    SubscribeAll(ResourceType),
+    /// Names that are no longer asked for by name.
+    Unsubscribe(ResourceType, Vec<Arc<str>>),
+    /// The whole type is no longer wanted.
+    UnsubscribeAll(ResourceType),
+}
+
+/// What a client said to the answer in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It took it.
+    Acked(ResourceType),
+    /// It refused it, or a part of it.
+    Nacked(ResourceType),
+}
+
+/// What follows from a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Effect {
+    /// To be told to the cache before the next answer is built.
+    pub(super) interests: Vec<Interest>,
+    /// Whether the request settled the answer in flight.
+    pub(super) verdict: Option<Verdict>,
+}
+
+/// One stream's state over all types. Holds names and versions, never content.
+#[derive(Debug)]
+pub(super) struct Session {
+    dialect: Dialect,
+    max_names: usize,
+    /// Counts answers; the nonce of each.
+    sent: u64,
+    kinds: BTreeMap<ResourceType, Subscription>,
+    /// Types that we do not serve.
+    foreign: BTreeMap<Arc<str>, Foreign>,
+}
+
+impl Session {
+    /// A session without subscriptions; it takes at most `max_names` names in all.
+    pub(super) fn new(dialect: Dialect, max_names: usize) -> Self {
+        Self {
+            dialect,
+            max_names,
+            sent: 0,
+            kinds: BTreeMap::new(),
+            foreign: BTreeMap::new(),
+        }
+    }
+
+    /// The dialect of the stream.
+    pub(super) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Takes a request: settles the answer in flight if its nonce says so, then applies the change of subscriptions. A
+    /// stale nonce settles nothing, but its names count: requests of one stream are in order, so the last one is right.
+    ///
+    /// # Errors
+    /// When the client broke the protocol so that nothing sensible can be answered, or passed a limit.
+    pub(super) fn on_request(&mut self, request: Request) -> Result<Effect, SessionError> {
+        let Request {
+            type_url,
+            nonce,
+            error,
+            body,
+        } = request;
+        body.check()?;
+        match type_url.len() {
+            0 => return Err(SessionError::NoTypeUrl),
+            bytes if bytes > MAX_NAME_BYTES => return Err(SessionError::TypeUrlTooLong { bytes }),
+            _ => {}
+        }
+        let Some(kind) = ResourceType::from_url(&type_url) else {
+            self.on_foreign(&type_url, body)?;
+            return Ok(Effect::default());
+        };
+        let subscription = self
+            .kinds
+            .entry(kind)
+            .or_insert_with(|| Subscription::new(kind, self.dialect));
+        let verdict = subscription.settle(&nonce, error);
+        let interests = subscription.apply(body);
+        let names: usize = self.kinds.values().map(Subscription::name_count).sum();
+        if names > self.max_names {
+            return Err(SessionError::TooManyNames {
+                limit: self.max_names,
+            });
+        }
+        Ok(Effect { interests, verdict })
+    }
+
+    /// Marks names that may have changed; they are compared when the next answer is built.
+    pub(super) fn on_changes(&mut self, changes: &Changes) {
+        for (kind, names) in changes {
+            if let Some(subscription) = self.kinds.get_mut(kind) {
+                subscription.mark(names);
+            }
+        }
+    }
+
+    /// The next answer that is due, from the present state, in sending order; at most one per type is in flight.
+    pub(super) fn next(&mut self, lookup: &dyn Lookup) -> Option<Response> {
+        for kind in ResourceType::ALL {
+            let nonce = self.sent + 1;
+            let Some(answer) = self
+                .kinds
+                .get_mut(&kind)
+                .and_then(|subscription| subscription.answer(nonce, lookup))
+            else {
+                continue;
+            };
+            self.sent = nonce;
+            if let Some(child) = child_of(kind).and_then(|child| self.kinds.get_mut(&child)) {
+                child.parents_changed(&answer.fresh, &answer.gone);
+            }
+            return Some(answer.response);
+        }
+        for (url, foreign) in &mut self.foreign {
+            if let Some(removed) = foreign.answer() {
+                self.sent += 1;
+                return Some(Response::empty(url, self.sent, removed));
+            }
+        }
+        None
+    }
+
+    /// What there is to show of each type that was asked for.
+    pub(super) fn status(&self) -> impl Iterator<Item = TypeStatus> + '_ {
+        self.kinds.values().map(Subscription::status)
+    }
+
+    /// The state of each resource of a type, by name.
+    pub(super) fn resources(&self, kind: ResourceType) -> Vec<ResourceStatus> {
+        self.kinds
+            .get(&kind)
+            .map(Subscription::resources)
+            .unwrap_or_default()
+    }
+
+    fn on_foreign(&mut self, url: &str, body: Body) -> Result<(), SessionError> {
+        if !self.foreign.contains_key(url) {
+            if self.foreign.len() >= MAX_FOREIGN_TYPES {
+                return Err(SessionError::TooManyTypes);
+            }
+            self.foreign.insert(url.into(), Foreign::default());
+        }
+        if let Some(foreign) = self.foreign.get_mut(url) {
+            foreign.apply(body);
+        }
+        let owed: usize = self.foreign.values().map(Foreign::name_count).sum();
+        if owed > self.max_names {
+            return Err(SessionError::TooManyNames {
+                limit: self.max_names,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The type whose resources of the same name an Envoy awaits anew whenever it gets one of this type: a cluster that is
+/// changed stays warming, and is not acknowledged, until its assignment is sent again.
+fn child_of(kind: ResourceType) -> Option<ResourceType> {
+    match kind {
+        ResourceType::Cluster => Some(ResourceType::ClusterLoadAssignment),
+        ResourceType::ClusterLoadAssignment => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

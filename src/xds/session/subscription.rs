@@ -1,0 +1,406 @@
+//! One type of a session: what is asked for, what the client holds, what is due.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::status::{Nack, ResourceState, ResourceStatus, TypeStatus};
+use super::{Body, Dialect, Interest, Rejection, Verdict};
+use crate::resources::{ResourceType, Version};
+
+/// Whether the whole type is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whole {
+    /// No request came yet, so naming nothing may still mean everything.
+    Unsaid,
+    /// Yes, in the old way: no name was ever asked for.
+    Silently,
+    /// Yes, by `*`.
+    Asked,
+    /// No; from now on naming nothing means nothing.
+    No,
+}
+
+/// What a client holds of one name, or is about to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// What it said on a new delta stream that it holds; the text may be from another release.
+    Claimed(Box<str>),
+    /// What was sent on this stream.
+    Here(Version),
+}
+
+impl Sent {
+    pub(super) fn is(&self, version: Version) -> bool {
+        match self {
+            Self::Claimed(text) => **text == *version.to_string(),
+            Self::Here(sent) => *sent == version,
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Claimed(text) => text.to_string(),
+            Self::Here(version) => version.to_string(),
+        }
+    }
+}
+
+/// One name that a client holds.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Last sent.
+    pub(super) sent: Sent,
+    /// Last taken.
+    pub(super) acked: Option<Version>,
+    /// The answer with what was last sent was refused; a part of it may still be in use, which cannot be known.
+    pub(super) nacked: bool,
+}
+
+/// What an answer carried, to know whom its ACK is about.
+#[derive(Debug)]
+pub(super) enum Carried {
+    /// Everything that is held.
+    All,
+    /// These names.
+    Names(Vec<Arc<str>>),
+}
+
+/// The answer that waits for its ACK or NACK.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    pub(super) nonce: String,
+    pub(super) version: Version,
+    pub(super) carried: Carried,
+}
+
+/// One type of a session.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) kind: ResourceType,
+    pub(super) dialect: Dialect,
+    /// A request came; what a client claims to hold counts in the first one only.
+    asked: bool,
+    whole: Whole,
+    pub(super) names: BTreeSet<Arc<str>>,
+    pub(super) held: BTreeMap<Arc<str>, Held>,
+    /// Names that may differ from what is held.
+    pub(super) changed: BTreeSet<Arc<str>>,
+    /// Names to be sent even if they equal what was sent before.
+    pub(super) owed: BTreeSet<Arc<str>>,
+    /// Every name of the type has to be compared.
+    pub(super) sweep: bool,
+    /// An answer is due even if there is nothing to say.
+    pub(super) answer_owed: bool,
+    pub(super) in_flight: Option<InFlight>,
+    pub(super) sent_version: Option<Version>,
+    acked_version: Option<Version>,
+    pub(super) pushes: u64,
+    acks: u64,
+    nacks: u64,
+    last_nack: Option<Nack>,
+}
+
+impl Subscription {
+    pub(super) fn new(kind: ResourceType, dialect: Dialect) -> Self {
+        Self {
+            kind,
+            dialect,
+            asked: false,
+            whole: if kind.is_wildcard_capable() {
+                Whole::Unsaid
+            } else {
+                Whole::No
+            },
+            names: BTreeSet::new(),
+            held: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            owed: BTreeSet::new(),
+            sweep: false,
+            answer_owed: false,
+            in_flight: None,
+            sent_version: None,
+            acked_version: None,
+            pushes: 0,
+            acks: 0,
+            nacks: 0,
+            last_nack: None,
+        }
+    }
+
+    pub(super) fn name_count(&self) -> usize {
+        // What a client claims to hold costs as much as what it asks for.
+        self.names.len().max(self.held.len())
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.whole, Whole::Silently | Whole::Asked)
+    }
+
+    pub(super) fn wants(&self, name: &str) -> bool {
+        self.is_whole() || self.names.contains(name)
+    }
+
+    /// Settles the answer in flight when the nonce is its own. What the client says of the version is not looked at.
+    pub(super) fn settle(&mut self, nonce: &str, error: Option<Rejection>) -> Option<Verdict> {
+        let InFlight {
+            version, carried, ..
+        } = self.in_flight.take_if(|answer| answer.nonce == nonce)?;
+        let mut each: Box<dyn FnMut(&mut Held)> = if error.is_some() {
+            Box::new(|held| held.nacked = true)
+        } else {
+            Box::new(|held| {
+                if let Sent::Here(version) = held.sent {
+                    held.acked = Some(version);
+                }
+                held.nacked = false;
+            })
+        };
+        match carried {
+            Carried::All => self.held.values_mut().for_each(each),
+            Carried::Names(names) => {
+                for name in names {
+                    if let Some(held) = self.held.get_mut(&name) {
+                        each(held);
+                    }
+                }
+            }
+        }
+        Some(match error {
+            Some(Rejection { code, message }) => {
+                self.nacks += 1;
+                self.last_nack = Some(Nack {
+                    version,
+                    code,
+                    message,
+                });
+                Verdict::Nacked(self.kind)
+            }
+            None => {
+                self.acks += 1;
+                self.acked_version = Some(version);
+                self.last_nack = None;
+                Verdict::Acked(self.kind)
+            }
+        })
+    }
+
+    /// Applies a change of subscriptions.
+    pub(super) fn apply(&mut self, body: Body) -> Vec<Interest> {
+        let first = !std::mem::replace(&mut self.asked, true);
+        match body {
+            Body::Names(names) => self.replace(names),
+            Body::Delta {
+                subscribe,
+                unsubscribe,
+                initial,
+            } => {
+                let claims = if first { initial } else { BTreeMap::new() };
+                self.adjust(subscribe, &unsubscribe, claims)
+            }
+        }
+    }
+
+    /// State of the world: the list is all that is wanted.
+    fn replace(&mut self, names: Vec<String>) -> Vec<Interest> {
+        let before = self.is_whole();
+        let silent = names.is_empty();
+        let (star, wanted) = self.read(names);
+        self.whole = match self.whole {
+            _ if star => Whole::Asked,
+            Whole::Unsaid | Whole::Silently if silent => Whole::Silently,
+            _ => Whole::No,
+        };
+        let added: Vec<_> = wanted.difference(&self.names).cloned().collect();
+        let dropped: Vec<_> = self.names.difference(&wanted).cloned().collect();
+        self.names = wanted;
+        self.owed.extend(added.iter().cloned());
+        if !before && self.is_whole() {
+            self.sweep = true;
+            self.answer_owed = true;
+        }
+        self.forget(before, &dropped);
+        self.interests(before, added, dropped)
+    }
+
+    /// Delta: first what is added, then what is taken away.
+    fn adjust(
+        &mut self,
+        subscribe: Vec<String>,
+        unsubscribe: &[String],
+        claims: BTreeMap<String, String>,
+    ) -> Vec<Interest> {
+        let before = self.is_whole();
+        let silent = subscribe.is_empty();
+        let (star, asked) = self.read(subscribe);
+        if star {
+            self.whole = Whole::Asked;
+        } else if self.whole == Whole::Unsaid {
+            self.whole = if silent { Whole::Silently } else { Whole::No };
+        }
+        if star || (!before && self.is_whole()) {
+            self.sweep = true;
+            // A client that says what it holds needs no word when that is still right.
+            self.answer_owed = claims.is_empty();
+        }
+        for (name, version) in &claims {
+            // Of a name that is not asked for nobody needs to hear.
+            if self.is_whole() || asked.contains(name.as_str()) {
+                let held = Held {
+                    sent: Sent::Claimed(version.as_str().into()),
+                    acked: None,
+                    nacked: false,
+                };
+                self.held.insert(name.as_str().into(), held);
+            }
+        }
+        let mut added = Vec::new();
+        for name in asked {
+            // A client that asks for what it says to hold needs only what differs; any other asks because it has nothing.
+            if claims.contains_key(&*name) {
+                self.changed.insert(Arc::clone(&name));
+            } else {
+                self.owed.insert(Arc::clone(&name));
+            }
+            if self.names.insert(Arc::clone(&name)) {
+                added.push(name);
+            }
+        }
+        let mut dropped = Vec::new();
+        for name in unsubscribe {
+            if name == "*" && self.kind.is_wildcard_capable() {
+                self.whole = Whole::No;
+            } else if let Some(name) = self.names.take(name.as_str()) {
+                added.retain(|other| *other != name);
+                dropped.push(name);
+            }
+        }
+        if self.is_whole() {
+            // The client can't tell whether `*` still covers these, so it is told.
+            self.owed.extend(dropped.iter().cloned());
+        }
+        self.forget(before, &dropped);
+        self.interests(before, added, dropped)
+    }
+
+    /// Splits a list into `*` and real names. The empty name never exists, and `*` is nothing where a type can't be asked
+    /// for as a whole; both still count as having asked.
+    fn read(&self, names: Vec<String>) -> (bool, BTreeSet<Arc<str>>) {
+        let capable = self.kind.is_wildcard_capable();
+        let star = capable && names.iter().any(|name| name == "*");
+        let names = names.into_iter().filter(|name| name != "*");
+        let names = names.filter(|name| !name.is_empty());
+        // The Arc of a name that is known is kept, so that an ACK which lists thousands of them costs no memory.
+        let known = |name: String| match self.names.get(name.as_str()) {
+            Some(name) => Arc::clone(name),
+            None => name.into(),
+        };
+        (star, names.map(known).collect())
+    }
+
+    /// Forgets what the client drops, so that it is sent again when it is asked for again.
+    fn forget(&mut self, was_whole: bool, dropped: &[Arc<str>]) {
+        if self.is_whole() {
+            return;
+        }
+        if was_whole || self.sweep {
+            self.sweep = false;
+            self.answer_owed = false;
+            let names = &self.names;
+            self.held.retain(|name, _| names.contains(name));
+            self.changed.retain(|name| names.contains(name));
+            self.owed.retain(|name| names.contains(name));
+        }
+        for name in dropped {
+            self.held.remove(name);
+            self.changed.remove(name);
+            self.owed.remove(name);
+        }
+    }
+
+    fn interests(
+        &self,
+        was_whole: bool,
+        added: Vec<Arc<str>>,
+        dropped: Vec<Arc<str>>,
+    ) -> Vec<Interest> {
+        let mut interests = Vec::new();
+        if !added.is_empty() {
+            interests.push(Interest::Subscribe(self.kind, added));
+        }
+        if !was_whole && self.is_whole() {
+            interests.push(Interest::SubscribeAll(self.kind));
+        }
+        if !dropped.is_empty() {
+            interests.push(Interest::Unsubscribe(self.kind, dropped));
+        }
+        if was_whole && !self.is_whole() {
+            interests.push(Interest::UnsubscribeAll(self.kind));
+        }
+        interests
+    }
+
+    /// Marks names that may have changed.
+    pub(super) fn mark(&mut self, names: &BTreeSet<Arc<str>>) {
+        let wanted = names.iter().filter(|name| self.wants(name)).cloned();
+        let wanted: Vec<_> = wanted.collect();
+        self.changed.extend(wanted);
+    }
+
+    /// The resources that this type's belong to were sent with new content, or taken away. A child of a new parent is
+    /// awaited even if it did not change; the child of one that is gone was dropped with it.
+    pub(super) fn parents_changed(&mut self, fresh: &[Arc<str>], gone: &[Arc<str>]) {
+        for name in fresh {
+            if self.names.contains(name) {
+                self.owed.insert(Arc::clone(name));
+            }
+        }
+        for name in gone {
+            self.held.remove(name);
+            self.changed.remove(name);
+        }
+    }
+
+    pub(super) fn status(&self) -> TypeStatus {
+        TypeStatus {
+            kind: self.kind,
+            subscribed: self.names.len(),
+            wildcard: self.is_whole(),
+            held: self.held.len(),
+            pending: self.changed.union(&self.owed).count(),
+            in_flight: self.in_flight.as_ref().map(|answer| answer.nonce.clone()),
+            sent_version: self.sent_version,
+            acked_version: self.acked_version,
+            pushes: self.pushes,
+            acks: self.acks,
+            nacks: self.nacks,
+            last_nack: self.last_nack.clone(),
+        }
+    }
+
+    pub(super) fn resources(&self) -> Vec<ResourceStatus> {
+        let held = self.held.iter().map(|(name, held)| ResourceStatus {
+            name: Arc::clone(name),
+            sent: held.sent.text(),
+            acked: held.acked.map_or_else(String::new, |v| v.to_string()),
+            state: match (&held.sent, held.acked) {
+                _ if held.nacked => ResourceState::Nacked,
+                (Sent::Here(sent), Some(acked)) if *sent == acked => ResourceState::Synced,
+                (Sent::Claimed(_), _) => ResourceState::Synced,
+                _ => ResourceState::Stale,
+            },
+        });
+        let missing = self
+            .names
+            .iter()
+            .filter(|name| !self.held.contains_key(*name))
+            .map(|name| ResourceStatus {
+                name: Arc::clone(name),
+                sent: String::new(),
+                acked: String::new(),
+                state: ResourceState::NotSent,
+            });
+        let mut all: Vec<_> = held.chain(missing).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+}

@@ -1,0 +1,193 @@
+//! The order of types, and what an Envoy needs to get a cluster out of warming (R60–R62, R71–R84).
+
+use super::*;
+
+/// A client that holds cluster and assignment of each name.
+fn settled(dialect: Dialect, all: &[&str]) -> Bench {
+    let mut bench = Bench::new(dialect);
+    for name in all {
+        bench.put(CDS, name, "1");
+        bench.put(EDS, name, "1");
+    }
+    match dialect {
+        Dialect::StateOfTheWorld => {
+            bench.ask(CDS, "", &[]);
+            bench.ask(EDS, "", all);
+        }
+        Dialect::Delta => {
+            bench.adjust(CDS, "", &[], &[]);
+            bench.adjust(EDS, "", all, &[]);
+        }
+    }
+    while let Some(got) = bench.next() {
+        bench.ack(ResourceType::from_url(&got.url).unwrap(), &got);
+    }
+    bench
+}
+
+const BOTH: [Dialect; 2] = [Dialect::StateOfTheWorld, Dialect::Delta];
+
+#[test]
+fn r60_r116_an_assignment_whose_service_is_gone_becomes_empty() {
+    for dialect in BOTH {
+        let mut bench = settled(dialect, &["a", "b"]);
+        // The cluster stays, as one from a static config would.
+        bench.delete(EDS, "a");
+        bench.sent(EDS, &["a=EMPTY"], &[]);
+        bench.touch(EDS, "a");
+        bench.silent();
+        bench.put(EDS, "a", "1");
+        bench.sent(EDS, &["a=1"], &[]);
+    }
+}
+
+#[test]
+fn r60_a_reconnecting_client_gets_an_empty_assignment_for_a_service_that_vanished_meanwhile() {
+    let mut bench = Bench::delta();
+    bench.resume(EDS, &["a"], &[("a", "1")]);
+    bench.sent(EDS, &["a=EMPTY"], &[]);
+}
+
+#[test]
+fn r62_a_removed_cluster_is_told_by_cds_alone() {
+    for dialect in BOTH {
+        let mut bench = settled(dialect, &["a", "b"]);
+        bench.delete(EDS, "a");
+        bench.delete(CDS, "a");
+        match dialect {
+            Dialect::StateOfTheWorld => bench.sent(CDS, &["b=1"], &[]),
+            Dialect::Delta => bench.sent(CDS, &[], &["a"]),
+        };
+        bench.silent();
+        bench.touch(EDS, "a");
+        bench.silent();
+    }
+}
+
+#[test]
+fn r71_assignments_may_be_asked_for_first() {
+    for dialect in BOTH {
+        let mut bench = Bench::new(dialect);
+        bench.put(CDS, "a", "1");
+        bench.put(EDS, "a", "1");
+        match dialect {
+            Dialect::StateOfTheWorld => bench.ask(EDS, "", &["a"]),
+            Dialect::Delta => bench.adjust(EDS, "", &["a"], &[]),
+        };
+        bench.sent(EDS, &["a=1"], &[]);
+    }
+}
+
+#[test]
+fn r72_r84_clusters_go_before_assignments() {
+    for dialect in BOTH {
+        let mut bench = settled(dialect, &["a", "b"]);
+        bench.put(EDS, "a", "2");
+        bench.put(EDS, "b", "2");
+        bench.put(CDS, "b", "2");
+        bench.expect(CDS);
+        bench.expect(EDS);
+        bench.silent();
+    }
+}
+
+#[test]
+fn r74_assignments_do_not_wait_for_the_ack_of_their_clusters() {
+    for dialect in BOTH {
+        let mut bench = settled(dialect, &["a"]);
+        bench.put(CDS, "a", "2");
+        let clusters = bench.expect(CDS);
+        assert_eq!(bench.expect(EDS).resources, ["a=1"]);
+        bench.ack(CDS, &clusters);
+        bench.silent();
+    }
+}
+
+#[test]
+fn r75_r77_m2_a_changed_cluster_gets_its_assignment_again_and_no_other_does() {
+    for dialect in BOTH {
+        let all: Vec<String> = (0..1000).map(|n| format!("c{n:03}")).collect();
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let mut bench = settled(dialect, &all[..400]);
+        bench.put(CDS, "c123", "2");
+        let clusters = bench.expect(CDS);
+        bench.ack(CDS, &clusters);
+        bench.sent(EDS, &["c123=1"], &[]);
+        bench.silent();
+    }
+}
+
+#[test]
+fn r76_m1_the_request_that_looks_like_a_second_ack_ends_with_an_answer() {
+    let mut bench = settled(Dialect::StateOfTheWorld, &["a", "b"]);
+    bench.put(EDS, "a", "2");
+    let old = bench.expect(EDS);
+    bench.ack(EDS, &old);
+    bench.put(CDS, "b", "2");
+    bench.expect(CDS);
+    // Envoy, as soon as it has the cluster: the nonce it acknowledged before, and the same names.
+    let effect = bench.ask(EDS, &old.nonce, &["a", "b"]);
+    assert_eq!(effect.verdict, None);
+    bench.sent(EDS, &["b=1"], &[]);
+    // And once more after the answer was sent: nothing more is due.
+    bench.ask(EDS, &old.nonce, &["a", "b"]);
+    bench.silent();
+}
+
+#[test]
+fn r76_an_assignment_in_flight_before_its_cluster_is_sent_again_after() {
+    for dialect in BOTH {
+        let mut bench = settled(dialect, &["a"]);
+        bench.put(EDS, "a", "2");
+        let before = bench.expect(EDS);
+        bench.put(CDS, "a", "2");
+        bench.expect(CDS);
+        bench.silent();
+        bench.ack(EDS, &before);
+        bench.sent(EDS, &["a=2"], &[]);
+    }
+}
+
+#[test]
+fn r78_a_cluster_that_differs_after_a_reconnect_gets_its_assignment_again() {
+    let mut bench = Bench::delta();
+    for name in ["a", "b"] {
+        bench.put(CDS, name, "2");
+        bench.put(EDS, name, "1");
+    }
+    bench.resume(EDS, &["a", "b"], &[("a", "1"), ("b", "1")]);
+    bench.silent();
+    bench.resume(CDS, &[], &[("a", "1"), ("b", "2")]);
+    bench.sent(CDS, &["a=2"], &[]);
+    bench.sent(EDS, &["a=1"], &[]);
+    bench.silent();
+}
+
+#[test]
+fn r82_r83_a_change_of_endpoints_touches_no_cluster() {
+    for dialect in BOTH {
+        let mut bench = settled(dialect, &["a", "b"]);
+        bench.put(EDS, "a", "2");
+        bench.touch(CDS, "a");
+        bench.sent(EDS, &["a=2"], &[]);
+        bench.silent();
+        assert_eq!(bench.status(CDS).pushes, 1);
+    }
+}
+
+#[test]
+fn r76_a_cluster_that_returns_is_followed_by_its_assignment() {
+    for dialect in BOTH {
+        let mut bench = settled(dialect, &["a"]);
+        bench.delete(CDS, "a");
+        bench.delete(EDS, "a");
+        let gone = bench.expect(CDS);
+        bench.ack(CDS, &gone);
+        // It is back before the client gave its assignment up.
+        bench.put(EDS, "a", "1");
+        bench.put(CDS, "a", "1");
+        let back = bench.expect(CDS);
+        bench.ack(CDS, &back);
+        bench.sent(EDS, &["a=1"], &[]);
+    }
+}

@@ -1,0 +1,241 @@
+//! The task of one stream. It carries: what to say and when is the session's to decide.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+
+use envoy_types::pb::envoy::config::core::v3::Node;
+use tokio::time::{sleep, sleep_until, timeout};
+use tonic::Streaming;
+
+use super::body::Outbox;
+use super::codec::RequestMessage;
+use super::metrics::XdsMetrics;
+use super::node::ProxyNode;
+use super::service::Shared;
+use super::session::{Dialect, Interest, Request, Session, Verdict};
+use super::status::End;
+use super::streams::{OpenStream, Stream};
+use super::wire;
+
+/// How many requests may go before an answer that is due: ACKs are cheap and let answers go, but a flood of them must not
+/// keep a proxy's endpoints from it.
+const REQUESTS_IN_A_ROW: u32 = 16;
+
+/// Serves one stream to its end.
+pub(super) async fn run<M: RequestMessage>(
+    shared: Arc<Shared>,
+    requests: Streaming<M>,
+    outbox: Outbox,
+    peer: Option<SocketAddr>,
+) {
+    let end = serve(&shared, requests, &outbox, peer).await;
+    shared.metrics.ended(&end);
+    tracing::debug!(?peer, dialect = %M::DIALECT, "stream ended: {end}");
+    outbox.finish(end.status());
+}
+
+async fn serve<M: RequestMessage>(
+    shared: &Arc<Shared>,
+    mut requests: Streaming<M>,
+    outbox: &Outbox,
+    peer: Option<SocketAddr>,
+) -> End {
+    let config = &shared.config;
+    let mut leave = pin!(leave(shared));
+    let first = tokio::select! {
+        end = &mut leave => return end,
+        () = outbox.closed() => return gone(),
+        first = timeout(config.first_message_deadline, read(&mut requests, shared)) => first,
+    };
+    let (node, first) = match first {
+        Err(_) => return End::FirstMessageLate(config.first_message_deadline),
+        Ok(Err(end)) => return end,
+        Ok(Ok(first)) => first,
+    };
+    let stream = match Served::open::<M>(shared, node, peer) {
+        Ok(stream) => stream,
+        Err(end) => return end,
+    };
+    match stream.serve(first, requests, outbox, leave).await {
+        Ok(never) => match never {},
+        Err(end) => end,
+    }
+}
+
+fn gone() -> End {
+    End::Gone("it reads no more".to_owned())
+}
+
+/// The next request.
+async fn read<M: RequestMessage>(
+    requests: &mut Streaming<M>,
+    shared: &Shared,
+) -> Result<(Option<Node>, Request), End> {
+    match requests.message().await {
+        Ok(Some(message)) => Ok(message.split()),
+        Ok(None) => Err(End::Closed),
+        Err(status) => Err(End::of_reading(&status, shared.config.max_request_bytes)),
+    }
+}
+
+/// When a stream has to go although nothing is wrong with it: at its age, or when the server drains. Both are spread, so
+/// that not all proxies come back in one moment.
+async fn leave(shared: &Shared) -> End {
+    let age = shared.config.max_age.mul_f64(0.8 + 0.4 * random());
+    let drain = async {
+        shared.drain.cancelled().await;
+        sleep(shared.config.drain_spread.mul_f64(random())).await;
+    };
+    tokio::select! {
+        () = sleep(age) => End::MaxAge,
+        () = drain => End::Draining,
+    }
+}
+
+/// A number from 0 to 1, good enough to spread things: the standard library seeds its hashers at random.
+fn random() -> f64 {
+    let bits = RandomState::new().build_hasher().finish();
+    // 32 of the bits, as every integer of that size is a float of this one.
+    f64::from(u32::try_from(bits >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+}
+
+/// A stream whose client said who it is.
+struct Served<'a> {
+    shared: &'a Shared,
+    dialect: Dialect,
+    stream: OpenStream,
+    _counted: Counted,
+}
+
+/// Counts a stream as long as it lives, however it ends.
+struct Counted(XdsMetrics, Dialect);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.closed(self.1);
+    }
+}
+
+impl<'a> Served<'a> {
+    fn open<M: RequestMessage>(
+        shared: &'a Shared,
+        node: Option<Node>,
+        peer: Option<SocketAddr>,
+    ) -> Result<Self, End> {
+        let node = ProxyNode::read(node.as_ref(), shared.config.max_node_bytes)?;
+        let subscriber = shared.cache.attach(node.viewer.clone());
+        tracing::debug!(node = %node.id, ?peer, dialect = %M::DIALECT, stream = %subscriber.id(), "stream opened");
+        let session = Session::new(M::DIALECT, shared.config.max_names);
+        let stream = Stream::new(node, subscriber, peer, session);
+        shared.metrics.opened(M::DIALECT);
+        Ok(Self {
+            shared,
+            dialect: M::DIALECT,
+            stream: shared.streams.open(stream),
+            _counted: Counted(shared.metrics.clone(), M::DIALECT),
+        })
+    }
+
+    async fn serve<M: RequestMessage>(
+        &self,
+        first: Request,
+        mut requests: Streaming<M>,
+        outbox: &Outbox,
+        mut leave: std::pin::Pin<&mut impl Future<Output = End>>,
+    ) -> Result<std::convert::Infallible, End> {
+        self.take(first)?;
+        // Something may be due. Asking the session is the only way to know.
+        let mut due = true;
+        let mut in_a_row = 0;
+        loop {
+            tokio::select! {
+                biased;
+                end = &mut leave => return Err(end),
+                () = outbox.closed() => return Err(gone()),
+                request = read(&mut requests, self.shared), if in_a_row < REQUESTS_IN_A_ROW => {
+                    let (node, request) = request?;
+                    self.compare(node);
+                    self.take(request)?;
+                    in_a_row += 1;
+                    due = true;
+                }
+                permit = outbox.ready(), if due => {
+                    in_a_row = 0;
+                    let permit = permit.ok_or_else(gone)?;
+                    match self.stream.next() {
+                        None => due = false,
+                        Some(response) => {
+                            let id = &self.shared.config.control_plane_id;
+                            let message = wire::message(self.dialect, id, &response)?;
+                            let bytes = message.iter().map(bytes::Bytes::len).sum();
+                            self.shared.metrics.pushed(&response, bytes);
+                            permit.send(message);
+                        }
+                    }
+                }
+                changes = self.stream.subscriber.changed() => {
+                    self.stream.on_changes(&changes);
+                    due = true;
+                }
+                () = self.ack_late() => {
+                    return Err(End::AckLate(self.shared.config.ack_deadline));
+                }
+                // No answer can go out now, so requests may go on.
+                () = std::future::ready(()), if in_a_row >= REQUESTS_IN_A_ROW => in_a_row = 0,
+            }
+        }
+    }
+
+    /// Gives a request to the session, and what follows from it to the cache, before anything is answered.
+    fn take(&self, request: Request) -> Result<(), End> {
+        let (effect, after) = self.stream.on_request(request)?;
+        if let Some(verdict) = effect.verdict {
+            self.shared.metrics.settled(verdict, after);
+            self.log(verdict);
+        }
+        let subscriber = &self.stream.subscriber;
+        for interest in effect.interests {
+            match interest {
+                Interest::Subscribe(kind, names) => subscriber.subscribe(kind, &names),
+                Interest::SubscribeAll(kind) => subscriber.subscribe_all(kind),
+                Interest::Unsubscribe(kind, names) => subscriber.unsubscribe(kind, &names),
+                Interest::UnsubscribeAll(kind) => subscriber.unsubscribe_all(kind),
+            }
+        }
+        Ok(())
+    }
+
+    fn log(&self, verdict: Verdict) {
+        if let Verdict::Nacked(kind) = verdict
+            && let Some(nack) = self.stream.last_nack(kind)
+        {
+            tracing::warn!(
+                node = %self.stream.node.id,
+                r#type = kind.short(),
+                version = %nack.version,
+                "a proxy refused an answer: {}", nack.message
+            );
+        }
+    }
+
+    /// The first node counts for the whole stream; another one is a client's mistake that others can still be spared of.
+    fn compare(&self, node: Option<Node>) {
+        if let Some(node) = node
+            && !node.id.is_empty()
+            && *node.id != *self.stream.node.id
+        {
+            self.shared.metrics.node_changed();
+        }
+    }
+
+    /// Waits until the oldest answer in flight has waited too long. Safe to drop and call again.
+    async fn ack_late(&self) {
+        match self.stream.waiting_since() {
+            Some(since) => sleep_until(since + self.shared.config.ack_deadline).await,
+            None => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Clients that break the protocol, ask too much, or do not read.
+
+use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
+use http::uri::PathAndQuery;
+use tonic_prost::ProstCodec;
+
+use super::*;
+
+/// How a stream ends whose first request has this node.
+async fn end_with_node(
+    bench: &Bench,
+    dialect: Dialect,
+    node: Option<envoy_types::pb::envoy::config::core::v3::Node>,
+) -> tonic::Status {
+    let mut client = bench.connect(dialect).await;
+    client.node = node;
+    client.ask(CDS, &[]).await;
+    client.end().await
+}
+
+#[tokio::test]
+async fn r5_a_first_request_without_a_good_node_is_refused() {
+    let bench = Bench::start(XdsConfig::default()).await;
+    for dialect in BOTH {
+        let status = end_with_node(&bench, dialect, None).await;
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.message().contains("must carry a node"), "{status}");
+
+        let huge = client::node(&"x".repeat(1 << 20), "n1");
+        let status = end_with_node(&bench, dialect, Some(huge)).await;
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.message().contains("1048576 bytes"), "{status}");
+        assert!(status.message().len() < 500);
+
+        let mut fat = client::node("a", "n1");
+        fat.client_features = vec!["x".repeat(1 << 10); 300];
+        let status = end_with_node(&bench, dialect, Some(fat)).await;
+        assert_eq!(status.code(), Code::ResourceExhausted);
+
+        let wrong = client::node("sidecar~not-an-ip~web.shop~d", "n1");
+        let status = end_with_node(&bench, dialect, Some(wrong)).await;
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.message().contains("TYPE~IP~POD.NAMESPACE~DOMAIN"));
+    }
+    bench
+        .until("nothing is left", |bench| bench.ads.streams().is_empty())
+        .await;
+}
+
+#[tokio::test]
+async fn r2_a_request_without_type_ends_the_stream() {
+    let bench = Bench::start(XdsConfig::default()).await;
+    for dialect in BOTH {
+        let mut client = bench.connect(dialect).await;
+        client.ask_url("", &[]).await;
+        let status = client.end().await;
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.message().contains("type_url is empty"));
+    }
+}
+
+#[tokio::test]
+async fn requests_and_names_are_bounded() {
+    let bench = Bench::start(XdsConfig {
+        max_request_bytes: 10_000,
+        max_names: 10,
+        ..XdsConfig::default()
+    })
+    .await;
+    for dialect in BOTH {
+        let mut client = bench.connect(dialect).await;
+        client.ask(EDS, &[&"x".repeat(20_000)]).await;
+        let status = client.end().await;
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert!(status.message().contains("10000 bytes"), "{status}");
+
+        let mut client = bench.connect(dialect).await;
+        let names: Vec<String> = (0..11).map(|n| n.to_string()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        client.ask(EDS, &names).await;
+        assert_eq!(client.end().await.code(), Code::ResourceExhausted);
+    }
+}
+
+#[tokio::test]
+async fn r97_an_unknown_method_is_unimplemented() {
+    let bench = Bench::start(XdsConfig::default()).await;
+    let mut client = tonic::client::Grpc::new(bench.channel().await);
+    client.ready().await.unwrap();
+    let codec: ProstCodec<DiscoveryRequest, DiscoveryResponse> = ProstCodec::new();
+    let path = PathAndQuery::from_static(
+        "/envoy.service.discovery.v3.AggregatedDiscoveryService/FetchEverything",
+    );
+    let request = tonic::Request::new(DiscoveryRequest::default());
+    let status = client.unary(request, path, codec).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented);
+}
+
+#[tokio::test]
+async fn r94_as_many_streams_as_allowed_and_no_more() {
+    let bench = Bench::start(XdsConfig {
+        max_streams: 2,
+        ..XdsConfig::default()
+    })
+    .await;
+    let first = bench.connect(Dialect::Delta).await;
+    let _second = bench.connect(Dialect::StateOfTheWorld).await;
+    assert_eq!(bench.refused(Dialect::Delta).await, Code::ResourceExhausted);
+    drop(first);
+    let mut opened = None;
+    while opened.is_none() {
+        opened = Client::open(bench.channel().await, Dialect::Delta)
+            .await
+            .ok();
+    }
+}
+
+#[tokio::test]
+async fn r88_r90_a_client_that_does_not_read_costs_little_and_holds_nobody_up() {
+    const BYTES: usize = 1 << 20;
+    let bench = Bench::start(XdsConfig::default()).await;
+    bench.change(EDS, "a", Some(assignment("a", 0, BYTES)));
+    let mut mute = bench.connect(Dialect::Delta).await;
+    mute.node = Some(client::node("mute", "n1"));
+    mute.ask(EDS, &["a"]).await;
+    bench
+        .until("it is served", |bench| {
+            let streams = bench.ads.streams().get("mute", Detail::Summary);
+            streams.first().is_some_and(|stream| stream.pushes() == 1)
+        })
+        .await;
+    let mut other = bench.connect(Dialect::StateOfTheWorld).await;
+    other.ask(EDS, &["a"]).await;
+    other.take(EDS).await;
+    for content in 1..=50 {
+        bench.change(EDS, "a", Some(assignment("a", content, BYTES)));
+        let latest = other.take(EDS).await;
+        assert_eq!(latest.resources, [("a".to_owned(), Some(content))]);
+    }
+    let stream = bench.ads.streams().get("mute", Detail::Summary).remove(0);
+    assert_eq!((stream.pushes(), stream.acks()), (1, 0));
+    assert!(type_info(&stream, EDS).status.pending <= 1);
+    // When it reads again it gets what it was sent, and then the latest; nothing in between was kept.
+    let contents = [
+        mute.take(EDS).await.resources[0].1,
+        mute.take(EDS).await.resources[0].1,
+    ];
+    assert_eq!(contents, [Some(0), Some(50)]);
+}
+
+#[tokio::test]
+async fn r89_a_flood_of_requests_does_not_keep_answers_back() {
+    let bench = Bench::start(XdsConfig::default()).await;
+    bench.put("a", 1);
+    let mut client = bench.connect(Dialect::StateOfTheWorld).await;
+    client.ask(CDS, &[]).await;
+    for _ in 0..500 {
+        client.ask(EDS, &["a"]).await;
+    }
+    client.take(CDS).await;
+    client.take(EDS).await;
+}
