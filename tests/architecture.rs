@@ -189,7 +189,7 @@ const PARALLAX: Architecture = Architecture {
             without: &[],
         },
     ],
-    pure_parts: &["src/registry/convert/", "src/xds/node.rs", "src/xds/session/"],
+    pure_parts: &["src/registry/convert/", "src/xds/node/", "src/xds/session/"],
     open_parts: &["admin::proto"],
 };
 

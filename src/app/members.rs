@@ -20,14 +20,21 @@ pub(super) async fn spawn(
         let network = member.network.as_deref().map(NetworkId::new).transpose()?;
         let source = match &member.source {
             config::MemberSource::Folder(path) => MemberSource::Folder { path: path.clone() },
-            config::MemberSource::Kubeconfig { path, context } => {
-                MemberSource::Kubernetes { kubeconfig: Some(path.clone()), context: context.clone() }
-            }
+            config::MemberSource::Kubeconfig { path, context } => MemberSource::Kubernetes {
+                kubeconfig: Some(path.clone()),
+                context: context.clone(),
+            },
             config::MemberSource::InCluster => MemberSource::InCluster,
         };
         names.push(name.clone());
-        let reader =
-            run_member(name, source, network, parts.sink(), parts.members.clone(), parts.drain.clone());
+        let reader = run_member(
+            name,
+            source,
+            network,
+            parts.sink(),
+            parts.members.clone(),
+            parts.drain.clone(),
+        );
         tasks.spawn(format!("member {}", member.name), reader);
     }
     if let Some(folder) = &config.members_folder {
@@ -35,8 +42,7 @@ pub(super) async fn spawn(
             Ok(found) => names.extend(found),
             Err(problem) => tracing::error!(%problem, "the folder of members can't be read yet"),
         }
-        let reader =
-            run_members_folder(folder.clone(), parts.sink(), parts.members.clone(), parts.drain.clone());
+        let reader = run_members_folder(folder.clone(), parts.sink(), parts.members.clone(), parts.drain.clone());
         tasks.spawn("folder of members", reader);
     }
     if names.is_empty() {

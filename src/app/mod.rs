@@ -65,7 +65,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let _draining = readiness.block("the drain");
     let drained = trigger.finish(config.drain.deadline).await;
     parts.drained.cancel();
-    anyhow::ensure!(drained == Drained::Completely, "streams were still open after {:?}", config.drain.deadline);
+    anyhow::ensure!(
+        drained == Drained::Completely,
+        "streams were still open after {:?}",
+        config.drain.deadline
+    );
     tracing::info!("drained");
     Ok(())
 }
@@ -99,7 +103,12 @@ impl Parts {
         let cache = Cache::new(Arc::clone(&builder) as Arc<dyn Source>);
         let withheld = WithheldCollector::new(Arc::clone(&table), Arc::clone(&builder), Arc::clone(&cache));
         metrics.registry().register_collector(Box::new(withheld));
-        let pusher = Arc::new(Pusher::new(Arc::clone(&table), builder, Arc::clone(&cache), push_metrics));
+        let pusher = Arc::new(Pusher::new(
+            Arc::clone(&table),
+            builder,
+            Arc::clone(&cache),
+            push_metrics,
+        ));
 
         let ready = readiness.clone();
         let xds_config = XdsConfig {
@@ -111,7 +120,13 @@ impl Parts {
             drain_spread: config.drain.deadline / 2,
             ..XdsConfig::default()
         };
-        let ads = AdsServer::new(cache, xds_config, xds_metrics, move || ready.is_ready(), watcher.token());
+        let ads = AdsServer::new(
+            cache,
+            xds_config,
+            xds_metrics,
+            move || ready.is_ready(),
+            watcher.token(),
+        );
         let admin = AdminState {
             table,
             members: members.clone(),
@@ -121,16 +136,28 @@ impl Parts {
             metrics: Arc::new(metrics),
             domain: config.mesh.domain.as_str().into(),
         };
-        Ok(Self { members, pusher, ads, admin, drain: watcher.token(), drained: CancellationToken::new() })
+        Ok(Self {
+            members,
+            pusher,
+            ads,
+            admin,
+            drain: watcher.token(),
+            drained: CancellationToken::new(),
+        })
     }
 
     /// Starts the push task and both endpoints. The watcher goes to the xDS endpoint: the drain is done when its streams
     /// are, and the admin endpoint answers until then.
     fn spawn(&self, tasks: &mut Tasks, xds: tls::Incoming, admin: tls::Incoming, watcher: DrainWatcher) {
         let (pusher, drain) = (Arc::clone(&self.pusher), self.drain.clone());
-        tasks.spawn("push", async move { drain.run_until_cancelled(pusher.run()).await.map_or((), |never| never) });
+        tasks.spawn("push", async move {
+            drain.run_until_cancelled(pusher.run()).await.map_or((), |never| never)
+        });
         tasks.spawn("xds", serve::serve_xds(xds, self.ads.clone(), watcher));
-        tasks.spawn("admin", serve::serve_admin(admin, self.admin.clone(), self.drained.clone()));
+        tasks.spawn(
+            "admin",
+            serve::serve_admin(admin, self.admin.clone(), self.drained.clone()),
+        );
     }
 
     fn sink(&self) -> Arc<dyn EventSink> {
@@ -140,7 +167,10 @@ impl Parts {
 
 /// Blocks readiness for a member until it was listed completely, or its deadline passed.
 async fn hold_ready(block: BlockReady, members: Members, name: crate::model::ClusterId, deadline: std::time::Duration) {
-    if tokio::time::timeout(deadline, members.wait_synced(&name)).await.is_err() {
+    if tokio::time::timeout(deadline, members.wait_synced(&name))
+        .await
+        .is_err()
+    {
         tracing::warn!(member = %name, ?deadline, "not synced within its deadline; the others are served without it");
     }
     drop(block);

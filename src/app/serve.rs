@@ -32,7 +32,11 @@ fn bind(listen: &Listen) -> anyhow::Result<Listener> {
 /// Binds the xDS endpoint, with TLS where the settings have certificates.
 pub(super) fn bind_xds(config: &Config) -> anyhow::Result<Incoming> {
     let tls = match &config.tls {
-        Some(files) => Some(ServerTls::from_files(&files.certificate, &files.key, files.client_ca.as_deref())?),
+        Some(files) => Some(ServerTls::from_files(
+            &files.certificate,
+            &files.key,
+            files.client_ca.as_deref(),
+        )?),
         None => None,
     };
     let listener = bind(&config.listen).context("the xDS endpoint")?;
@@ -75,7 +79,10 @@ pub(super) async fn serve_xds(
 /// Puts the peer's address where tonic looks for it.
 fn tell_peer<B>(mut request: http::Request<B>) -> http::Request<B> {
     if let Some(Peer::Tcp(address)) = request.extensions().get::<ConnInfo>().map(|info| info.peer) {
-        request.extensions_mut().insert(TcpConnectInfo { local_addr: None, remote_addr: Some(address) });
+        request.extensions_mut().insert(TcpConnectInfo {
+            local_addr: None,
+            remote_addr: Some(address),
+        });
     }
     request
 }

@@ -17,11 +17,7 @@ pub struct Problem {
 
 impl Problem {
     /// Joins the three parts; a long problem is cut, since it may repeat what somebody else wrote.
-    pub(super) fn new(
-        subject: impl Into<String>,
-        problem: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
+    pub(super) fn new(subject: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             subject: subject.into(),
             problem: shorten(problem.into()),

@@ -48,12 +48,7 @@ pub async fn run_member(
 
 /// Reads a folder of members until cancelled: each sub folder is a member of that name, whose network its labels tell.
 /// New sub folders join while we run; a member whose folder goes is kept, and shown as stale.
-pub async fn run_members_folder(
-    path: PathBuf,
-    sink: Arc<dyn EventSink>,
-    members: Members,
-    cancel: CancellationToken,
-) {
+pub async fn run_members_folder(path: PathBuf, sink: Arc<dyn EventSink>, members: Members, cancel: CancellationToken) {
     folder::run_members(path, sink, members, cancel).await;
 }
 

@@ -26,10 +26,7 @@ impl fmt::Display for MemberSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder { path } => write!(f, "folder {}", path.display()),
-            Self::Kubernetes {
-                kubeconfig,
-                context,
-            } => {
+            Self::Kubernetes { kubeconfig, context } => {
                 match kubeconfig {
                     Some(path) => write!(f, "kubeconfig {}", path.display())?,
                     None => f.write_str("default kubeconfig")?,

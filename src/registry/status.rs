@@ -129,10 +129,7 @@ impl Members {
     #[must_use]
     pub fn list(&self) -> Vec<MemberReport> {
         let entries = self.entries();
-        entries
-            .iter()
-            .map(|(name, entry)| entry.report(name))
-            .collect()
+        entries.iter().map(|(name, entry)| entry.report(name)).collect()
     }
 
     /// One member.
@@ -199,9 +196,7 @@ impl Members {
 
 /// A panic elsewhere must not take the status with it: each change below leaves it whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Entry {
@@ -214,13 +209,7 @@ impl Entry {
             last_event: self.last_event,
             server_version: self.server_version.clone(),
             counts: self.counts.clone(),
-            problems: self
-                .problems
-                .values()
-                .flatten()
-                .take(MOST_PROBLEMS)
-                .cloned()
-                .collect(),
+            problems: self.problems.values().flatten().take(MOST_PROBLEMS).cloned().collect(),
             problem_count: self.problem_count,
             events_total: self.events_total,
         }
@@ -245,10 +234,7 @@ impl MemberStatus {
             entry.synced_once = true;
         });
         let metrics = &self.members.inner.metrics;
-        metrics
-            .synced
-            .get_or_create(&ByMember::new(&self.name))
-            .set(1);
+        metrics.synced.get_or_create(&ByMember::new(&self.name)).set(1);
         self.members
             .inner
             .synced
@@ -296,9 +282,7 @@ impl MemberStatus {
             entry.events_total += objects;
         });
         let events = &self.members.inner.metrics.events;
-        events
-            .get_or_create(&ByKind::new(&self.name, kind))
-            .inc_by(objects);
+        events.get_or_create(&ByKind::new(&self.name, kind)).inc_by(objects);
     }
 
     /// This many objects of a kind are held now.

@@ -29,11 +29,7 @@ impl EventSink for Recorder {
             RegistryChange::Replace(lists) => {
                 held.retain(|(kind, _), _| !lists.contains_key(kind));
                 for (kind, records) in lists {
-                    held.extend(
-                        records
-                            .into_iter()
-                            .map(|record| ((kind, record.name()), record)),
-                    );
+                    held.extend(records.into_iter().map(|record| ((kind, record.name()), record)));
                 }
             }
             RegistryChange::Upsert(record) => {
@@ -87,8 +83,7 @@ impl Recorder {
 
     pub(super) async fn until_names(&self, member: &str, names: &[&str]) {
         let what = format!("{member} has {names:?}");
-        self.until(&what, |recorder| recorder.names(member) == names)
-            .await;
+        self.until(&what, |recorder| recorder.names(member) == names).await;
     }
 }
 

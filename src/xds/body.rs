@@ -58,10 +58,7 @@ pub(super) fn channel(slot: Arc<OwnedSemaphorePermit>) -> (Outbox, AnswerBody) {
         end: Some(ended),
         _slot: slot,
     };
-    let outbox = Outbox {
-        messages: send,
-        end,
-    };
+    let outbox = Outbox { messages: send, end };
     (outbox, body)
 }
 
@@ -69,10 +66,7 @@ impl http_body::Body for AnswerBody {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         loop {
             if let Some(piece) = self.pieces.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(piece))));

@@ -76,9 +76,6 @@ mod tests {
         let (_, request) = message.split();
         let kept = request.error.expect("it was refused").message;
         assert!(kept.len() <= MAX_REJECTION_BYTES + '…'.len_utf8());
-        assert!(
-            kept.capacity() < 2 * MAX_REJECTION_BYTES,
-            "the rest is freed"
-        );
+        assert!(kept.capacity() < 2 * MAX_REJECTION_BYTES, "the rest is freed");
     }
 }

@@ -77,17 +77,9 @@ impl XdsMetrics {
     pub fn register(&self, registry: &mut Registry) {
         let xds = registry.sub_registry_with_prefix("xds");
         xds.register("streams", "Open ADS streams", self.streams.clone());
-        xds.register(
-            "stream_ends",
-            "ADS streams ended or refused",
-            self.ends.clone(),
-        );
+        xds.register("stream_ends", "ADS streams ended or refused", self.ends.clone());
         xds.register("pushes", "Answers sent", self.pushes.clone());
-        xds.register(
-            "resources_sent",
-            "Resources in answers sent",
-            self.resources.clone(),
-        );
+        xds.register("resources_sent", "Resources in answers sent", self.resources.clone());
         xds.register("acks", "Answers taken by clients", self.acks.clone());
         xds.register("nacks", "Answers refused by clients", self.nacks.clone());
         xds.register_with_unit(
@@ -96,12 +88,7 @@ impl XdsMetrics {
             Unit::Seconds,
             self.ack_seconds.clone(),
         );
-        xds.register_with_unit(
-            "sent",
-            "Bytes of answers sent",
-            Unit::Bytes,
-            self.sent_bytes.clone(),
-        );
+        xds.register_with_unit("sent", "Bytes of answers sent", Unit::Bytes, self.sent_bytes.clone());
         xds.register(
             "node_changes",
             "Requests whose node differs from the first one of their stream, which is ignored",
@@ -130,11 +117,8 @@ impl XdsMetrics {
         };
         let count = u64::try_from(response.resources.len()).unwrap_or(u64::MAX);
         self.pushes.get_or_create(&ByType { r#type }).inc();
-        self.resources
-            .get_or_create(&ByType { r#type })
-            .inc_by(count);
-        self.sent_bytes
-            .inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.resources.get_or_create(&ByType { r#type }).inc_by(count);
+        self.sent_bytes.inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
     pub(super) fn settled(&self, verdict: Verdict, after: Option<Duration>) {
@@ -142,14 +126,10 @@ impl XdsMetrics {
             Verdict::Acked(kind) => (&self.acks, kind),
             Verdict::Nacked(kind) => (&self.nacks, kind),
         };
-        let label = ByType {
-            r#type: kind.short(),
-        };
+        let label = ByType { r#type: kind.short() };
         family.get_or_create(&label).inc();
         if let Some(after) = after {
-            self.ack_seconds
-                .get_or_create(&label)
-                .observe(after.as_secs_f64());
+            self.ack_seconds.get_or_create(&label).observe(after.as_secs_f64());
         }
     }
 

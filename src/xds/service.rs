@@ -118,10 +118,9 @@ impl AdsServer {
         // The task ends with its client: it notices when the body is dropped.
         tokio::spawn(stream::run(shared, requests, outbox, peer));
         let mut response = Response::new(Body::new(body));
-        response.headers_mut().insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/grpc"),
-        );
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         response
     }
 }
@@ -144,10 +143,8 @@ impl Service<http::Request<Body>> for AdsServer {
         ready(Ok(match method {
             "StreamAggregatedResources" => self.open::<DiscoveryRequest>(request),
             "DeltaAggregatedResources" => self.open::<DeltaDiscoveryRequest>(request),
-            _ => Status::unimplemented(
-                "this service has only StreamAggregatedResources and DeltaAggregatedResources",
-            )
-            .into_http(),
+            _ => Status::unimplemented("this service has only StreamAggregatedResources and DeltaAggregatedResources")
+                .into_http(),
         }))
     }
 }

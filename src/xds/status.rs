@@ -68,9 +68,7 @@ impl End {
             | Self::Node(NodeError::TooLarge { .. })
             | Self::Session(SessionError::TooManyNames { .. } | SessionError::TooManyTypes)
             | Self::Frame(_) => Code::ResourceExhausted,
-            Self::FirstMessageLate(_) | Self::Unreadable(_) | Self::Node(_) | Self::Session(_) => {
-                Code::InvalidArgument
-            }
+            Self::FirstMessageLate(_) | Self::Unreadable(_) | Self::Node(_) | Self::Session(_) => Code::InvalidArgument,
         };
         match code {
             Code::Ok => Status::new(code, ""),

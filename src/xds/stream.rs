@@ -70,10 +70,7 @@ fn gone() -> End {
 }
 
 /// The next request.
-async fn read<M: RequestMessage>(
-    requests: &mut Streaming<M>,
-    shared: &Shared,
-) -> Result<(Option<Node>, Request), End> {
+async fn read<M: RequestMessage>(requests: &mut Streaming<M>, shared: &Shared) -> Result<(Option<Node>, Request), End> {
     match requests.message().await {
         Ok(Some(message)) => Ok(message.split()),
         Ok(None) => Err(End::Closed),
@@ -120,11 +117,7 @@ impl Drop for Counted {
 }
 
 impl<'a> Served<'a> {
-    fn open<M: RequestMessage>(
-        shared: &'a Shared,
-        node: Option<Node>,
-        peer: Option<SocketAddr>,
-    ) -> Result<Self, End> {
+    fn open<M: RequestMessage>(shared: &'a Shared, node: Option<Node>, peer: Option<SocketAddr>) -> Result<Self, End> {
         let node = ProxyNode::read(node.as_ref(), shared.config.max_node_bytes)?;
         let subscriber = shared.cache.attach(node.viewer.clone());
         tracing::debug!(node = %node.id, ?peer, dialect = %M::DIALECT, stream = %subscriber.id(), "stream opened");

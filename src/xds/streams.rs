@@ -9,8 +9,7 @@ use tokio::time::Instant;
 
 use super::node::ProxyNode;
 use super::session::{
-    Dialect, Effect, Request, ResourceStatus, Response, Session, SessionError, TypeStatus, TypeUrl,
-    Verdict,
+    Dialect, Effect, Request, ResourceStatus, Response, Session, SessionError, TypeStatus, TypeUrl, Verdict,
 };
 use crate::cache::{Changes, StreamId, Subscriber};
 use crate::model::Standpoint;
@@ -183,10 +182,7 @@ impl Stream {
     }
 
     /// Takes a request; with it comes how long the answer that it settles was in flight.
-    pub(super) fn on_request(
-        &self,
-        request: Request,
-    ) -> Result<(Effect, Option<Duration>), SessionError> {
+    pub(super) fn on_request(&self, request: Request) -> Result<(Effect, Option<Duration>), SessionError> {
         let mut live = lock(&self.live);
         let effect = live.session.on_request(request)?;
         let after = effect.verdict.and_then(|verdict| {

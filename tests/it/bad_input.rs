@@ -3,7 +3,8 @@
 use std::process::Command;
 
 use super::control_plane::{ControlPlane, PARALLAX};
-use super::harness::free_port;
+use super::envoys::DEADLINE;
+use super::harness::{eventually, free_port};
 use super::manifests::{Members, Pod};
 
 /// A command that must fail with this exit code; what it says.
@@ -139,8 +140,16 @@ async fn a_bad_manifest_hurts_only_itself_and_is_shown() {
         members.remove("east", file);
     }
 
+    let gone = async || match addresses() {
+        left if left == ["10.1.0.1"] => Ok(()),
+        left => Err(format!("{left:?}")),
+    };
+    eventually("the bad files' traces to be gone", DEADLINE, gone)
+        .await
+        .expect("they go");
+
     // A file that is half written keeps what it said before.
-    members.write("east", "web.yaml", "apiVersion: v1\nkind: Serv");
+    members.write("east", "web.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: w");
     members.write(
         "east",
         "later.yaml",

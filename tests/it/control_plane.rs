@@ -78,7 +78,8 @@ impl ControlPlane {
     pub(crate) async fn answers(&mut self, path: &str, status: u16) -> String {
         let admin = self.admin;
         let process = &mut self.process;
-        let answer = eventually(&format!("{path} to answer {status}"), DEADLINE, async || {
+        let what = format!("{path} to answer {status}");
+        let answer = eventually(&what, DEADLINE, async || {
             if let Err(ended) = process.expect_running() {
                 return Ok(Err(ended));
             }
@@ -127,9 +128,7 @@ impl ControlPlane {
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(PARALLAX);
-        command
-            .args(arguments)
-            .args(["--server", &self.admin.to_string()]);
+        command.args(arguments).args(["--server", &self.admin.to_string()]);
         command.output().expect("the binary starts")
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::control_plane::ControlPlane;
 use super::envoys::DEADLINE;
-use super::harness::{Envoy, EnvoyOptions};
+use super::harness::{Envoy, EnvoyOptions, eventually, get};
 use super::manifests::{Members, Pod};
 
 #[tokio::test]
@@ -61,8 +61,13 @@ users:
         kubeconfig.display(),
     );
     let mut control_plane = ControlPlane::on_settings(&settings);
-    let pending = control_plane.answers("/readyz", 503).await;
-    assert!(pending.contains("dead") && !pending.contains("east"), "{pending}");
+    let admin = control_plane.admin;
+    let waits = eventually("the dead member alone to be waited for", DEADLINE, async || {
+        let answer = get(admin, "/readyz").await.map_err(|error| error.to_string())?;
+        let just_dead = answer.status == 503 && answer.body.contains("dead") && !answer.body.contains("east");
+        if just_dead { Ok(()) } else { Err(answer.body) }
+    });
+    waits.await.expect("readiness tells what it waits for");
     control_plane.ready().await;
     let said = control_plane.say(&["get", "members"]);
     assert!(

@@ -9,10 +9,7 @@ const REGION: [&str; 2] = [
     "topology.kubernetes.io/region",
     "failure-domain.beta.kubernetes.io/region",
 ];
-const ZONE: [&str; 2] = [
-    "topology.kubernetes.io/zone",
-    "failure-domain.beta.kubernetes.io/zone",
-];
+const ZONE: [&str; 2] = ["topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"];
 const SUBZONE: &str = "topology.istio.io/subzone";
 
 pub(super) fn convert(subject: &mut Subject<'_>) -> Option<NodeRecord> {

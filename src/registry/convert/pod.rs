@@ -41,8 +41,7 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<PodRecord> {
     if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
         return None;
     }
-    let network = match subject.network("the pod counts as unknown, so other networks don't get it")
-    {
+    let network = match subject.network("the pod counts as unknown, so other networks don't get it") {
         Label::Valid(network) => Some(network),
         Label::Absent => None,
         Label::Invalid => return None,
@@ -65,10 +64,7 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<PodRecord> {
         name: subject.name().clone(),
         network,
         mtls: subject.label(TLS_MODE).as_deref() == Some("istio"),
-        node: spec
-            .node_name
-            .filter(|name| !name.is_empty())
-            .map(Into::into),
+        node: spec.node_name.filter(|name| !name.is_empty()).map(Into::into),
         locality: LOCALITY
             .iter()
             .filter_map(|key| subject.label(key))

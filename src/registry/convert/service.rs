@@ -62,9 +62,7 @@ fn created(subject: &mut Subject<'_>) -> Option<i64> {
         Ok(time) => Some(time.0.as_second()),
         Err(_) => {
             subject.report(
-                format!(
-                    "metadata.creationTimestamp is {value}; the Service counts as the youngest"
-                ),
+                format!("metadata.creationTimestamp is {value}; the Service counts as the youngest"),
                 "write it like 2026-01-31T12:00:00Z, or leave it out",
             );
             None
@@ -107,12 +105,7 @@ fn claim(subject: &mut Subject<'_>, network: NetworkId) -> GatewayClaim {
     let mut hostnames = Vec::new();
     let ingress = ["status", "loadBalancer", "ingress"];
     for (at, value) in subject.list(&ingress).iter().enumerate() {
-        let text = |key| {
-            value
-                .get(key)
-                .and_then(Value::as_str)
-                .filter(|text| !text.is_empty())
-        };
+        let text = |key| value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
         if let Some(ip) = text("ip") {
             let place = format!("status.loadBalancer.ingress[{at}].ip");
             addresses.extend(subject.address(&place, ip));
@@ -145,9 +138,7 @@ fn gateway_port(subject: &mut Subject<'_>) -> u16 {
         Ok(port) if port != 0 => port,
         _ => {
             subject.report(
-                format!(
-                    "label {GATEWAY_PORT} is {text:?}, which is no port; {DEFAULT_GATEWAY_PORT} is taken"
-                ),
+                format!("label {GATEWAY_PORT} is {text:?}, which is no port; {DEFAULT_GATEWAY_PORT} is taken"),
                 "use a number from 1 to 65535",
             );
             DEFAULT_GATEWAY_PORT

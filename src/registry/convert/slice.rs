@@ -47,9 +47,7 @@ struct TargetRef<'a> {
 }
 
 pub(super) fn convert(subject: &mut Subject<'_>) -> Option<SliceRecord> {
-    let service = subject
-        .label(SERVICE_NAME)
-        .filter(|service| !service.is_empty());
+    let service = subject.label(SERVICE_NAME).filter(|service| !service.is_empty());
     let Some(service) = service else {
         if subject.label(IMPORTED_FOR).is_none() {
             subject.report(
@@ -101,18 +99,11 @@ fn endpoints(subject: &mut Subject<'_>) -> Vec<SliceEndpoint> {
     endpoints
 }
 
-fn convert_endpoint(
-    subject: &mut Subject<'_>,
-    place: &str,
-    endpoint: &Endpoint<'_>,
-) -> Option<SliceEndpoint> {
+fn convert_endpoint(subject: &mut Subject<'_>, place: &str, endpoint: &Endpoint<'_>) -> Option<SliceEndpoint> {
     let mut addresses: Option<Addresses> = None;
     let texts = endpoint.addresses.as_deref().unwrap_or_default();
     if texts.is_empty() {
-        subject.report(
-            format!("{place} has no address; it is passed over"),
-            "give it one",
-        );
+        subject.report(format!("{place} has no address; it is passed over"), "give it one");
     }
     for (at, text) in texts.iter().enumerate() {
         // An endpoint of which one address is wrong is wrong as a whole: nobody can tell what was meant.
@@ -148,9 +139,6 @@ fn health(conditions: Option<&Conditions>) -> Health {
 fn pod(target: Option<&TargetRef<'_>>, namespace: &str) -> Option<ObjectName> {
     let target = target.filter(|target| target.kind == Some("Pod"))?;
     let name = target.name.filter(|name| !name.is_empty())?;
-    let namespace = target
-        .namespace
-        .filter(|text| !text.is_empty())
-        .unwrap_or(namespace);
+    let namespace = target.namespace.filter(|text| !text.is_empty()).unwrap_or(namespace);
     Some(ObjectName::new(namespace, name))
 }

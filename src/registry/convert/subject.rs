@@ -50,9 +50,7 @@ impl<'a> Subject<'a> {
         };
         let namespace = match kind {
             Kind::Namespace | Kind::Node => "",
-            Kind::Service | Kind::EndpointSlice | Kind::Pod => {
-                text("namespace").unwrap_or("default")
-            }
+            Kind::Service | Kind::EndpointSlice | Kind::Pod => text("namespace").unwrap_or("default"),
         };
         let Some(name) = text("name") else {
             let place = match namespace {
@@ -67,9 +65,7 @@ impl<'a> Subject<'a> {
         };
         let name = ObjectName::new(namespace, name);
         let short_name = matches!(kind, Kind::Namespace | Kind::Service);
-        if !is_dns_name(&name.name, short_name)
-            || !(namespace.is_empty() || is_dns_name(namespace, true))
-        {
+        if !is_dns_name(&name.name, short_name) || !(namespace.is_empty() || is_dns_name(namespace, true)) {
             return Err(Problem::new(
                 format!("{kind} {:?}", shorten(name.to_string())),
                 "its name is none that Kubernetes has, so it is passed over",
@@ -92,10 +88,7 @@ impl<'a> Subject<'a> {
 
     /// A field of `metadata`.
     pub(super) fn metadata(&self, key: &str) -> Option<&'a Value> {
-        self.object
-            .get("metadata")?
-            .get(key)
-            .filter(|value| !value.is_null())
+        self.object.get("metadata")?.get(key).filter(|value| !value.is_null())
     }
 
     /// A label. A manifest may have a number or a truth value where a text belongs; it is taken as it is written, since
@@ -149,9 +142,7 @@ impl<'a> Subject<'a> {
 
     /// The list at this path; empty where it is missing, and with a problem where it is no list.
     pub(super) fn list(&mut self, path: &[&str]) -> &'a [Value] {
-        let found = path
-            .iter()
-            .try_fold(self.object, |value, key| value.get(key));
+        let found = path.iter().try_fold(self.object, |value, key| value.get(key));
         match found {
             None | Some(Value::Null) => &[],
             Some(Value::Array(items)) => items,
@@ -166,11 +157,7 @@ impl<'a> Subject<'a> {
     }
 
     /// One element of a list; `None` and a problem where it can't be read.
-    pub(super) fn element<T: Deserialize<'a>>(
-        &mut self,
-        place: &str,
-        value: &'a Value,
-    ) -> Option<T> {
+    pub(super) fn element<T: Deserialize<'a>>(&mut self, place: &str, value: &'a Value) -> Option<T> {
         T::deserialize(value)
             .map_err(|error| {
                 self.report(

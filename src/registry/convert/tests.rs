@@ -9,9 +9,7 @@ use crate::table::{NodeRecord, PodRecord, ServiceRecord, SliceRecord};
 fn read(kind: Kind, object: &Value) -> (Record, Vec<String>) {
     let converted = convert(kind, object);
     let problems = told(&converted);
-    let record = converted
-        .record
-        .unwrap_or_else(|| panic!("no record: {problems:?}"));
+    let record = converted.record.unwrap_or_else(|| panic!("no record: {problems:?}"));
     assert_eq!(Some(record.name()), converted.name);
     assert_eq!(record.kind(), kind);
     (record, problems)
@@ -81,11 +79,7 @@ fn a_service() -> Value {
 }
 
 fn a_gateway() -> Value {
-    let labelled = with(
-        a_service(),
-        "metadata|labels|topology.istio.io/network",
-        json!("west"),
-    );
+    let labelled = with(a_service(), "metadata|labels|topology.istio.io/network", json!("west"));
     with(
         labelled,
         "status|loadBalancer|ingress",
@@ -108,10 +102,7 @@ fn a_slice() -> Value {
 fn kinds_are_told_by_version_and_kind() {
     let kind = |version: &str, kind: &str| kind_of(&json!({"apiVersion": version, "kind": kind}));
     assert_eq!(kind("v1", "Pod"), Some(Kind::Pod));
-    assert_eq!(
-        kind("discovery.k8s.io/v1", "EndpointSlice"),
-        Some(Kind::EndpointSlice)
-    );
+    assert_eq!(kind("discovery.k8s.io/v1", "EndpointSlice"), Some(Kind::EndpointSlice));
     assert_eq!(kind("discovery.k8s.io/v1beta1", "EndpointSlice"), None);
     assert_eq!(kind("serving.knative.dev/v1", "Service"), None);
     assert_eq!(kind_of(&json!("text")), None);
@@ -141,11 +132,7 @@ fn an_object_without_a_usable_name_is_reported_and_passed_over() {
     ] {
         let converted = convert(kind, &json!({"metadata": metadata}));
         assert_eq!((&converted.name, &converted.record), (&None, &None));
-        assert!(
-            told(&converted)[0].contains(expected),
-            "{:?}",
-            told(&converted)
-        );
+        assert!(told(&converted)[0].contains(expected), "{:?}", told(&converted));
     }
 }
 
@@ -159,15 +146,8 @@ fn a_pod_says_where_it_is_and_how_to_reach_it() {
     let addresses = record.addresses.iter().map(ToString::to_string);
     assert_eq!(addresses.collect::<Vec<_>>(), ["10.0.0.1", "fd00::1"]);
 
-    for (label, text) in [
-        ("topology.istio.io/locality", "eu.a.1"),
-        ("istio-locality", "eu/a/1"),
-    ] {
-        let (record, _) = pod(&with(
-            a_pod(),
-            &format!("metadata|labels|{label}"),
-            json!(text),
-        ));
+    for (label, text) in [("topology.istio.io/locality", "eu.a.1"), ("istio-locality", "eu/a/1")] {
+        let (record, _) = pod(&with(a_pod(), &format!("metadata|labels|{label}"), json!(text)));
         assert_eq!(record.locality, Some(Locality::new("eu", "a", "1")));
     }
 }
@@ -185,11 +165,7 @@ fn a_pod_that_is_over_is_passed_over_silently() {
 #[test]
 fn a_pod_whose_network_is_not_valid_counts_as_unknown() {
     for network in [json!(""), json!("a b"), json!({"x": 1}), json!("-")] {
-        let object = with(
-            a_pod(),
-            "metadata|labels|topology.istio.io/network",
-            network,
-        );
+        let object = with(a_pod(), "metadata|labels|topology.istio.io/network", network);
         let converted = convert(Kind::Pod, &object);
         assert_eq!(converted.record, None);
         let told = told(&converted);
@@ -199,11 +175,7 @@ fn a_pod_whose_network_is_not_valid_counts_as_unknown() {
         );
     }
     // A manifest whose author forgot the quotes says what it says.
-    let number = with(
-        a_pod(),
-        "metadata|labels|topology.istio.io/network",
-        json!(7),
-    );
+    let number = with(a_pod(), "metadata|labels|topology.istio.io/network", json!(7));
     assert_eq!(pod(&number).0.network, Some(NetworkId::new("7").unwrap()));
 }
 
@@ -233,11 +205,7 @@ fn a_node_has_a_locality_from_present_or_legacy_labels() {
         "failure-domain.beta.kubernetes.io/zone": "a", "topology.istio.io/subzone": "1"});
     let record = node(&json!({"metadata": {"name": "n1.example", "labels": labels}}));
     assert_eq!(record.locality, Locality::new("eu", "a", "1"));
-    assert!(
-        node(&json!({"metadata": {"name": "n2"}}))
-            .locality
-            .is_unknown()
-    );
+    assert!(node(&json!({"metadata": {"name": "n2"}})).locality.is_unknown());
 }
 
 #[test]
@@ -250,23 +218,13 @@ fn a_service_has_its_tcp_ports() {
         .ports
         .iter()
         .map(|port| (port.number, &*port.name, &*port.app_protocol));
-    assert_eq!(
-        ports.collect::<Vec<_>>(),
-        [(80, "http", "http"), (443, "tls", "")]
-    );
+    assert_eq!(ports.collect::<Vec<_>>(), [(80, "http", "http"), (443, "tls", "")]);
 
     let headless = with(a_service(), "spec|clusterIP", json!("None"));
-    let (record, _) = service(&with(
-        headless,
-        "spec|publishNotReadyAddresses",
-        json!(true),
-    ));
+    let (record, _) = service(&with(headless, "spec|publishNotReadyAddresses", json!(true)));
     assert!(record.headless && record.publish_not_ready && record.gateway.is_none());
 
-    let alias = convert(
-        Kind::Service,
-        &with(a_service(), "spec|type", json!("ExternalName")),
-    );
+    let alias = convert(Kind::Service, &with(a_service(), "spec|type", json!("ExternalName")));
     assert_eq!((alias.record, alias.problems.len()), (None, 0));
 }
 
@@ -274,10 +232,7 @@ fn a_service_has_its_tcp_ports() {
 fn a_wrong_port_costs_that_port_only() {
     for (port, expected) in [
         (json!(0), "spec.ports[0].port is 0, which is no port"),
-        (
-            json!(65_536),
-            "spec.ports[0].port is 65536, which is no port",
-        ),
+        (json!(65_536), "spec.ports[0].port is 65536, which is no port"),
         (json!(-1), "is -1, which is no port"),
         (json!("http"), "spec.ports[0] can't be read"),
         (json!(443), "spec.ports[2].port 443 is there twice"),
@@ -289,10 +244,7 @@ fn a_wrong_port_costs_that_port_only() {
     }
     let many: Vec<_> = (1..=300).map(|port| json!({"port": port})).collect();
     assert_eq!(
-        service(&with(a_service(), "spec|ports", json!(many)))
-            .0
-            .ports
-            .len(),
+        service(&with(a_service(), "spec|ports", json!(many))).0.ports.len(),
         300
     );
     let (record, problems) = service(&with(a_service(), "spec|ports", json!({"port": 1})));
@@ -324,11 +276,7 @@ fn a_gateway_takes_its_addresses_and_its_port() {
         assert_eq!(record.gateway.unwrap().port, 15443);
         assert!(problems[0].contains("15443 is taken"), "{problems:?}");
     }
-    let (record, problems) = service(&with(
-        a_gateway(),
-        "status|loadBalancer|ingress|0|ip",
-        json!("192.0.2"),
-    ));
+    let (record, problems) = service(&with(a_gateway(), "status|loadBalancer|ingress|0|ip", json!("192.0.2")));
     assert_eq!(record.gateway.unwrap().addresses.len(), 1);
     assert!(
         problems[0].contains("status.loadBalancer.ingress[0].ip is \"192.0.2\""),
@@ -344,10 +292,7 @@ fn a_slice_has_its_endpoints() {
     assert_eq!(record.ports, [("http".into(), 8080)]);
     let first = &record.endpoints[0];
     assert_eq!(first.pod.as_ref().unwrap().to_string(), "shop/web-1");
-    assert_eq!(
-        (first.node.as_deref(), first.zone.as_deref()),
-        (Some("n1"), Some("a"))
-    );
+    assert_eq!((first.node.as_deref(), first.zone.as_deref()), (Some("n1"), Some("a")));
     assert_eq!(
         (&record.endpoints[1].pod, record.endpoints[1].health),
         (&None, Health::Ready)
@@ -362,10 +307,7 @@ fn conditions_mean_what_kubernetes_says() {
         (json!({"ready": true, "serving": false}), Health::Ready),
         (json!({"ready": false}), Health::NotReady),
         (json!({"ready": false, "serving": true}), Health::NotReady),
-        (
-            json!({"ready": false, "terminating": true}),
-            Health::NotReady,
-        ),
+        (json!({"ready": false, "terminating": true}), Health::NotReady),
         (
             json!({"ready": false, "serving": true, "terminating": true}),
             Health::Draining,
@@ -375,11 +317,7 @@ fn conditions_mean_what_kubernetes_says() {
             Health::NotReady,
         ),
     ] {
-        let (record, _) = slice(&with(
-            a_slice(),
-            "endpoints|0|conditions",
-            conditions.clone(),
-        ));
+        let (record, _) = slice(&with(a_slice(), "endpoints|0|conditions", conditions.clone()));
         assert_eq!(record.endpoints[0].health, expected, "{conditions}");
     }
 }
@@ -387,14 +325,8 @@ fn conditions_mean_what_kubernetes_says() {
 #[test]
 fn a_wrong_endpoint_costs_that_endpoint_only() {
     for (addresses, expected) in [
-        (
-            json!(["10.0.0.300"]),
-            "endpoints[0].addresses[0] is \"10.0.0.300\"",
-        ),
-        (
-            json!(["10.0.0.1", "web"]),
-            "endpoints[0].addresses[1] is \"web\"",
-        ),
+        (json!(["10.0.0.300"]), "endpoints[0].addresses[0] is \"10.0.0.300\""),
+        (json!(["10.0.0.1", "web"]), "endpoints[0].addresses[1] is \"web\""),
         (json!(["0.0.0.0"]), "no IP address of a host"),
         (json!([]), "endpoints[0] has no address"),
         (json!("10.0.0.1"), "endpoints[0] can't be read"),
@@ -404,16 +336,10 @@ fn a_wrong_endpoint_costs_that_endpoint_only() {
         assert!(problems[0].contains(expected), "{problems:?}");
     }
     let (record, problems) = slice(&with(a_slice(), "ports|0|port", json!(100_000)));
-    assert_eq!(
-        (record.ports.len(), record.endpoints.len(), problems.len()),
-        (0, 2, 1)
-    );
+    assert_eq!((record.ports.len(), record.endpoints.len(), problems.len()), (0, 2, 1));
     let many: Vec<_> = (0..500).map(|_| json!({"addresses": ["x"]})).collect();
     let (_, problems) = slice(&with(a_slice(), "endpoints", json!(many)));
-    assert!(
-        problems.last().unwrap().contains("480 more"),
-        "{problems:?}"
-    );
+    assert!(problems.last().unwrap().contains("480 more"), "{problems:?}");
 }
 
 #[test]
@@ -423,19 +349,10 @@ fn a_slice_of_no_service_is_reported_and_others_are_passed_over() {
         (json!({"kubernetes.io/service-name": ""}), 1),
         (json!({"multicluster.kubernetes.io/service-name": "web"}), 0),
     ] {
-        let converted = convert(
-            Kind::EndpointSlice,
-            &with(a_slice(), "metadata|labels", labels),
-        );
-        assert_eq!(
-            (converted.record.is_none(), converted.problems.len()),
-            (true, told_of)
-        );
+        let converted = convert(Kind::EndpointSlice, &with(a_slice(), "metadata|labels", labels));
+        assert_eq!((converted.record.is_none(), converted.problems.len()), (true, told_of));
     }
-    let names = convert(
-        Kind::EndpointSlice,
-        &with(a_slice(), "addressType", json!("FQDN")),
-    );
+    let names = convert(Kind::EndpointSlice, &with(a_slice(), "addressType", json!("FQDN")));
     assert_eq!((names.record, names.problems.len()), (None, 0));
 }
 
@@ -451,14 +368,7 @@ fn an_object_of_the_wrong_shape_is_reported_and_never_panics() {
     for kind in Kind::ALL {
         for shape in &shapes {
             convert(kind, shape);
-            for field in [
-                "metadata",
-                "spec",
-                "status",
-                "ports",
-                "endpoints",
-                "addressType",
-            ] {
+            for field in ["metadata", "spec", "status", "ports", "endpoints", "addressType"] {
                 let named = json!({"metadata": {"name": "a", "labels": {"kubernetes.io/service-name": "a"}}});
                 convert(kind, &with(named, field, shape.clone()));
             }

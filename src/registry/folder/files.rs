@@ -89,8 +89,7 @@ pub(super) fn list(root: &Path) -> Result<Listing, FolderError> {
     }
     let mut listing = Listing::default();
     let mut seen = BTreeSet::from([(metadata.dev(), metadata.ino())]);
-    list_folder(root, Path::new(""), 0, &mut seen, &mut listing)
-        .map_err(|error| folder_error(root, error))?;
+    list_folder(root, Path::new(""), 0, &mut seen, &mut listing).map_err(|error| folder_error(root, error))?;
     Ok(listing)
 }
 
@@ -146,13 +145,7 @@ fn list_folder(
     Ok(())
 }
 
-fn read_sub_folder(
-    root: &Path,
-    path: PathBuf,
-    depth: usize,
-    seen: &mut BTreeSet<(u64, u64)>,
-    listing: &mut Listing,
-) {
+fn read_sub_folder(root: &Path, path: PathBuf, depth: usize, seen: &mut BTreeSet<(u64, u64)>, listing: &mut Listing) {
     match list_folder(root, &path, depth, seen, listing) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}

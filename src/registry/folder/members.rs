@@ -17,9 +17,7 @@ use super::stir::Stir;
 use super::{RESCAN, RESCAN_UNWATCHED};
 
 /// The sub folders that are members, and what is wrong with the others. Blocks.
-pub(in super::super) fn member_names(
-    path: &Path,
-) -> Result<(BTreeMap<ClusterId, PathBuf>, Vec<Problem>), Problem> {
+pub(in super::super) fn member_names(path: &Path) -> Result<(BTreeMap<ClusterId, PathBuf>, Vec<Problem>), Problem> {
     let unreadable = |error: std::io::Error| {
         Problem::new(
             format!("folder of members {}", path.display()),

@@ -12,9 +12,7 @@ use crate::table::{Kind, Record};
 pub(super) type Lists = BTreeMap<Kind, Vec<Record>>;
 
 /// Puts the files together, given in the order of their names. Of an object that is there twice the first one counts.
-pub(super) fn merge<'a>(
-    files: impl Iterator<Item = (&'a str, &'a Content)>,
-) -> (Lists, Vec<Problem>) {
+pub(super) fn merge<'a>(files: impl Iterator<Item = (&'a str, &'a Content)>) -> (Lists, Vec<Problem>) {
     let mut objects: BTreeMap<(Kind, ObjectName), (&str, u64, &Record)> = BTreeMap::new();
     let mut problems = Vec::new();
     for (file, content) in files {

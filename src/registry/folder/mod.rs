@@ -73,10 +73,7 @@ impl Watched {
             self.unwatched = None;
             self.identity = identity;
             if identity.is_some() {
-                match self
-                    .stir
-                    .watch(self.folder.root(), RecursiveMode::Recursive)
-                {
+                match self.stir.watch(self.folder.root(), RecursiveMode::Recursive) {
                     Ok(watcher) => self.watcher = Some(watcher),
                     Err(error) => {
                         self.unwatched = Some(Problem::new(
@@ -181,12 +178,7 @@ pub(super) async fn run(
 }
 
 /// Passes on what a look found, and tells when to look again.
-fn take(
-    watched: &Watched,
-    result: Result<Outcome, FolderError>,
-    told: &mut Told<'_>,
-    started: Instant,
-) -> Duration {
+fn take(watched: &Watched, result: Result<Outcome, FolderError>, told: &mut Told<'_>, started: Instant) -> Duration {
     let regular = match watched.watcher {
         Some(_) => RESCAN,
         None => RESCAN_UNWATCHED,

@@ -61,8 +61,8 @@ pub(super) fn parse(file: &str, text: &str, format: Format) -> Result<Content, P
 }
 
 fn yaml_documents(file: &str, text: &str) -> Result<Vec<(u64, Value)>, Problem> {
-    let documents: Vec<Spanned<Value>> = serde_saphyr::from_multiple_with_options(text, options())
-        .map_err(|error| {
+    let documents: Vec<Spanned<Value>> =
+        serde_saphyr::from_multiple_with_options(text, options()).map_err(|error| {
             let line = error.location().map(|location| location.line());
             unreadable(file, line, "YAML", &error)
         })?;
@@ -138,17 +138,13 @@ impl Reader<'_> {
             ));
             return;
         }
-        if let (Some(of), Some(Value::Array(items))) =
-            (kind.strip_suffix("List"), object.get("items"))
-        {
+        if let (Some(of), Some(Value::Array(items))) = (kind.strip_suffix("List"), object.get("items")) {
             self.read_list(line, (version, of), items, depth);
             return;
         }
         match kind_of(object) {
             Some(kind) => {
-                let Converted {
-                    record, problems, ..
-                } = convert(kind, object);
+                let Converted { record, problems, .. } = convert(kind, object);
                 let records = record.into_iter().map(|record| (line, record));
                 self.content.records.extend(records);
                 let place = format!("{}:{line}", self.file);
@@ -172,13 +168,7 @@ impl Reader<'_> {
     }
 
     /// Items of a list of one kind need not say it again.
-    fn read_list(
-        &mut self,
-        line: u64,
-        (version, kind): (&str, &str),
-        items: &[Value],
-        depth: usize,
-    ) {
+    fn read_list(&mut self, line: u64, (version, kind): (&str, &str), items: &[Value], depth: usize) {
         if depth >= DEEPEST_LIST {
             self.content.problems.push(Problem::new(
                 format!("{}:{line}", self.file),

@@ -91,11 +91,7 @@ impl Folder {
     ///
     /// # Errors
     /// When the folder as a whole can't be read; everything that is known of it stays.
-    pub(super) fn scan(
-        &mut self,
-        closed: &BTreeSet<PathBuf>,
-        now: Now,
-    ) -> Result<Outcome, FolderError> {
+    pub(super) fn scan(&mut self, closed: &BTreeSet<PathBuf>, now: Now) -> Result<Outcome, FolderError> {
         let listing = list(&self.root)?;
         let mut outcome = Outcome {
             changed: false,
@@ -113,25 +109,13 @@ impl Folder {
         for (path, found) in &listing.files {
             let closed = closed.contains(&self.root.join(path));
             let state = self.files.entry(path.clone()).or_default();
-            read_file(
-                &self.root.join(path),
-                path,
-                found,
-                closed,
-                now,
-                state,
-                &mut outcome,
-            );
+            read_file(&self.root.join(path), path, found, closed, now, state, &mut outcome);
         }
         let missing: BTreeSet<_> = self
             .files
             .keys()
             .filter(|path| !listing.files.contains_key(*path))
-            .filter(|path| {
-                !path
-                    .ancestors()
-                    .any(|above| listing.unreadable.contains(above))
-            })
+            .filter(|path| !path.ancestors().any(|above| listing.unreadable.contains(above)))
             .cloned()
             .collect();
         self.settle_removals(missing, now.elapsing, &mut outcome);
@@ -170,11 +154,7 @@ impl Folder {
             .filter_map(|(name, state)| Some((name.as_str(), state.content.as_ref()?)));
         let (lists, mut problems) = merge(contents);
         problems.extend(self.folder_problems.iter().cloned());
-        problems.extend(
-            self.files
-                .values()
-                .filter_map(|state| state.problem.clone()),
-        );
+        problems.extend(self.files.values().filter_map(|state| state.problem.clone()));
         problems.sort();
         (lists, problems)
     }
@@ -230,11 +210,7 @@ fn read_file(
                 ReadError::TooLarge => "split it",
                 ReadError::NotText => "write it in UTF-8",
             };
-            let problem = Problem::new(
-                name,
-                format!("{error}; what it said before is kept"),
-                remedy,
-            );
+            let problem = Problem::new(name, format!("{error}; what it said before is kept"), remedy);
             state.hash = 0;
             outcome.changed |= state.problem.as_ref() != Some(&problem);
             state.problem = Some(problem);
@@ -276,9 +252,7 @@ fn read_text(path: &Path, length: u64) -> Result<String, ReadError> {
         return Err(ReadError::TooLarge);
     }
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-    File::open(path)?
-        .take(LARGEST_FILE + 1)
-        .read_to_end(&mut bytes)?;
+    File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST_FILE {
         return Err(ReadError::TooLarge);
     }

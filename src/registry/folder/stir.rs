@@ -36,11 +36,7 @@ impl Stir {
 
     /// Has the file system tell of changes below `path`, for as long as the returned watch lives. Blocks while it walks
     /// through the folder.
-    pub(super) fn watch(
-        &self,
-        path: &Path,
-        depth: RecursiveMode,
-    ) -> notify::Result<RecommendedWatcher> {
+    pub(super) fn watch(&self, path: &Path, depth: RecursiveMode) -> notify::Result<RecommendedWatcher> {
         let stir = self.clone();
         let mut watcher = notify::recommended_watcher(move |event| stir.note(event))?;
         watcher.watch(path, depth)?;
@@ -50,8 +46,7 @@ impl Stir {
     fn note(&self, event: notify::Result<Event>) {
         match event {
             Ok(event) => match event.kind {
-                EventKind::Access(AccessKind::Close(AccessMode::Write))
-                | EventKind::Modify(ModifyKind::Name(_)) => {
+                EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Modify(ModifyKind::Name(_)) => {
                     let mut closed = self.closed();
                     if closed.len() + event.paths.len() <= MOST_CLOSED {
                         closed.extend(event.paths);

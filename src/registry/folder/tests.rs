@@ -59,19 +59,13 @@ impl Running {
 
     async fn problem(&self, text: &str) {
         until_report(&self.members, "east", text, |report| {
-            report
-                .problems
-                .iter()
-                .any(|problem| problem.to_string().contains(text))
+            report.problems.iter().any(|problem| problem.to_string().contains(text))
         })
         .await;
     }
 
     async fn no_problem(&self) {
-        until_report(&self.members, "east", "no problem", |report| {
-            report.problem_count == 0
-        })
-        .await;
+        until_report(&self.members, "east", "no problem", |report| report.problem_count == 0).await;
     }
 
     async fn end(self) {
@@ -113,10 +107,7 @@ fn documents_lists_and_unknown_kinds() {
         node("n1")
     );
     let content = read(&text);
-    assert_eq!(
-        names(&content),
-        ["3 Node n1", "13 Pod shop/a", "19 Pod default/b"]
-    );
+    assert_eq!(names(&content), ["3 Node n1", "13 Pod shop/a", "19 Pod default/b"]);
     assert_eq!(content.problems, []);
     let json = "{\"apiVersion\": \"v1\", \"kind\": \"Node\", \"metadata\": {\"name\": \"a\"}}\n\n\
                 {\"apiVersion\": \"v1\", \"kind\": \"Node\", \"metadata\": {\"name\": \"b\"}}\n";
@@ -134,9 +125,7 @@ fn what_is_wrong_is_told_with_its_place() {
         let problem = parse("f.yaml", text, Format::Yaml).unwrap_err().to_string();
         assert!(problem.contains(expected), "{problem}");
     }
-    let problem = parse("f.json", "{\n \"a\": }", Format::Json)
-        .unwrap_err()
-        .to_string();
+    let problem = parse("f.json", "{\n \"a\": }", Format::Json).unwrap_err().to_string();
     assert!(problem.contains("f.json:2: it is no JSON"), "{problem}");
     for (text, expected) in [
         ("---\nsome text\n", "f.yaml:2: this is no Kubernetes object"),
@@ -169,11 +158,7 @@ fn aliases_that_grow_without_bound_are_refused_in_no_time() {
     }
     let begun = Instant::now();
     assert!(parse("f.yaml", &text, Format::Yaml).is_err());
-    assert!(
-        begun.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -197,18 +182,11 @@ async fn everything_comes_at_once_and_edits_follow() {
     .await
     .unwrap();
     let changes = running.recorder.changes();
-    assert!(matches!(
-        changes[0],
-        RegistryChange::Joined { network: None }
-    ));
+    assert!(matches!(changes[0], RegistryChange::Joined { network: None }));
     let RegistryChange::Replace(lists) = &changes[1] else {
         panic!("{changes:?}");
     };
-    assert_eq!(
-        (lists.len(), changes.len()),
-        (5, 2),
-        "one replacement of all kinds"
-    );
+    assert_eq!((lists.len(), changes.len()), (5, 2), "one replacement of all kinds");
     let report = running.members.get(&id("east")).unwrap();
     assert_eq!(report.counts[&Kind::Node], 3);
     assert_eq!((report.events_total, report.problem_count), (3, 0));
@@ -220,9 +198,7 @@ async fn everything_comes_at_once_and_edits_follow() {
     fs::rename(running.path("a.new"), running.path("a.yaml")).unwrap();
     running.has(&["Node n2", "Node n3", "Node n5"]).await;
     write(&running.path("new/deep/d.yaml"), &node("n6"));
-    running
-        .has(&["Node n2", "Node n3", "Node n5", "Node n6"])
-        .await;
+    running.has(&["Node n2", "Node n3", "Node n5", "Node n6"]).await;
     fs::remove_file(running.path("c.json")).unwrap();
     running.has(&["Node n2", "Node n5", "Node n6"]).await;
     running.end().await;
@@ -291,10 +267,7 @@ impl Looked {
             elapsing: self.begun + Duration::from_millis(after),
             wall: modified.unwrap_or(SystemTime::UNIX_EPOCH) + Duration::from_millis(age),
         };
-        let closed = closed
-            .iter()
-            .map(|name| self.root.path().join(name))
-            .collect();
+        let closed = closed.iter().map(|name| self.root.path().join(name)).collect();
         self.folder.scan(&closed, now).unwrap()
     }
 
@@ -311,18 +284,12 @@ fn a_young_file_is_taken_when_its_writer_is_done_or_it_has_settled() {
     assert_eq!(outcome.again_in, Some(Duration::from_millis(40)));
     assert_eq!((outcome.changed, looked.nodes()), (false, 0));
     let outcome = looked.look(5, 15, &["a.yaml"]);
-    assert_eq!(
-        (outcome.changed, outcome.again_in, looked.nodes()),
-        (true, None, 1)
-    );
+    assert_eq!((outcome.changed, outcome.again_in, looked.nodes()), (true, None, 1));
     let two = format!("{}---\n{}", node("n1"), node("n2"));
     write(&looked.root.path().join("a.yaml"), &two);
     assert!(!looked.look(10, 0, &[]).changed);
     let outcome = looked.look(60, 50, &[]);
-    assert_eq!(
-        (outcome.changed, outcome.again_in, looked.nodes()),
-        (true, None, 2)
-    );
+    assert_eq!((outcome.changed, outcome.again_in, looked.nodes()), (true, None, 2));
     // Whoever never stops writing is read all the same.
     write(&looked.root.path().join("a.yaml"), &node("n1"));
     assert!(!looked.look(100, 1, &[]).changed);
@@ -383,16 +350,11 @@ async fn a_folder_that_vanishes_loses_nothing_and_may_come_back() {
     let many: Vec<_> = (0..50)
         .map(|at| (format!("{at}.yaml"), node(&format!("n{at}"))))
         .collect();
-    let files: Vec<_> = many
-        .iter()
-        .map(|(name, text)| (name.as_str(), text.as_str()))
-        .collect();
+    let files: Vec<_> = many.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     let running = Running::start(&files);
     running
         .recorder
-        .until("all are there", |recorder| {
-            recorder.names("east").len() == 50
-        })
+        .until("all are there", |recorder| recorder.names("east").len() == 50)
         .await;
     // File by file, as rm does it.
     fs::remove_dir_all(running.path("")).unwrap();
@@ -462,10 +424,7 @@ async fn sub_folders_are_members_and_new_ones_join() {
     ));
     recorder.until_names("east", &["Node n1"]).await;
     let problems = members.problems();
-    assert!(
-        problems[0].to_string().contains("bad name!"),
-        "{problems:?}"
-    );
+    assert!(problems[0].to_string().contains("bad name!"), "{problems:?}");
     write(&folder.path().join("west/a.yaml"), &node("n2"));
     recorder.until_names("west", &["Node n2"]).await;
     fs::remove_dir_all(folder.path().join("east")).unwrap();

@@ -35,18 +35,12 @@ pub(super) async fn connect(source: &MemberSource) -> Result<Client, Failure> {
 
 async fn config(source: MemberSource) -> Result<Config, Failure> {
     let (kubeconfig, context) = match source {
-        MemberSource::Kubernetes {
-            kubeconfig,
-            context,
-        } => (kubeconfig, context),
+        MemberSource::Kubernetes { kubeconfig, context } => (kubeconfig, context),
         MemberSource::InCluster => {
             return Config::incluster().map_err(|error| Failure::Config(chain(&error)));
         }
         MemberSource::Folder { path } => {
-            return Err(Failure::Config(format!(
-                "{} is a folder of manifests",
-                path.display()
-            )));
+            return Err(Failure::Config(format!("{} is a folder of manifests", path.display())));
         }
     };
     let kubeconfig = match kubeconfig {

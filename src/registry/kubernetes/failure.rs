@@ -46,9 +46,7 @@ impl Failure {
     pub(super) fn of(kind: Kind, resource: &str, error: &kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => Self::of_status(kind, resource, status),
-            kube::Error::SerdeError(error) => {
-                Self::Malformed(resource.to_owned(), error.to_string())
-            }
+            kube::Error::SerdeError(error) => Self::Malformed(resource.to_owned(), error.to_string()),
             kube::Error::ReadEvents(error) => Self::Cut(chain(error)),
             other => Self::Unreachable(chain(other)),
         }
@@ -78,13 +76,7 @@ impl Failure {
 
     /// Whether an API server says so that doesn't know how to list by a watch.
     pub(super) fn refuses_streaming(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused {
-                code: 400..=428,
-                ..
-            }
-        )
+        matches!(self, Self::Refused { code: 400..=428, .. })
     }
 }
 

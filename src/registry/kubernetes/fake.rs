@@ -105,10 +105,7 @@ impl State {
                 "buildDate": "", "goVersion": "", "compiler": "", "platform": ""});
             return Ok(response(200, vec![line(&version)]).0);
         }
-        let what = match (
-            query.contains_key("watch"),
-            query.contains_key("sendInitialEvents"),
-        ) {
+        let what = match (query.contains_key("watch"), query.contains_key("sendInitialEvents")) {
             (true, true) => "stream",
             (true, false) => "watch",
             (false, _) => "list",
@@ -123,9 +120,7 @@ impl State {
         }
         match what {
             "list" => Ok(self.list(&resource, query.get("continue"))),
-            "stream" if !self.streaming => {
-                Ok(status(422, "sendInitialEvents is forbidden for watch"))
-            }
+            "stream" if !self.streaming => Ok(status(422, "sendInitialEvents is forbidden for watch")),
             what => Ok(self.watch(&resource, what == "stream")),
         }
     }
@@ -152,8 +147,10 @@ impl State {
                 self.of(resource)
                     .map(|object| line(&json!({"type": "ADDED", "object": object}))),
             );
-            lines.push(line(&json!({"type": "BOOKMARK", "object": {"kind": "X", "apiVersion": "v1", "metadata": {
-                "resourceVersion": self.version.to_string(), "annotations": {"k8s.io/initial-events-end": "true"}}}})));
+            lines.push(line(
+                &json!({"type": "BOOKMARK", "object": {"kind": "X", "apiVersion": "v1", "metadata": {
+                "resourceVersion": self.version.to_string(), "annotations": {"k8s.io/initial-events-end": "true"}}}}),
+            ));
         }
         let (response, sender) = response(200, lines);
         self.watches.push((resource.to_owned(), sender));
@@ -161,10 +158,7 @@ impl State {
     }
 
     fn of(&self, resource: &str) -> impl Iterator<Item = &Value> {
-        let of = self
-            .objects
-            .iter()
-            .filter(move |((of, _), _)| of == resource);
+        let of = self.objects.iter().filter(move |((of, _), _)| of == resource);
         of.map(|(_, object)| object)
     }
 
@@ -209,9 +203,7 @@ impl FakeApi {
         let version = state.version.to_string();
         rest["metadata"]["name"] = json!(name);
         rest["metadata"]["resourceVersion"] = json!(version);
-        state
-            .objects
-            .insert((resource.to_owned(), name.to_owned()), rest);
+        state.objects.insert((resource.to_owned(), name.to_owned()), rest);
     }
 
     pub(super) fn delete(&self, resource: &str, name: &str) {
@@ -224,10 +216,7 @@ impl FakeApi {
         let mut state = self.0.lock().unwrap();
         state.version += 1;
         let version = state.version.to_string();
-        let mut object = state
-            .objects
-            .remove(&(resource.to_owned(), name.to_owned()))
-            .unwrap();
+        let mut object = state.objects.remove(&(resource.to_owned(), name.to_owned())).unwrap();
         object["metadata"]["resourceVersion"] = json!(version);
         object
     }
@@ -248,19 +237,11 @@ impl FakeApi {
 
     pub(super) fn fail_once(&self, resource: &str, fault: Fault) {
         let mut state = self.0.lock().unwrap();
-        state
-            .once
-            .entry(resource.to_owned())
-            .or_default()
-            .push_back(fault);
+        state.once.entry(resource.to_owned()).or_default().push_back(fault);
     }
 
     pub(super) fn fail(&self, resource: &str, fault: Fault) {
-        self.0
-            .lock()
-            .unwrap()
-            .lasting
-            .insert(resource.to_owned(), fault);
+        self.0.lock().unwrap().lasting.insert(resource.to_owned(), fault);
     }
 
     pub(super) fn heal(&self) {

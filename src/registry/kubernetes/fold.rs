@@ -48,9 +48,7 @@ impl Fold {
 
     /// How many objects of a kind the table holds.
     pub(super) fn count(&self, kind: Kind) -> usize {
-        self.kinds
-            .get(&kind)
-            .map_or(0, |of_kind| of_kind.told.len())
+        self.kinds.get(&kind).map_or(0, |of_kind| of_kind.told.len())
     }
 
     /// Takes what a watch tells, and says what the table is to be told.
@@ -162,9 +160,7 @@ mod tests {
         for kind in [Kind::Pod, Kind::Service, Kind::EndpointSlice] {
             assert!(list(&mut fold, kind, Vec::new()).is_none());
         }
-        let Some(RegistryChange::Replace(lists)) =
-            list(&mut fold, Kind::Namespace, vec![namespace("shop")])
-        else {
+        let Some(RegistryChange::Replace(lists)) = list(&mut fold, Kind::Namespace, vec![namespace("shop")]) else {
             panic!("not told");
         };
         assert_eq!(lists.keys().copied().collect::<Vec<_>>(), Kind::ALL);
@@ -193,9 +189,7 @@ mod tests {
         let change = fold.hear(Kind::Node, Heard::Changed(name("b"), Some(node("b", "1"))));
         assert!(matches!(change, Some(RegistryChange::Upsert(record)) if record == node("b", "1")));
         let change = fold.hear(Kind::Node, Heard::Changed(name("a"), None));
-        assert!(
-            matches!(change, Some(RegistryChange::Remove(Kind::Node, removed)) if removed == name("a"))
-        );
+        assert!(matches!(change, Some(RegistryChange::Remove(Kind::Node, removed)) if removed == name("a")));
         assert!(fold.hear(Kind::Node, Heard::Deleted(name("a"))).is_none());
         assert_eq!(fold.count(Kind::Node), 1);
     }

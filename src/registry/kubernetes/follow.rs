@@ -119,9 +119,11 @@ impl<W: WatchedKind> Follower<'_, W> {
                 continue;
             }
             let version = page.metadata.resource_version;
-            self.position = Some(version.filter(|text| !text.is_empty()).ok_or_else(|| {
-                Failure::Malformed(self.resource.clone(), "a list has no version".to_owned())
-            })?);
+            self.position = Some(
+                version
+                    .filter(|text| !text.is_empty())
+                    .ok_or_else(|| Failure::Malformed(self.resource.clone(), "a list has no version".to_owned()))?,
+            );
             self.listener.list_ends(W::KIND);
             return Ok(());
         }
@@ -170,10 +172,7 @@ impl<W: WatchedKind> Follower<'_, W> {
                 let metadata = bookmark.metadata;
                 match &mut self.position {
                     Some(position) => *position = metadata.resource_version,
-                    None if metadata
-                        .annotations
-                        .contains_key("k8s.io/initial-events-end") =>
-                    {
+                    None if metadata.annotations.contains_key("k8s.io/initial-events-end") => {
                         self.position = Some(metadata.resource_version);
                         self.listener.list_ends(W::KIND);
                     }

@@ -29,11 +29,7 @@ pub(super) struct Listener<'a> {
 }
 
 impl<'a> Listener<'a> {
-    pub(super) fn new(
-        name: &'a ClusterId,
-        sink: &'a dyn EventSink,
-        status: &'a MemberStatus,
-    ) -> Self {
+    pub(super) fn new(name: &'a ClusterId, sink: &'a dyn EventSink, status: &'a MemberStatus) -> Self {
         Self {
             name,
             sink,
@@ -154,9 +150,7 @@ impl<'a> Listener<'a> {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Whatever panicked has ended the member's task, which alone uses this.
-        self.state
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 

@@ -72,10 +72,7 @@ impl Running {
 
     async fn until_problems(&self, count: usize) -> Vec<String> {
         let what = format!("{count} problems");
-        let report = until_report(&self.members, "east", &what, |report| {
-            report.problem_count == count
-        })
-        .await;
+        let report = until_report(&self.members, "east", &what, |report| report.problem_count == count).await;
         report.problems.iter().map(ToString::to_string).collect()
     }
 
@@ -113,9 +110,7 @@ fn three_nodes(api: FakeApi) -> FakeApi {
 #[tokio::test(start_paused = true)]
 async fn everything_is_told_at_once_and_then_each_change() {
     let running = Running::synced(three_nodes(FakeApi::new())).await;
-    running
-        .has(&["Node n1", "Node n2", "Node n3", "Pod shop/web-1"])
-        .await;
+    running.has(&["Node n1", "Node n2", "Node n3", "Pod shop/web-1"]).await;
     assert_eq!(running.replacements(), [Kind::ALL.to_vec()]);
     for resource in RESOURCES {
         assert_eq!(running.api.requests(resource), ["stream"]);
@@ -124,11 +119,7 @@ async fn everything_is_told_at_once_and_then_each_change() {
     running.api.delete("pods", "web-1");
     running.api.delete("nodes", "n2");
     running.has(&["Node n1", "Node n3", "Pod shop/web-2"]).await;
-    assert_eq!(
-        running.replacements().len(),
-        1,
-        "changes are told one by one"
-    );
+    assert_eq!(running.replacements().len(), 1, "changes are told one by one");
     // A pod that is over is as good as gone.
     let over = json!({"metadata": {"namespace": "shop"}, "status": {"phase": "Succeeded"}});
     running.api.put("pods", "web-2", over);
@@ -138,28 +129,16 @@ async fn everything_is_told_at_once_and_then_each_change() {
     })
     .await;
     assert_eq!(report.server_version.as_deref(), Some("v1.99.0"));
-    assert_eq!(
-        (report.counts[&Kind::Node], report.counts[&Kind::Pod]),
-        (2, 0)
-    );
+    assert_eq!((report.counts[&Kind::Node], report.counts[&Kind::Pod]), (2, 0));
     assert_eq!(report.events_total, 8);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_cannot_stream_lists_is_read_in_pages() {
     let running = Running::synced(three_nodes(FakeApi::without_streaming())).await;
-    running
-        .has(&["Node n1", "Node n2", "Node n3", "Pod shop/web-1"])
-        .await;
-    assert_eq!(
-        running.replacements(),
-        [Kind::ALL.to_vec()],
-        "pages are put together"
-    );
-    assert_eq!(
-        running.api.requests("nodes")[..3],
-        ["stream", "list", "list"]
-    );
+    running.has(&["Node n1", "Node n2", "Node n3", "Pod shop/web-1"]).await;
+    assert_eq!(running.replacements(), [Kind::ALL.to_vec()], "pages are put together");
+    assert_eq!(running.api.requests("nodes")[..3], ["stream", "list", "list"]);
     running.api.put("nodes", "n4", empty());
     running
         .has(&["Node n1", "Node n2", "Node n3", "Node n4", "Pod shop/web-1"])
@@ -169,13 +148,10 @@ async fn a_server_that_cannot_stream_lists_is_read_in_pages() {
 #[tokio::test(start_paused = true)]
 async fn a_list_that_breaks_off_is_not_told() {
     let api = three_nodes(FakeApi::new());
-    let half =
-        json!({"type": "ADDED", "object": {"metadata": {"name": "ghost", "resourceVersion": "1"}}});
+    let half = json!({"type": "ADDED", "object": {"metadata": {"name": "ghost", "resourceVersion": "1"}}});
     api.fail_once("nodes", Fault::Says(format!("{half}\n")));
     let running = Running::synced(api).await;
-    running
-        .has(&["Node n1", "Node n2", "Node n3", "Pod shop/web-1"])
-        .await;
+    running.has(&["Node n1", "Node n2", "Node n3", "Pod shop/web-1"]).await;
     assert_eq!(running.replacements(), [Kind::ALL.to_vec()]);
 }
 
@@ -186,23 +162,15 @@ async fn a_version_that_is_gone_leads_to_a_list_of_that_kind() {
     running.api.delete_silently("nodes", "n1");
     running.api.put_silently("nodes", "n4", empty());
     running.api.say("nodes", gone);
-    running
-        .has(&["Node n2", "Node n3", "Node n4", "Pod shop/web-1"])
-        .await;
+    running.has(&["Node n2", "Node n3", "Node n4", "Pod shop/web-1"]).await;
     assert_eq!(running.replacements()[1..], [[Kind::Node]]);
     // The same as the answer to a request for a watch.
     running.api.delete_silently("nodes", "n2");
-    running
-        .api
-        .fail_once("nodes", Fault::Status(410, "too old"));
+    running.api.fail_once("nodes", Fault::Status(410, "too old"));
     running.api.cut("nodes");
     running.has(&["Node n3", "Node n4", "Pod shop/web-1"]).await;
     assert_eq!(running.replacements()[2..], [[Kind::Node]]);
-    assert_eq!(
-        running.api.requests("pods"),
-        ["stream"],
-        "other kinds are left alone"
-    );
+    assert_eq!(running.api.requests("pods"), ["stream"], "other kinds are left alone");
     let state = running.members.get(&id("east")).unwrap().state;
     assert_eq!(state, MemberState::Synced, "this is no failure");
 }
@@ -240,19 +208,14 @@ async fn a_server_that_ends_each_watch_is_not_asked_without_pause() {
     running.api.cut("nodes");
     tokio::time::sleep(Duration::from_secs(300)).await;
     let requests = running.api.requests("nodes").len();
-    assert!(
-        (8..60).contains(&requests),
-        "{requests} requests in 5 minutes"
-    );
+    assert!((8..60).contains(&requests), "{requests} requests in 5 minutes");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_no_event_leads_to_a_list() {
     let running = Running::synced(three_nodes(FakeApi::new())).await;
     running.api.delete_silently("nodes", "n1");
-    running
-        .api
-        .say("nodes", "{\"type\": \"NONSENSE\", \"object\": []}\n");
+    running.api.say("nodes", "{\"type\": \"NONSENSE\", \"object\": []}\n");
     running.has(&["Node n2", "Node n3", "Pod shop/web-1"]).await;
     running.until_synced().await;
 }
@@ -260,21 +223,13 @@ async fn what_is_no_event_leads_to_a_list() {
 #[tokio::test(start_paused = true)]
 async fn a_kind_that_is_forbidden_is_told_with_the_remedy() {
     let api = three_nodes(FakeApi::new());
-    api.fail(
-        "endpointslices",
-        Fault::Status(403, "User \"x\" cannot watch"),
-    );
+    api.fail("endpointslices", Fault::Status(403, "User \"x\" cannot watch"));
     let running = Running::start(api);
     running
         .until_state("forbids us to read EndpointSlice objects: User \"x\" cannot watch")
         .await;
-    running
-        .until_state("verbs list and watch on endpointslices")
-        .await;
-    assert!(
-        running.recorder.changes().is_empty(),
-        "the rest is held back"
-    );
+    running.until_state("verbs list and watch on endpointslices").await;
+    assert!(running.recorder.changes().is_empty(), "the rest is held back");
     running.api.heal();
     running.until_synced().await;
     assert_eq!(running.replacements(), [Kind::ALL.to_vec()]);
@@ -288,15 +243,9 @@ async fn an_object_that_makes_no_sense_costs_itself_only() {
         "web-2",
         json!({"metadata": {"namespace": "shop"}, "spec": "text"}),
     );
-    api.put(
-        "pods",
-        "Bad Name",
-        json!({"metadata": {"namespace": "shop"}}),
-    );
+    api.put("pods", "Bad Name", json!({"metadata": {"namespace": "shop"}}));
     let running = Running::synced(api).await;
-    running
-        .has(&["Node n1", "Node n2", "Node n3", "Pod shop/web-1"])
-        .await;
+    running.has(&["Node n1", "Node n2", "Node n3", "Pod shop/web-1"]).await;
     let problems = running.until_problems(2).await;
     assert!(
         problems[0].contains("Pod shop/web-2: spec can't be read"),
@@ -305,13 +254,7 @@ async fn an_object_that_makes_no_sense_costs_itself_only() {
     // It gets well; another one gets ill, and goes.
     running.api.put("pods", "web-2", pod());
     running
-        .has(&[
-            "Node n1",
-            "Node n2",
-            "Node n3",
-            "Pod shop/web-1",
-            "Pod shop/web-2",
-        ])
+        .has(&["Node n1", "Node n2", "Node n3", "Pod shop/web-1", "Pod shop/web-2"])
         .await;
     running.until_problems(1).await;
     running.api.put(
@@ -319,18 +262,13 @@ async fn an_object_that_makes_no_sense_costs_itself_only() {
         "web-1",
         json!({"metadata": {"namespace": "shop", "labels": {"topology.istio.io/network": "?"}}}),
     );
-    running
-        .has(&["Node n1", "Node n2", "Node n3", "Pod shop/web-2"])
-        .await;
+    running.has(&["Node n1", "Node n2", "Node n3", "Pod shop/web-2"]).await;
     running.until_problems(2).await;
     running.api.delete("pods", "web-1");
     running.until_problems(1).await;
     running.api.delete("pods", "Bad Name");
     running.until_problems(0).await;
-    assert_eq!(
-        running.members.get(&id("east")).unwrap().state,
-        MemberState::Synced
-    );
+    assert_eq!(running.members.get(&id("east")).unwrap().state, MemberState::Synced);
 }
 
 #[tokio::test(start_paused = true)]
@@ -376,18 +314,14 @@ async fn a_server_that_is_not_there_is_waited_for_and_one_that_goes_is_kept() {
 async fn credentials_that_ran_out_lead_to_a_new_client() {
     let running = Running::synced(three_nodes(FakeApi::new())).await;
     assert_eq!(running.clients.load(Ordering::SeqCst), 1);
-    running
-        .api
-        .fail_once("nodes", Fault::Status(401, "token has expired"));
+    running.api.fail_once("nodes", Fault::Status(401, "token has expired"));
     running.api.cut("nodes");
     until_report(&running.members, "east", "a second client", |_| {
         running.clients.load(Ordering::SeqCst) == 2
     })
     .await;
     running.until_synced().await;
-    running
-        .has(&["Node n1", "Node n2", "Node n3", "Pod shop/web-1"])
-        .await;
+    running.has(&["Node n1", "Node n2", "Node n3", "Pod shop/web-1"]).await;
 }
 
 #[tokio::test]
@@ -404,10 +338,7 @@ async fn a_kubeconfig_that_is_of_no_use_is_told_and_keeps_its_secrets() {
             Some("apiVersion: v1\nkind: Config\nusers: [{name: a, user: {token: [s3cret]}}]\n"),
             "it is not valid at line 3",
         ),
-        (
-            Some("apiVersion: v1\nkind: Config\nusers: s3cret\n"),
-            "it is not valid",
-        ),
+        (Some("apiVersion: v1\nkind: Config\nusers: s3cret\n"), "it is not valid"),
         (
             Some("apiVersion: v1\nkind: Config\n"),
             "failed to load current context: east",
@@ -416,11 +347,7 @@ async fn a_kubeconfig_that_is_of_no_use_is_told_and_keeps_its_secrets() {
         if let Some(text) = text {
             std::fs::write(&path, text).unwrap();
         }
-        let failure = client::connect(&source(&path))
-            .await
-            .err()
-            .unwrap()
-            .to_string();
+        let failure = client::connect(&source(&path)).await.err().unwrap().to_string();
         assert!(failure.contains(expected), "{failure}");
         assert!(!failure.contains("s3cret"), "{failure}");
     }

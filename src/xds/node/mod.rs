@@ -30,9 +30,7 @@ pub enum NodeError {
     #[error("the first request of a stream must carry a node")]
     Missing,
     /// The node has no id.
-    #[error(
-        "node.id is empty; start the proxy with --service-node or set node.id in its bootstrap"
-    )]
+    #[error("node.id is empty; start the proxy with --service-node or set node.id in its bootstrap")]
     NoId,
     /// The id is beyond any sensible length.
     #[error("node.id has {bytes} bytes, at most {MAX_ID_BYTES} are taken")]
@@ -41,9 +39,7 @@ pub enum NodeError {
         bytes: usize,
     },
     /// The whole node is larger than the settings allow.
-    #[error(
-        "the node has {bytes} bytes encoded, at most {limit} are taken; shorten its metadata or raise the limit"
-    )]
+    #[error("the node has {bytes} bytes encoded, at most {limit} are taken; shorten its metadata or raise the limit")]
     TooLarge {
         /// Its size.
         bytes: usize,
@@ -144,10 +140,7 @@ impl ProxyNode {
             addresses,
         };
         let namespace = text(node, "NAMESPACE")?.unwrap_or(id.namespace);
-        let pod = ObjectName::new(
-            &clip(namespace, MAX_TEXT_BYTES),
-            &clip(id.pod, MAX_TEXT_BYTES),
-        );
+        let pod = ObjectName::new(&clip(namespace, MAX_TEXT_BYTES), &clip(id.pod, MAX_TEXT_BYTES));
         Ok(Self {
             id: node.id.as_str().into(),
             cluster: clip(&node.cluster, MAX_TEXT_BYTES).into(),

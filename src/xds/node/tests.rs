@@ -44,27 +44,20 @@ fn an_istio_node_is_read_whole() {
         sub_zone: String::new(),
     });
     node.user_agent_name = "envoy".to_owned();
-    node.user_agent_version_type = Some(UserAgentVersionType::UserAgentBuildVersion(
-        core::BuildVersion {
-            version: Some(SemanticVersion {
-                major_number: 1,
-                minor_number: 36,
-                patch: 2,
-            }),
-            metadata: None,
-        },
-    ));
+    node.user_agent_version_type = Some(UserAgentVersionType::UserAgentBuildVersion(core::BuildVersion {
+        version: Some(SemanticVersion {
+            major_number: 1,
+            minor_number: 36,
+            patch: 2,
+        }),
+        metadata: None,
+    }));
     let proxy = read(&node).unwrap();
     assert_eq!(proxy.kind, ProxyKind::Sidecar);
     assert_eq!(proxy.pod, ObjectName::new("shop", "web.v2-abc"));
     assert_eq!(proxy.viewer.member, Some(ClusterId::new("east").unwrap()));
     assert_eq!(proxy.viewer.network, Some(NetworkId::new("net-1").unwrap()));
-    let addresses: Vec<String> = proxy
-        .viewer
-        .addresses
-        .iter()
-        .map(|a| a.to_string())
-        .collect();
+    let addresses: Vec<String> = proxy.viewer.addresses.iter().map(|a| a.to_string()).collect();
     assert_eq!(addresses, ["10.0.0.1", "fd00::1"]);
     assert_eq!(proxy.locality, Locality::new("r", "z", ""));
     assert_eq!(&*proxy.agent, "envoy/1.36.2");
@@ -72,17 +65,10 @@ fn an_istio_node_is_read_whole() {
 
 #[test]
 fn a_plain_client_needs_no_more_than_an_id() {
-    let proxy = read(&node(
-        "probe",
-        &[("INSTANCE_IPS", "10.0.0.9"), ("NETWORK", "")],
-    ))
-    .unwrap();
+    let proxy = read(&node("probe", &[("INSTANCE_IPS", "10.0.0.9"), ("NETWORK", "")])).unwrap();
     assert_eq!(proxy.kind, ProxyKind::Generic);
     assert_eq!(proxy.viewer.network, None);
-    assert_eq!(
-        proxy.viewer.addresses,
-        ["10.0.0.9".parse::<IpAddr>().unwrap()]
-    );
+    assert_eq!(proxy.viewer.addresses, ["10.0.0.9".parse::<IpAddr>().unwrap()]);
 }
 
 #[test]
@@ -104,11 +90,7 @@ fn r5_bad_nodes_get_a_clear_word() {
             "node.metadata.NETWORK: network name \"a b\"",
         ),
         ("a", vec![("CLUSTER_ID", "-")], "node.metadata.CLUSTER_ID"),
-        (
-            "a",
-            vec![("INSTANCE_IPS", "10.0.0.1,x")],
-            "\"x\" is no IP address",
-        ),
+        ("a", vec![("INSTANCE_IPS", "10.0.0.1,x")], "\"x\" is no IP address"),
         (
             "a",
             vec![("A", &*big[0]), ("B", &*big[1]), ("C", &*big[2])],

@@ -130,13 +130,7 @@ impl Subscription {
 
     /// What a name is now. An assignment that nobody can build is said to be empty where silence would do harm: an Envoy
     /// ignores the removal of one that it uses, and in state of the world it would wait for a name that never comes.
-    fn content(
-        &self,
-        name: &Arc<str>,
-        held: bool,
-        owed: bool,
-        lookup: &dyn Lookup,
-    ) -> Option<Arc<Resource>> {
+    fn content(&self, name: &Arc<str>, held: bool, owed: bool, lookup: &dyn Lookup) -> Option<Arc<Resource>> {
         let awaited = owed && self.dialect == Dialect::StateOfTheWorld;
         let empty_instead = self.kind == ResourceType::ClusterLoadAssignment && (held || awaited);
         lookup
@@ -201,10 +195,7 @@ impl Subscription {
 }
 
 /// The first name of both sets, taken from each that has it; true when it is owed.
-fn take_first(
-    changed: &mut BTreeSet<Arc<str>>,
-    owed: &mut BTreeSet<Arc<str>>,
-) -> Option<(Arc<str>, bool)> {
+fn take_first(changed: &mut BTreeSet<Arc<str>>, owed: &mut BTreeSet<Arc<str>>) -> Option<(Arc<str>, bool)> {
     let name = match (changed.first(), owed.first()) {
         (Some(a), Some(b)) => a.min(b),
         (a, b) => a.or(b)?,

@@ -50,17 +50,10 @@ pub(in super::super) enum Body {
 
 impl Body {
     pub(super) fn check(&self) -> Result<(), SessionError> {
-        let too_long = |names: &[String]| {
-            names
-                .iter()
-                .map(String::len)
-                .find(|bytes| *bytes > MAX_NAME_BYTES)
-        };
+        let too_long = |names: &[String]| names.iter().map(String::len).find(|bytes| *bytes > MAX_NAME_BYTES);
         let found = match self {
             Self::Names(names) => too_long(names),
-            Self::Delta {
-                subscribe, initial, ..
-            } => too_long(subscribe).or_else(|| {
+            Self::Delta { subscribe, initial, .. } => too_long(subscribe).or_else(|| {
                 initial
                     .iter()
                     .map(|(name, version)| name.len().max(version.len()))

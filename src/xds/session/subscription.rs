@@ -142,9 +142,7 @@ impl Subscription {
 
     /// Settles the answer in flight when the nonce is its own. What the client says of the version is not looked at.
     pub(super) fn settle(&mut self, nonce: &str, error: Option<Rejection>) -> Option<Verdict> {
-        let InFlight {
-            version, carried, ..
-        } = self.in_flight.take_if(|answer| answer.nonce == nonce)?;
+        let InFlight { version, carried, .. } = self.in_flight.take_if(|answer| answer.nonce == nonce)?;
         let mut each: Box<dyn FnMut(&mut Held)> = if error.is_some() {
             Box::new(|held| held.nacked = true)
         } else {
@@ -168,11 +166,7 @@ impl Subscription {
         Some(match error {
             Some(Rejection { code, message }) => {
                 self.nacks += 1;
-                self.last_nack = Some(Nack {
-                    version,
-                    code,
-                    message,
-                });
+                self.last_nack = Some(Nack { version, code, message });
                 Verdict::Nacked(self.kind)
             }
             None => {
@@ -317,12 +311,7 @@ impl Subscription {
         }
     }
 
-    fn interests(
-        &self,
-        was_whole: bool,
-        added: Vec<Arc<str>>,
-        dropped: Vec<Arc<str>>,
-    ) -> Vec<Interest> {
+    fn interests(&self, was_whole: bool, added: Vec<Arc<str>>, dropped: Vec<Arc<str>>) -> Vec<Interest> {
         let mut interests = Vec::new();
         if !added.is_empty() {
             interests.push(Interest::Subscribe(self.kind, added));

@@ -88,9 +88,7 @@ async fn r97_an_unknown_method_is_unimplemented() {
     let mut client = tonic::client::Grpc::new(bench.channel().await);
     client.ready().await.unwrap();
     let codec: ProstCodec<DiscoveryRequest, DiscoveryResponse> = ProstCodec::new();
-    let path = PathAndQuery::from_static(
-        "/envoy.service.discovery.v3.AggregatedDiscoveryService/FetchEverything",
-    );
+    let path = PathAndQuery::from_static("/envoy.service.discovery.v3.AggregatedDiscoveryService/FetchEverything");
     let request = tonic::Request::new(DiscoveryRequest::default());
     let status = client.unary(request, path, codec).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented);
@@ -109,9 +107,7 @@ async fn r94_as_many_streams_as_allowed_and_no_more() {
     drop(first);
     let mut opened = None;
     while opened.is_none() {
-        opened = Client::open(bench.channel().await, Dialect::Delta)
-            .await
-            .ok();
+        opened = Client::open(bench.channel().await, Dialect::Delta).await.ok();
     }
 }
 
@@ -141,10 +137,7 @@ async fn r88_r90_a_client_that_does_not_read_costs_little_and_holds_nobody_up() 
     assert_eq!((stream.pushes(), stream.acks()), (1, 0));
     assert!(type_info(&stream, EDS).status.pending <= 1);
     // When it reads again it gets what it was sent, and then the latest; nothing in between was kept.
-    let contents = [
-        mute.take(EDS).await.resources[0].1,
-        mute.take(EDS).await.resources[0].1,
-    ];
+    let contents = [mute.take(EDS).await.resources[0].1, mute.take(EDS).await.resources[0].1];
     assert_eq!(contents, [Some(0), Some(50)]);
 }
 

@@ -58,8 +58,7 @@ pub(super) fn node(id: &str, network: &str) -> Node {
 
 impl Client {
     pub(super) async fn open(channel: Channel, dialect: Dialect) -> Result<Self, Status> {
-        let mut client =
-            AggregatedDiscoveryServiceClient::new(channel).max_decoding_message_size(64 << 20);
+        let mut client = AggregatedDiscoveryServiceClient::new(channel).max_decoding_message_size(64 << 20);
         let (requests, answers): (_, Pin<Box<dyn Stream<Item = _> + Send>>) = match dialect {
             Dialect::StateOfTheWorld => {
                 let (send, receive) = mpsc::channel(64);
@@ -79,10 +78,7 @@ impl Client {
         Ok(Self {
             requests,
             answers,
-            node: Some(node(
-                "sidecar~10.0.0.1~web.shop~shop.svc.cluster.local",
-                "n1",
-            )),
+            node: Some(node("sidecar~10.0.0.1~web.shop~shop.svc.cluster.local", "n1")),
             names: HashMap::new(),
         })
     }
@@ -198,10 +194,7 @@ impl From<DiscoveryResponse> for Answer {
 
 impl From<DeltaDiscoveryResponse> for Answer {
     fn from(message: DeltaDiscoveryResponse) -> Self {
-        let any = message
-            .resources
-            .iter()
-            .map(|r| r.resource.as_ref().unwrap());
+        let any = message.resources.iter().map(|r| r.resource.as_ref().unwrap());
         Self {
             resources: any.map(read).collect(),
             url: message.type_url,

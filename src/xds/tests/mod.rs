@@ -97,9 +97,7 @@ impl Bench {
             // Tonic sets options only on sockets that it accepts itself.
             stream.as_ref().unwrap().set_nodelay(true).unwrap();
         });
-        let server = Server::builder()
-            .add_service(ads.clone())
-            .serve_with_incoming(incoming);
+        let server = Server::builder().add_service(ads.clone()).serve_with_incoming(incoming);
         tokio::spawn(stop.clone().run_until_cancelled_owned(server));
         Self {
             world,

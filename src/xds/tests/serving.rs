@@ -44,11 +44,7 @@ async fn r1_both_dialects_are_served_and_changes_arrive() {
     assert_eq!(delta.take(CDS).await.removed, ["b"]);
     bench.change(EDS, "a", None);
     for client in &mut clients {
-        assert_eq!(
-            client.take(EDS).await.resources,
-            [("a".to_owned(), None)],
-            "empty"
-        );
+        assert_eq!(client.take(EDS).await.resources, [("a".to_owned(), None)], "empty");
     }
 }
 
@@ -128,18 +124,10 @@ async fn r21_r105_the_registry_shows_acks_nacks_and_what_is_in_flight() {
 
         client.reply(&first, Some(&"no ".repeat(10_000))).await;
         bench
-            .until("the NACK is shown", |bench| {
-                bench.only(Detail::Summary).nacks() == 1
-            })
+            .until("the NACK is shown", |bench| bench.only(Detail::Summary).nacks() == 1)
             .await;
         let id = "sidecar~10.0.0.1~web.shop~shop.svc.cluster.local";
-        assert!(
-            bench
-                .ads
-                .streams()
-                .get("nobody", Detail::Summary)
-                .is_empty()
-        );
+        assert!(bench.ads.streams().get("nobody", Detail::Summary).is_empty());
         let stream = bench.ads.streams().get(id, Detail::Resources).remove(0);
         let info = type_info(&stream, EDS);
         let nack = info.status.last_nack.as_ref().unwrap();
@@ -147,16 +135,10 @@ async fn r21_r105_the_registry_shows_acks_nacks_and_what_is_in_flight() {
         assert_eq!(info.resources[0].state, ResourceState::Nacked);
         assert_eq!(&*info.resources[0].name, "a");
 
-        bench.change(
-            EDS,
-            "a",
-            Some(assignment("a", 7 + stream.pushes() as u32, 0)),
-        );
+        bench.change(EDS, "a", Some(assignment("a", 7 + stream.pushes() as u32, 0)));
         client.take(EDS).await;
         bench
-            .until("the ACK is shown", |bench| {
-                bench.only(Detail::Summary).acks() == 1
-            })
+            .until("the ACK is shown", |bench| bench.only(Detail::Summary).acks() == 1)
             .await;
         let stream = bench.only(Detail::Resources);
         let info = type_info(&stream, EDS);

@@ -44,11 +44,7 @@ impl Fields {
 }
 
 /// One gRPC message, header included, in pieces.
-pub(super) fn message(
-    dialect: Dialect,
-    control_plane: &str,
-    response: &Response,
-) -> Result<Vec<Bytes>, FrameTooLarge> {
+pub(super) fn message(dialect: Dialect, control_plane: &str, response: &Response) -> Result<Vec<Bytes>, FrameTooLarge> {
     let head = head(dialect, control_plane, response);
     let resources = response.resources.iter();
     let body: usize = resources

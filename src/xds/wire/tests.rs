@@ -45,13 +45,7 @@ fn joined(pieces: &[Bytes]) -> Vec<u8> {
     all[5..].to_vec()
 }
 
-const SIZES: [&[usize]; 5] = [
-    &[],
-    &[0, 1, 100],
-    &[100, 9000, 100],
-    &[200_000, 70_000],
-    &[5000; 30],
-];
+const SIZES: [&[usize]; 5] = [&[], &[0, 1, 100], &[100, 9000, 100], &[200_000, 70_000], &[5000; 30]];
 
 fn control_plane() -> Option<ControlPlane> {
     Some(ControlPlane {

@@ -76,12 +76,7 @@ fn r18_a_refusal_still_changes_subscriptions() {
     bench.put(EDS, "b", "1");
     bench.ask(EDS, "", &["a"]);
     let got = bench.expect(EDS);
-    let effect = bench.request(
-        EDS.url(),
-        &got.nonce,
-        Some("bad"),
-        Body::Names(owned(&["a", "b"])),
-    );
+    let effect = bench.request(EDS.url(), &got.nonce, Some("bad"), Body::Names(owned(&["a", "b"])));
     assert_eq!(effect.verdict, Some(Verdict::Nacked(EDS)));
     bench.names.insert(EDS, owned(&["a", "b"]));
     bench.sent(EDS, &["b=1"], &[]);
@@ -113,10 +108,7 @@ fn r19_after_a_refusal_the_last_accepted_version_is_shown() {
     let [a, b] = &bench.session.resources(EDS)[..] else {
         panic!("two names");
     };
-    assert_eq!(
-        (a.state, b.state),
-        (ResourceState::Stale, ResourceState::NotSent)
-    );
+    assert_eq!((a.state, b.state), (ResourceState::Stale, ResourceState::NotSent));
     bench.nack(EDS, &got);
     let a = &bench.session.resources(EDS)[0];
     assert_eq!(a.state, ResourceState::Nacked);

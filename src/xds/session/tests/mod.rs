@@ -171,10 +171,7 @@ impl Bench {
     /// Takes the next answer, which must say just this, and acknowledges it.
     fn sent(&mut self, kind: ResourceType, resources: &[&str], removed: &[&str]) -> Got {
         let got = self.expect(kind);
-        assert_eq!(
-            (&got.resources, &got.removed),
-            (&owned(resources), &owned(removed))
-        );
+        assert_eq!((&got.resources, &got.removed), (&owned(resources), &owned(removed)));
         self.ack(kind, &got);
         got
     }
@@ -186,9 +183,7 @@ impl Bench {
 
     fn reply(&mut self, kind: ResourceType, got: &Got, error: Option<&str>) -> Effect {
         let body = match self.session.dialect() {
-            Dialect::StateOfTheWorld => {
-                Body::Names(self.names.get(&kind).cloned().unwrap_or_default())
-            }
+            Dialect::StateOfTheWorld => Body::Names(self.names.get(&kind).cloned().unwrap_or_default()),
             Dialect::Delta => Body::Delta {
                 subscribe: Vec::new(),
                 unsubscribe: Vec::new(),

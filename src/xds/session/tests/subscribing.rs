@@ -81,10 +81,7 @@ fn names_are_bounded_in_number_and_length() {
         })
     };
     let long = "x".repeat(MAX_NAME_BYTES + 1);
-    assert!(matches!(
-        ask(vec![long]),
-        Err(SessionError::NameTooLong { .. })
-    ));
+    assert!(matches!(ask(vec![long]), Err(SessionError::NameTooLong { .. })));
     ask((0..600).map(|n| format!("a{n}")).collect()).unwrap();
     let error = ask((0..600).map(|n| format!("b{n}")).collect()).unwrap_err();
     assert_eq!(error, SessionError::TooManyNames { limit: 1000 });
@@ -161,10 +158,7 @@ fn r37_empty_list_after_names_unsubscribes_from_all() {
     bench.ask(CDS, &got.nonce, &["a"]);
     bench.sent(CDS, &["a=1"], &[]);
     let effect = bench.ask(CDS, "", &[]);
-    assert_eq!(
-        effect.interests,
-        [Interest::Unsubscribe(CDS, names(&["a"]))]
-    );
+    assert_eq!(effect.interests, [Interest::Unsubscribe(CDS, names(&["a"]))]);
     bench.put(CDS, "a", "2");
     bench.put(CDS, "b", "2");
     bench.silent();
