@@ -7,6 +7,9 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use super::output::{ColorChoice, OutputFormat};
 use crate::config::{Config, ConfigErrors, Listen};
 
+/// Above the options that only matter to commands that ask a server.
+const HEADING: &str = "Options of get, explain and watch";
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0   it worked
@@ -45,14 +48,34 @@ pub struct Global {
         global = true,
         env = "PARALLAX_SERVER",
         default_value = "127.0.0.1:15080",
-        value_name = "ADDR"
+        value_name = "ADDR",
+        help_heading = HEADING
     )]
     pub server: String,
-    /// Tables for people, JSON or YAML for programs
-    #[arg(short, long, global = true, value_enum, default_value_t = OutputFormat::Table, value_name = "FORMAT")]
+    /// Tables for people, JSON or YAML for programs [default: table]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value_t = OutputFormat::Table,
+        hide_default_value = true,
+        hide_possible_values = true,
+        value_name = "table|json|yaml",
+        help_heading = HEADING
+    )]
     pub output: OutputFormat,
-    /// When to use colours; auto: on a terminal
-    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN")]
+    /// Colours; auto: on a terminal [default: auto]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t = ColorChoice::Auto,
+        hide_default_value = true,
+        hide_possible_values = true,
+        value_name = "auto|always|never",
+        help_heading = HEADING
+    )]
     pub color: ColorChoice,
 }
 
@@ -83,8 +106,8 @@ Example:
     /// Tell what becomes of every endpoint of a service for one viewer, and how each weight came about
     #[command(after_help = "\
 Examples:
-  parallax explain web.shop:8080 --as web-7d9        as a connected proxy sees it (its pod, its node id, or the beginning of one)
-  parallax explain web.shop --network net1           as anybody on net1 would
+  parallax explain web.shop:8080 --as web-7d9    as a connected proxy sees it
+  parallax explain web.shop --network net1       as anybody on net1 would
   parallax explain web.shop --member west --families v6")]
     Explain(ExplainArgs),
     /// Show changes as they happen, until interrupted

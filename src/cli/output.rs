@@ -100,6 +100,11 @@ mod tests {
             type_url: "t".to_owned(),
             r#type: "CDS".to_owned(),
             state: "no".to_owned(),
+            nack: Some(v1::Nack {
+                version: "1e10".to_owned(),
+                message: "0123".to_owned(),
+                code: 3,
+            }),
             in_flight_since: "2023-11-14T22:13:20.250Z".to_owned(),
             ..v1::ProxyType::default()
         };
@@ -114,7 +119,7 @@ mod tests {
         let read: serde_json::Value = serde_saphyr::from_str(&yaml).unwrap();
         assert_eq!(
             read, json,
-            "YAML says the same as JSON, and a text that looks like a bool or a time stays a text"
+            "YAML says the same as JSON, and a text that looks like a bool, a number or a time stays one"
         );
         assert_eq!(of(OutputFormat::Table, Layout::Whole), "table\n");
     }

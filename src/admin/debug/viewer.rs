@@ -34,6 +34,12 @@ pub(super) fn resolve(
         return Err(Unanswerable::NoViewer);
     }
     let mut standpoint = table.locate(&viewer);
+    if standpoint.contradiction.is_none() && !is_known(&standpoint.key.network, table) {
+        let network = &standpoint.key.network;
+        standpoint.contradiction = Some(format!(
+            "no member, endpoint or gateway is on network {network}; is it misspelt?"
+        ));
+    }
     standpoint.key.families = families(&wanted.families)?;
     let message = message("", viewer.member.as_ref(), &standpoint);
     Ok((standpoint.key, message))
@@ -53,6 +59,18 @@ fn message(proxy: &str, member: Option<&ClusterId>, standpoint: &Standpoint) -> 
         families: standpoint.key.families.to_string(),
         contradiction: standpoint.contradiction.clone().unwrap_or_default(),
     }
+}
+
+/// Whether anything is on a network. A viewer may stand on one where nothing else is, but most likely it was misspelt.
+fn is_known(network: &NetworkId, table: &EndpointTable) -> bool {
+    let of_services = || {
+        let services = table.services();
+        let mut ports = services.iter().flat_map(|service| &service.ports);
+        ports.any(|port| port.groups.keys().any(|key| key.network == *network))
+    };
+    table.members().iter().any(|member| member.network == *network)
+        || !table.gateways().of(network).is_empty()
+        || of_services()
 }
 
 fn known_member(name: &str, table: &EndpointTable) -> Result<ClusterId, Unanswerable> {
@@ -189,7 +207,9 @@ mod tests {
             of("a", "", "").unwrap().1.proxy,
             "sidecar~10.1.0.9~a.shop~shop.svc.cluster.local"
         );
-        assert_eq!(of("", "net7", "v6").unwrap().0.to_string(), "net7/v6");
+        let (key, viewer) = of("", "net7", "v6").unwrap();
+        assert_eq!(key.to_string(), "net7/v6");
+        assert!(viewer.contradiction.contains("misspelt"), "{viewer:?}");
         for (proxy, network, families, says) in [
             ("", "", "", "who looks?"),
             ("a", "net1", "", "says itself"),

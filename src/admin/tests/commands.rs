@@ -87,6 +87,19 @@ async fn a_server_that_is_not_there_is_told_with_its_remedy() {
 }
 
 #[tokio::test]
+async fn a_unix_socket_is_an_address_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("admin.sock");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let running = Running::start_on(listener).await;
+    let said = ask_at(&format!("unix:{}", path.display()), "get members")
+        .await
+        .unwrap();
+    assert!(said.contains("west"), "{said}");
+    soon(running.stop()).await.unwrap();
+}
+
+#[tokio::test]
 async fn changes_are_shown_as_they_happen_until_the_server_goes() {
     let running = Running::start().await;
     let server = running.address.to_string();

@@ -34,6 +34,19 @@ pub(super) struct Running {
 impl Running {
     /// Starts one that is not ready yet.
     pub(super) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut running = Self::start_on(listener).await;
+        running.address = address;
+        running
+    }
+
+    /// The same on a listener of any kind; `address` is of no use then.
+    pub(super) async fn start_on<L>(listener: L) -> Self
+    where
+        L: axum::serve::Listener,
+        L::Addr: std::fmt::Debug,
+    {
         let table = Arc::new(table());
         let mut metrics = Metrics::new();
         let push_metrics = PushMetrics::default();
@@ -51,9 +64,9 @@ impl Running {
         let metrics_of_xds = XdsMetrics::new();
         let ads = AdsServer::new(cache, XdsConfig::default(), metrics_of_xds, || true, cancel.clone());
         let streams = ads.streams();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let xds = listener.local_addr().unwrap();
-        let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+        let xds_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let xds = xds_listener.local_addr().unwrap();
+        let incoming = tokio_stream::wrappers::TcpListenerStream::new(xds_listener);
         let proxies = tonic::transport::Server::builder().add_service(ads);
         let proxies = proxies.serve_with_incoming_shutdown(incoming, cancel.clone().cancelled_owned());
         tokio::spawn(proxies);
@@ -68,15 +81,13 @@ impl Running {
             metrics: Arc::new(metrics),
             domain: "cluster.local".into(),
         };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let server = tokio::spawn(serve(listener, state, cancel.clone()));
         let pushing = tokio::spawn({
             let pusher = Arc::clone(&pusher);
             async move { pusher.run().await }
         });
         Self {
-            address,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
             pusher,
             xds,
             block: Mutex::new(Some(block)),

@@ -88,6 +88,8 @@ fn heading(viewer: &v1::Viewer) -> String {
 fn contradiction(viewer: &v1::Viewer) -> String {
     match &*viewer.contradiction {
         "" => String::new(),
+        // Nobody says so: it was asked for.
+        text if viewer.proxy.is_empty() => format!("Note: {text}\n"),
         text => format!("Contradiction: {text}\n"),
     }
 }
