@@ -134,6 +134,11 @@ impl Session {
             self.on_foreign(&type_url, body)?;
             return Ok(Effect::default());
         };
+        // What a client says to hold is kept like what it asks for.
+        let claims = match &body {
+            Body::Names(_) => 0,
+            Body::Delta { initial, .. } => initial.len(),
+        };
         let subscription = self
             .kinds
             .entry(kind)
@@ -141,7 +146,7 @@ impl Session {
         let verdict = subscription.settle(&nonce, error);
         let interests = subscription.apply(body);
         let names: usize = self.kinds.values().map(Subscription::name_count).sum();
-        if names > self.max_names {
+        if names.max(claims) > self.max_names {
             return Err(SessionError::TooManyNames {
                 limit: self.max_names,
             });
