@@ -41,10 +41,14 @@ pub(super) enum SessionError {
     #[error("a resource name has {bytes} bytes, at most {MAX_NAME_BYTES} are taken")]
     NameTooLong { bytes: usize },
     /// Too many types that are not served.
-    #[error("more than {MAX_FOREIGN_TYPES} types that are not served here were asked for on one stream")]
+    #[error(
+        "more than {MAX_FOREIGN_TYPES} types that are not served here were asked for on one stream"
+    )]
     TooManyTypes,
     /// Too many names on one stream.
-    #[error("more than {limit} resource names were asked for on one stream; raise the limit or ask for fewer")]
+    #[error(
+        "more than {limit} resource names were asked for on one stream; raise the limit or ask for fewer"
+    )]
     TooManyNames { limit: usize },
 }
 
@@ -130,6 +134,11 @@ impl Session {
             self.on_foreign(&type_url, body)?;
             return Ok(Effect::default());
         };
+        // What a client says to hold is kept like what it asks for.
+        let claims = match &body {
+            Body::Names(_) => 0,
+            Body::Delta { initial, .. } => initial.len(),
+        };
         let subscription = self
             .kinds
             .entry(kind)
@@ -137,8 +146,10 @@ impl Session {
         let verdict = subscription.settle(&nonce, error);
         let interests = subscription.apply(body);
         let names: usize = self.kinds.values().map(Subscription::name_count).sum();
-        if names > self.max_names {
-            return Err(SessionError::TooManyNames { limit: self.max_names });
+        if names.max(claims) > self.max_names {
+            return Err(SessionError::TooManyNames {
+                limit: self.max_names,
+            });
         }
         Ok(Effect { interests, verdict })
     }
@@ -185,7 +196,10 @@ impl Session {
 
     /// The state of each resource of a type, by name.
     pub(super) fn resources(&self, kind: ResourceType) -> Vec<ResourceStatus> {
-        self.kinds.get(&kind).map(Subscription::resources).unwrap_or_default()
+        self.kinds
+            .get(&kind)
+            .map(Subscription::resources)
+            .unwrap_or_default()
     }
 
     fn on_foreign(&mut self, url: &str, body: Body) -> Result<(), SessionError> {
@@ -200,7 +214,9 @@ impl Session {
         }
         let owed: usize = self.foreign.values().map(Foreign::name_count).sum();
         if owed > self.max_names {
-            return Err(SessionError::TooManyNames { limit: self.max_names });
+            return Err(SessionError::TooManyNames {
+                limit: self.max_names,
+            });
         }
         Ok(())
     }

@@ -47,10 +47,9 @@ pub struct TypeStatus {
 /// How a client stands to one resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResourceState {
-    /// It took what was last sent.
+    /// It took what was last sent, or said when it connected that it holds it.
     Synced,
-    /// It has not said anything yet to what was last sent, or what it claims to hold from another stream was not compared
-    /// with an acknowledgement.
+    /// It has not said anything yet to what was last sent.
     Stale,
     /// It refused the last answer that carried it.
     Nacked,

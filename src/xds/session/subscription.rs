@@ -128,8 +128,7 @@ impl Subscription {
     }
 
     pub(super) fn name_count(&self) -> usize {
-        // What a client claims to hold costs as much as what it asks for.
-        self.names.len().max(self.held.len())
+        self.names.len()
     }
 
     pub(super) fn is_whole(&self) -> bool {

@@ -200,6 +200,7 @@ fn r43_a_name_that_was_dropped_and_is_asked_again_is_sent_again() {
     bench.sent(EDS, &["a=1"], &[]);
     bench.ask(EDS, "", &[]);
     bench.silent();
+    assert_eq!(bench.session.resources(EDS), [], "nothing is kept of it");
     bench.ask(EDS, "", &["a"]);
     bench.sent(EDS, &["a=1"], &[]);
 }
