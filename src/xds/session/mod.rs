@@ -41,14 +41,10 @@ pub(super) enum SessionError {
     #[error("a resource name has {bytes} bytes, at most {MAX_NAME_BYTES} are taken")]
     NameTooLong { bytes: usize },
     /// Too many types that are not served.
-    #[error(
-        "more than {MAX_FOREIGN_TYPES} types that are not served here were asked for on one stream"
-    )]
+    #[error("more than {MAX_FOREIGN_TYPES} types that are not served here were asked for on one stream")]
     TooManyTypes,
     /// Too many names on one stream.
-    #[error(
-        "more than {limit} resource names were asked for on one stream; raise the limit or ask for fewer"
-    )]
+    #[error("more than {limit} resource names were asked for on one stream; raise the limit or ask for fewer")]
     TooManyNames { limit: usize },
 }
 
@@ -147,9 +143,7 @@ impl Session {
         let interests = subscription.apply(body);
         let names: usize = self.kinds.values().map(Subscription::name_count).sum();
         if names.max(claims) > self.max_names {
-            return Err(SessionError::TooManyNames {
-                limit: self.max_names,
-            });
+            return Err(SessionError::TooManyNames { limit: self.max_names });
         }
         Ok(Effect { interests, verdict })
     }
@@ -196,10 +190,7 @@ impl Session {
 
     /// The state of each resource of a type, by name.
     pub(super) fn resources(&self, kind: ResourceType) -> Vec<ResourceStatus> {
-        self.kinds
-            .get(&kind)
-            .map(Subscription::resources)
-            .unwrap_or_default()
+        self.kinds.get(&kind).map(Subscription::resources).unwrap_or_default()
     }
 
     fn on_foreign(&mut self, url: &str, body: Body) -> Result<(), SessionError> {
@@ -214,9 +205,7 @@ impl Session {
         }
         let owed: usize = self.foreign.values().map(Foreign::name_count).sum();
         if owed > self.max_names {
-            return Err(SessionError::TooManyNames {
-                limit: self.max_names,
-            });
+            return Err(SessionError::TooManyNames { limit: self.max_names });
         }
         Ok(())
     }
