@@ -1,9 +1,8 @@
 //! One endpoint: a pod, or a bare address, that serves a port.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 
-use super::{AddressFamilies, Locality, NetworkId};
+use super::{AddressFamilies, Locality, NetworkId, ObjectName};
 
 /// The addresses of one endpoint; at least one is there. A dual-stack pod has both and is still one endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,8 +87,8 @@ pub struct Endpoint {
     pub network: NetworkId,
     /// Where it runs.
     pub locality: Locality,
-    /// `namespace/name` of the pod, for people; empty for a bare address.
-    pub pod: Arc<str>,
+    /// The pod, for people; none for a bare address.
+    pub pod: Option<ObjectName>,
 }
 
 #[cfg(test)]

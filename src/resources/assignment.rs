@@ -75,9 +75,9 @@ pub fn empty_assignment(name: Arc<str>) -> Resource {
 
 fn locality(locality: &Locality) -> Option<core::Locality> {
     (!locality.is_unknown()).then(|| core::Locality {
-        region: locality.region.to_string(),
-        zone: locality.zone.to_string(),
-        sub_zone: locality.subzone.to_string(),
+        region: locality.region().to_owned(),
+        zone: locality.zone().to_owned(),
+        sub_zone: locality.subzone().to_owned(),
     })
 }
 

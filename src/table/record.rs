@@ -134,8 +134,8 @@ pub struct PodRecord {
     pub node: Option<Arc<str>>,
     /// Its label `topology.istio.io/locality`, which overrides its Node's.
     pub locality: Option<Locality>,
-    /// `podIPs`.
-    pub addresses: Vec<IpAddr>,
+    /// `podIPs`; none before it has any.
+    pub addresses: Option<Addresses>,
 }
 
 /// One object.

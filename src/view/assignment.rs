@@ -80,7 +80,7 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
     for (_, group, way) in &groups {
         match way {
             Horizon::Direct => {
-                for endpoint in group.endpoints.iter().filter(|endpoint| port.serves(endpoint)) {
+                for endpoint in group.endpoints().iter().filter(|endpoint| port.serves(endpoint)) {
                     if let Some(address) = endpoint.addresses.usable_by(viewer.families) {
                         let share = shares.entry(SocketAddr::new(address, endpoint.port)).or_default();
                         *share.by_locality.entry(&endpoint.locality).or_default() += scale;
@@ -90,7 +90,7 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
             Horizon::Via(ways) => {
                 for gateway in ways {
                     let share = shares.entry(gateway.socket()).or_default();
-                    for (locality, count) in &group.behind_gateway {
+                    for (locality, count) in port.behind_gateway(group) {
                         let part = u128::from(*count) * scale / ways.len() as u128;
                         *share.by_locality.entry(locality).or_default() += part;
                     }
@@ -108,13 +108,11 @@ pub(super) fn reachable<'a>(
     port: &'a PortEndpoints,
     gateways: &'a GatewaySet,
 ) -> Vec<(&'a GroupKey, &'a NetworkGroup, Horizon<'a>)> {
-    let groups = port
-        .groups
-        .iter()
-        .map(|(key, group)| (key, group, horizon(viewer, key, gateways)));
+    let groups = port.groups().iter();
+    let groups = groups.map(|(key, group)| (key, &**group, horizon(viewer, key, gateways)));
     let gives = |group: &NetworkGroup, way: &Horizon<'_>| match way {
         Horizon::Direct => true,
-        Horizon::Via(_) => !group.behind_gateway.is_empty(),
+        Horizon::Via(_) => !port.behind_gateway(group).is_empty(),
         Horizon::Withheld(_) => false,
     };
     groups.filter(|(_, group, way)| gives(group, way)).collect()

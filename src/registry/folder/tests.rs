@@ -259,7 +259,7 @@ async fn of_an_object_that_is_there_twice_the_first_counts() {
         .problem("Node n1 (b.yaml:1): it is already in a.yaml:1, which counts")
         .await;
     let zone = |recorder: &Recorder| match recorder.record("east", Kind::Node, "n1") {
-        Some(Record::Node(node)) => node.locality.zone.to_string(),
+        Some(Record::Node(node)) => node.locality.zone().to_owned(),
         other => panic!("{other:?}"),
     };
     assert_eq!(zone(&running.recorder), "a");
