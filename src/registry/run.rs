@@ -14,7 +14,7 @@ use crate::table::{EventSink, RegistryChange, RegistryEvent};
 /// the owner of the list of members sends [`RegistryChange::Left`].
 ///
 /// `network` is the member's network according to the settings. A name that is taken already is reported in
-/// [`Members::problems`], and nothing is read.
+/// [`Members::problems`], and nothing is read; this too lasts until cancelled.
 pub async fn run_member(
     name: ClusterId,
     source: MemberSource,
@@ -30,6 +30,8 @@ pub async fn run_member(
             "give it another name",
         );
         members.set_problems(Path::new(&source.to_string()), vec![problem]);
+        // Whoever runs members takes one that ends for one that broke off, and this is no reason to stop the others.
+        cancel.cancelled().await;
         return;
     };
     sink.apply(RegistryEvent {
