@@ -1,5 +1,8 @@
 //! Starts the reader of each member.
 
+use std::sync::Arc;
+
+use super::store::Recalled;
 use super::{Parts, hold_ready};
 use crate::config::{self, Config};
 use crate::lifecycle::{Readiness, Tasks};
@@ -13,6 +16,7 @@ pub(super) async fn spawn(
     config: &Config,
     parts: &Parts,
     readiness: &Readiness,
+    recalled: &Recalled,
 ) -> anyhow::Result<()> {
     let mut names = Vec::new();
     for member in &config.members {
@@ -26,15 +30,15 @@ pub(super) async fn spawn(
             },
             config::MemberSource::InCluster => MemberSource::InCluster,
         };
-        names.push(name.clone());
-        let reader = run_member(
-            name,
-            source,
-            network,
-            parts.sink(),
-            parts.members.clone(),
-            parts.drain.clone(),
-        );
+        // What is known of it from before is served at once: nobody has to wait.
+        if !recalled.members.contains(&name) {
+            names.push(name.clone());
+        }
+        let sink = match &source {
+            MemberSource::Folder { .. } => parts.sink(),
+            MemberSource::Kubernetes { .. } | MemberSource::InCluster => Arc::clone(&recalled.sink),
+        };
+        let reader = run_member(name, source, network, sink, parts.members.clone(), parts.drain.clone());
         tasks.spawn(format!("member {}", member.name), reader);
     }
     if let Some(folder) = &config.members_folder {
@@ -45,7 +49,7 @@ pub(super) async fn spawn(
         let reader = run_members_folder(folder.clone(), parts.sink(), parts.members.clone(), parts.drain.clone());
         tasks.spawn("folder of members", reader);
     }
-    if names.is_empty() {
+    if names.is_empty() && recalled.members.is_empty() {
         tracing::warn!("no members: nothing will be served; see `members` and `membersFolder` in the settings");
     }
     let deadline = config.readiness.member_sync_deadline;

@@ -5,6 +5,7 @@
 
 mod members;
 mod serve;
+mod store;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use crate::lifecycle::{BlockReady, DrainWatcher, Drained, Readiness, Signals, Ta
 use crate::model::NetworkId;
 use crate::push::{Builder, PushMetrics, Pusher, WithheldCollector};
 use crate::registry::{Members, RegistryMetrics};
+use crate::store::StoreMetrics;
 use crate::table::{EndpointTable, EventSink, TableSettings};
 use crate::telemetry::{self, Metrics};
 use crate::tls;
@@ -47,7 +49,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let starting = readiness.block("the start");
     let parts = Parts::wire(&config, &readiness, &watcher)?;
     parts.spawn(&mut tasks, xds, admin, watcher);
-    members::spawn(&mut tasks, &config, &parts, &readiness).await?;
+    let recalled = store::recall(&mut tasks, &config, &parts).await?;
+    members::spawn(&mut tasks, &config, &parts, &readiness, &recalled).await?;
     drop(starting);
     let announce = readiness.clone();
     let announce = async move {
@@ -77,6 +80,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 /// Everything that lives as long as the process.
 struct Parts {
     members: Members,
+    store_metrics: StoreMetrics,
     pusher: Arc<Pusher>,
     ads: AdsServer,
     admin: AdminState,
@@ -90,6 +94,8 @@ impl Parts {
     fn wire(config: &Config, readiness: &Readiness, watcher: &DrainWatcher) -> anyhow::Result<Self> {
         let mut metrics = Metrics::new();
         let members = Members::new(RegistryMetrics::register(metrics.registry()));
+        let store_metrics = StoreMetrics::default();
+        store_metrics.register(metrics.registry());
         let push_metrics = PushMetrics::default();
         push_metrics.register(metrics.registry());
         let xds_metrics = XdsMetrics::new();
@@ -138,6 +144,7 @@ impl Parts {
         };
         Ok(Self {
             members,
+            store_metrics,
             pusher,
             ads,
             admin,

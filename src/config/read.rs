@@ -98,6 +98,7 @@ fn config(reader: &mut Reader<'_>, node: Option<&tree::Node>) -> Config {
         members: members(reader, &root),
         readiness: readiness(reader, &root, default.readiness),
         drain: drain(reader, &root, default.drain),
+        store: store(reader, &root),
         xds: xds(reader, &root, default.xds),
         tls: tls(reader, &root),
         log: log(reader, &root, default.log),
@@ -188,6 +189,11 @@ fn xds(reader: &mut Reader<'_>, root: &Section<'_>, default: XdsConfig) -> XdsCo
         );
     }
     xds
+}
+
+fn store(reader: &mut Reader<'_>, root: &Section<'_>) -> Option<PathBuf> {
+    let section = reader.child(root, "store");
+    reader.path(&section, "path")
 }
 
 fn tls(reader: &mut Reader<'_>, root: &Section<'_>) -> Option<TlsFiles> {

@@ -22,6 +22,8 @@ pub struct Config {
     pub readiness: ReadinessConfig,
     /// `drain`: how we stop.
     pub drain: DrainConfig,
+    /// `store.path`: the file with the last known good of members that are API servers; nothing is kept without.
+    pub store: Option<PathBuf>,
     /// `xds`: limits of the xDS endpoint.
     pub xds: XdsConfig,
     /// `tls`: certificates of the xDS endpoint; plaintext without.
@@ -50,6 +52,7 @@ impl Default for Config {
             drain: DrainConfig {
                 deadline: Duration::from_secs(10),
             },
+            store: None,
             xds: XdsConfig {
                 max_request_bytes: 64 << 20,
                 max_node_bytes: 256 << 10,

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{ClusterId, Endpoint, Health, Locality, Mtls, NetworkId, ServiceKey};
 
 /// One port of a Service. Only TCP ports are kept: xDS clusters carry nothing else.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServicePort {
     /// The Service's port number; what clients dial.
     pub number: u16,

@@ -11,4 +11,5 @@ mod kubernetes;
 mod lifecycle;
 mod manifests;
 mod restart;
+mod store;
 mod tools;
