@@ -139,6 +139,12 @@ impl Subscription {
         self.is_whole() || self.names.contains(name)
     }
 
+    /// True when the client holds this from an answer on this stream, and not by its own word.
+    pub(super) fn was_given(&self, name: &str) -> bool {
+        let held = self.held.get(name);
+        held.is_some_and(|held| matches!(held.sent, Sent::Here(_)))
+    }
+
     /// Settles the answer in flight when the nonce is its own. What the client says of the version is not looked at.
     pub(super) fn settle(&mut self, nonce: &str, error: Option<Rejection>) -> Option<Verdict> {
         let InFlight { version, carried, .. } = self.in_flight.take_if(|answer| answer.nonce == nonce)?;
@@ -177,8 +183,8 @@ impl Subscription {
         })
     }
 
-    /// Applies a change of subscriptions.
-    pub(super) fn apply(&mut self, body: Body) -> Vec<Interest> {
+    /// Applies a change of subscriptions. Names in `renewed` are awaited although the client holds them.
+    pub(super) fn apply(&mut self, body: Body, renewed: &BTreeSet<String>) -> Vec<Interest> {
         let first = !std::mem::replace(&mut self.asked, true);
         match body {
             Body::Names(names) => self.replace(names),
@@ -188,7 +194,7 @@ impl Subscription {
                 initial,
             } => {
                 let claims = if first { initial } else { BTreeMap::new() };
-                self.adjust(subscribe, &unsubscribe, claims)
+                self.adjust(subscribe, &unsubscribe, claims, renewed)
             }
         }
     }
@@ -221,6 +227,7 @@ impl Subscription {
         subscribe: Vec<String>,
         unsubscribe: &[String],
         claims: BTreeMap<String, String>,
+        renewed: &BTreeSet<String>,
     ) -> Vec<Interest> {
         let before = self.is_whole();
         let silent = subscribe.is_empty();
@@ -249,7 +256,7 @@ impl Subscription {
         let mut added = Vec::new();
         for name in asked {
             // A client that asks for what it says to hold needs only what differs; any other asks because it has nothing.
-            if claims.contains_key(&*name) {
+            if claims.contains_key(&*name) && !renewed.contains(&*name) {
                 self.changed.insert(Arc::clone(&name));
             } else {
                 self.owed.insert(Arc::clone(&name));

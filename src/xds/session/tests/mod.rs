@@ -6,7 +6,6 @@ mod model;
 mod subscribing;
 mod warming;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::*;
