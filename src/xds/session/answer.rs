@@ -49,11 +49,12 @@ impl Subscription {
                 set.insert(Arc::clone(name), resource);
             }
         }
-        let fresh: Vec<_> = set
+        let news = set.values().any(|resource| !self.holds(resource));
+        // What was refused before it may take this time, and then it awaits what belongs to it.
+        let fresh = set
             .values()
-            .filter(|resource| !self.holds(resource))
-            .map(|resource| Arc::clone(&resource.name))
-            .collect();
+            .filter(|resource| !self.holds(resource) || self.is_unsure(resource));
+        let fresh: Vec<_> = fresh.map(|resource| Arc::clone(&resource.name)).collect();
         let mut gone = Vec::new();
         self.held.retain(|name, _| {
             let stays = set.contains_key(name);
@@ -62,7 +63,7 @@ impl Subscription {
             }
             stays
         });
-        if !due && fresh.is_empty() && gone.is_empty() {
+        if !due && !news && gone.is_empty() {
             return None;
         }
         for resource in set.values() {
@@ -144,6 +145,10 @@ impl Subscription {
             .is_some_and(|held| held.sent.is(resource.version))
     }
 
+    fn is_unsure(&self, resource: &Resource) -> bool {
+        self.held.get(&resource.name).is_some_and(|held| held.unsure)
+    }
+
     fn hold(&mut self, resource: &Resource) {
         let sent = Sent::Here(resource.version);
         match self.held.get_mut(&resource.name) {
@@ -156,6 +161,7 @@ impl Subscription {
                     sent,
                     acked: None,
                     nacked: false,
+                    unsure: false,
                 };
                 self.held.insert(Arc::clone(&resource.name), held);
             }

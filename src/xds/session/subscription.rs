@@ -54,6 +54,8 @@ pub(super) struct Held {
     pub(super) acked: Option<Version>,
     /// The answer with what was last sent was refused; a part of it may still be in use, which cannot be known.
     pub(super) nacked: bool,
+    /// It was new in an answer that was refused, and none with it was taken since: the client may have it or not.
+    pub(super) unsure: bool,
 }
 
 /// What an answer carried, to know whom its ACK is about.
@@ -149,13 +151,17 @@ impl Subscription {
     pub(super) fn settle(&mut self, nonce: &str, error: Option<Rejection>) -> Option<Verdict> {
         let InFlight { version, carried, .. } = self.in_flight.take_if(|answer| answer.nonce == nonce)?;
         let mut each: Box<dyn FnMut(&mut Held)> = if error.is_some() {
-            Box::new(|held| held.nacked = true)
+            Box::new(|held| {
+                held.nacked = true;
+                held.unsure |= held.acked.is_none_or(|acked| !held.sent.is(acked));
+            })
         } else {
             Box::new(|held| {
                 if let Sent::Here(version) = held.sent {
                     held.acked = Some(version);
                 }
                 held.nacked = false;
+                held.unsure = false;
             })
         };
         match carried {
@@ -249,6 +255,7 @@ impl Subscription {
                     sent: Sent::Claimed(version.as_str().into()),
                     acked: None,
                     nacked: false,
+                    unsure: false,
                 };
                 self.held.insert(name.as_str().into(), held);
             }
