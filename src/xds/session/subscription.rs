@@ -248,6 +248,9 @@ impl Subscription {
             // A client that says what it holds needs no word when that is still right.
             self.answer_owed = claims.is_empty();
         }
+        if !before && self.is_whole() {
+            self.owe_what_is_on_its_way();
+        }
         for (name, version) in &claims {
             // Of a name that is not asked for nobody needs to hear.
             if self.is_whole() || asked.contains(name.as_str()) {
@@ -287,6 +290,17 @@ impl Subscription {
         }
         self.forget(before, &dropped);
         self.interests(before, added, dropped)
+    }
+
+    /// An answer that left before `*` was given back may arrive after it is asked for again, and then the client holds what
+    /// is forgotten here.
+    fn owe_what_is_on_its_way(&mut self) {
+        if let Some(InFlight { carried, .. }) = &self.in_flight
+            && let Carried::Names(names) = carried
+        {
+            let forgotten = names.iter().filter(|name| !self.held.contains_key(*name));
+            self.owed.extend(forgotten.cloned());
+        }
     }
 
     /// Splits a list into `*` and real names. The empty name never exists, and `*` is nothing where a type can't be asked

@@ -220,3 +220,17 @@ fn r70_an_assignment_that_is_still_right_is_not_sent_on_reconnect() {
     bench.resume(EDS, &["a", "b", "c"], &[("a", "1"), ("b", "1")]);
     bench.sent(EDS, &["b=2"], &["c"]);
 }
+
+#[test]
+fn r56_an_answer_that_arrives_between_two_stars_is_not_forgotten() {
+    let mut bench = Bench::delta();
+    bench.put(CDS, "a", "1");
+    bench.adjust(CDS, "", &["*"], &[]);
+    let got = bench.expect(CDS);
+    // Both requests cross the answer: the client takes `a`, because it wants everything again by then.
+    bench.adjust(CDS, "", &[], &["*"]);
+    bench.delete(CDS, "a");
+    bench.adjust(CDS, "", &["*"], &[]);
+    bench.ack(CDS, &got);
+    bench.sent(CDS, &[], &["a"]);
+}
