@@ -13,3 +13,4 @@ mod manifests;
 mod restart;
 mod store;
 mod tools;
+mod xds;
