@@ -10,5 +10,6 @@ mod horizons;
 mod kubernetes;
 mod lifecycle;
 mod manifests;
+mod metrics;
 mod restart;
 mod tools;
