@@ -10,6 +10,7 @@ mod horizons;
 mod kubernetes;
 mod lifecycle;
 mod manifests;
+mod metrics;
 mod restart;
 mod store;
 mod tools;
