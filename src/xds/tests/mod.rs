@@ -58,6 +58,10 @@ impl Source for World {
         names.map(|(_, name)| Arc::clone(name)).collect()
     }
 
+    fn covers(&self, _: ResourceType, _: &str) -> bool {
+        true
+    }
+
     fn build(&self, _: &ViewKey, kind: ResourceType, name: &str) -> Option<Arc<Resource>> {
         self.0.lock().unwrap().get(&(kind, name.into())).cloned()
     }
