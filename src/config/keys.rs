@@ -28,7 +28,13 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
     ("drain", &["deadline"]),
     (
         "xds",
-        &["maxRequestBytes", "maxNodeBytes", "maxStreams", "allowPlaintext"],
+        &[
+            "maxRequestBytes",
+            "maxNodeBytes",
+            "maxStreams",
+            "maxInitialBytesInFlight",
+            "allowPlaintext",
+        ],
     ),
     ("tls", &["certificate", "key", "clientCa"]),
     ("log", &["level", "format"]),
