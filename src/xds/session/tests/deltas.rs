@@ -34,7 +34,7 @@ fn r39_only_unsubscribing_the_star_ends_the_old_wildcard() {
 }
 
 #[test]
-fn r40_star_on_and_off_is_nothing_and_names_on_demand_work() {
+fn r40_r107_star_on_and_off_is_nothing_and_names_on_demand_work() {
     let mut bench = Bench::delta();
     bench.put(CDS, "a", "1");
     let effect = bench.adjust(CDS, "", &["*"], &["*"]);
