@@ -12,6 +12,7 @@ mod api;
 mod certs;
 mod clock;
 mod floor;
+mod manifests;
 mod mesh;
 mod objects;
 mod options;

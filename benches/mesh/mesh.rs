@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::api::{self, Api};
 use crate::certs::Certificates;
+use crate::manifests::Manifests;
 use crate::objects::{self, Backend, SLICES};
 use crate::options::Options;
 use crate::swarm::{Plan, Swarm};
@@ -28,6 +29,8 @@ pub(crate) struct Mesh {
     pub(crate) target: Target,
     pub(crate) tls: Option<Certificates>,
     pub(crate) folder: PathBuf,
+    /// Members that are folders: none at first.
+    pub(crate) manifests: Manifests,
     options: Options,
     /// What makes each change differ from all before.
     count: u32,
@@ -59,9 +62,10 @@ impl Mesh {
             false => None,
         };
         let kubeconfigs = api::write_kubeconfigs(&members, &folder)?;
+        let manifests = Manifests::in_folder(&folder)?;
         let target = match options.foreign {
             Some((address, pid)) => Target::foreign(address, pid),
-            None => Target::start(&options.binary, &folder, &kubeconfigs, tls.as_ref())?,
+            None => Target::start(&options.binary, &folder, &kubeconfigs, &manifests, tls.as_ref())?,
         };
         target.ready(READY).await?;
         Ok(Self {
@@ -70,6 +74,7 @@ impl Mesh {
             target,
             tls,
             folder,
+            manifests,
             options: options.clone(),
             count: 0,
             ready: HashMap::new(),

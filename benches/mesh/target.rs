@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::certs::Certificates;
 use crate::clock;
+use crate::manifests::Manifests;
 use crate::process::Process;
 
 /// How often a server that starts is asked whether it is ready.
@@ -39,11 +40,13 @@ impl Target {
         binary: &Path,
         folder: &Path,
         members: &[(String, PathBuf)],
+        manifests: &Manifests,
         tls: Option<&Certificates>,
     ) -> anyhow::Result<Self> {
         let (xds, admin) = (free_port()?, free_port()?);
         let mut text = format!(
-            "listen: 127.0.0.1:{xds}\nadmin:\n  listen: 127.0.0.1:{admin}\nlog:\n  level: warn\nreadiness:\n  memberSyncDeadline: 5m\nmembers:\n"
+            "listen: 127.0.0.1:{xds}\nadmin:\n  listen: 127.0.0.1:{admin}\nlog:\n  level: warn\nreadiness:\n  memberSyncDeadline: 5m\nmembersFolder: {}\nmembers:\n",
+            manifests.path().display()
         );
         for (name, kubeconfig) in members {
             writeln!(text, "  - name: {name}\n    kubeconfig: {}", kubeconfig.display())?;
