@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ClientConfig;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Where the PEM files of a run are.
 #[derive(Debug, Clone)]
@@ -57,10 +57,12 @@ impl Certificates {
     pub(crate) fn client(&self) -> anyhow::Result<Arc<ClientConfig>> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(&self.ca).context("the authority")?)?;
-        let mut config = ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(
-            vec![CertificateDer::from_pem_file(&self.client_certificate)?],
-            PrivateKeyDer::from_pem_file(&self.client_key)?,
-        )?;
+        let mut config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_client_auth_cert(
+                vec![CertificateDer::from_pem_file(&self.client_certificate)?],
+                PrivateKeyDer::from_pem_file(&self.client_key)?,
+            )?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         // A proxy that reconnects to another replica has no session to resume.
         config.resumption = rustls::client::Resumption::disabled();

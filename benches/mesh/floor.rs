@@ -211,7 +211,10 @@ impl http_body::Body for Messaging {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         loop {
             if let Some(bytes) = self.open.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));

@@ -119,7 +119,12 @@ pub(crate) fn all(size: &Size, member: usize, kind: Kind) -> Vec<Value> {
     let services = size.services_of(member).enumerate();
     match kind {
         NAMESPACES => {
-            let system = metadata("", "istio-system", json!({"topology.istio.io/network": network}), &json!({}));
+            let system = metadata(
+                "",
+                "istio-system",
+                json!({"topology.istio.io/network": network}),
+                &json!({}),
+            );
             let plain = (0..10).map(|n| metadata("", &format!("ns-{n}"), json!({}), &json!({})));
             std::iter::once(system)
                 .chain(plain)
@@ -143,7 +148,11 @@ pub(crate) fn all(size: &Size, member: usize, kind: Kind) -> Vec<Value> {
                     "spec": {"type": "ClusterIP", "clusterIP": "10.254.0.1", "selector": {"app": name},
                         "ports": [{"name": "http", "port": 8080, "targetPort": 8080, "protocol": "TCP"}]}})
             })
-            .chain(std::iter::once(gateway(size, member, &size.gateway(member).to_string())))
+            .chain(std::iter::once(gateway(
+                size,
+                member,
+                &size.gateway(member).to_string(),
+            )))
             .collect(),
         SLICES => services
             .map(|(at, _)| slice(size, member, at, &backends(size, member, at)))

@@ -109,7 +109,10 @@ impl Row {
     fn verdict(&self) -> (String, &'static str) {
         let (text, met) = match self.goal {
             None => return (String::new(), ""),
-            Some(Goal::AtMost(most)) => (format!("≤ {} {}", number(most), self.unit), median(&self.values) <= most),
+            Some(Goal::AtMost(most)) => (
+                format!("≤ {} {}", number(most), self.unit),
+                median(&self.values) <= most,
+            ),
             Some(Goal::OfFloor(most)) => (format!("≤ {} × floor", number(most)), self.ratio() <= most),
         };
         (text, if met { "yes" } else { "no" })
@@ -147,7 +150,8 @@ impl Row {
     }
 }
 
-const HEAD: &str = "bench,case,metric,unit,median,min,max,floor_median,floor_min,floor_max,floor_multiple,goal,met,istiod";
+const HEAD: &str =
+    "bench,case,metric,unit,median,min,max,floor_median,floor_min,floor_max,floor_multiple,goal,met,istiod";
 const RAW_HEAD: &str = "bench,case,metric,unit,repetition,value,floor";
 
 /// Where results are kept; shows each row as it comes.
@@ -177,7 +181,11 @@ impl Results {
             for (at, value) in row.values.iter().enumerate() {
                 let floor = row.floor.get(at).map(|floor| format!("{floor:.4}")).unwrap_or_default();
                 let case = row.case.replace(',', ";");
-                writeln!(raw, "{},{case},{},{},{at},{value:.4},{floor}", row.bench, row.metric, row.unit)?;
+                writeln!(
+                    raw,
+                    "{},{case},{},{},{at},{value:.4},{floor}",
+                    row.bench, row.metric, row.unit
+                )?;
             }
         }
         self.merge("results.csv", HEAD, &keys, &text)?;

@@ -102,10 +102,15 @@ impl Target {
 
     /// Waits until it says that it is ready, and returns when that was.
     pub(crate) async fn ready(&self, deadline: Duration) -> anyhow::Result<u64> {
-        let Some(admin) = self.admin else { return Ok(clock::now()) };
+        let Some(admin) = self.admin else {
+            return Ok(clock::now());
+        };
         let asking = async {
             loop {
-                if get(admin, "/readyz").await.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+                if get(admin, "/readyz")
+                    .await
+                    .is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+                {
                     return clock::now();
                 }
                 tokio::time::sleep(LOOK).await;
@@ -121,10 +126,9 @@ impl Target {
     pub(crate) async fn metric(&self, name: &str) -> anyhow::Result<f64> {
         let Some(admin) = self.admin else { return Ok(0.0) };
         let text = get(admin, "/metrics").await?;
-        let lines = text.lines().filter(|line| {
-            line.strip_prefix(name)
-                .is_some_and(|rest| rest.starts_with(['{', ' ']))
-        });
+        let lines = text
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
         Ok(lines
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum())

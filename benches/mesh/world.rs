@@ -44,7 +44,9 @@ const FRESH: u32 = u32::from_be_bytes([172, 16, 0, 0]);
 
 impl Size {
     pub(crate) fn of(name: &str) -> Option<Self> {
-        [S, M, L, XL].into_iter().find(|size| size.name.eq_ignore_ascii_case(name))
+        [S, M, L, XL]
+            .into_iter()
+            .find(|size| size.name.eq_ignore_ascii_case(name))
     }
 
     pub(crate) fn member_name(member: usize) -> String {

@@ -48,7 +48,10 @@ async fn answer(
         );
     }
     let Some(kind) = KINDS.iter().position(|kind| *kind == resource) else {
-        return json(404, r#"{"kind":"Status","status":"Failure","code":404,"reason":"NotFound"}"#);
+        return json(
+            404,
+            r#"{"kind":"Status","status":"Failure","code":404,"reason":"NotFound"}"#,
+        );
     };
     let number = |name: &str| query.get(name).and_then(|text| text.parse::<u64>().ok());
     if !query.contains_key("watch") {

@@ -32,7 +32,11 @@ impl Reached {
             .iter()
             .map(|slot| clock::ms(from, slot.last.load(Ordering::Relaxed)))
             .collect();
-        let acked = swarm.slots().iter().map(|slot| slot.acked.load(Ordering::Relaxed)).max();
+        let acked = swarm
+            .slots()
+            .iter()
+            .map(|slot| slot.acked.load(Ordering::Relaxed))
+            .max();
         self.first.push(percentile(&times, 0.0));
         self.p50.push(percentile(&times, 0.5));
         self.p99.push(percentile(&times, 0.99));
@@ -142,5 +146,9 @@ async fn one(options: &Options, results: &Results, clients: usize, tls: bool) ->
 }
 
 fn received(swarm: &Swarm) -> u64 {
-    swarm.slots().iter().map(|slot| slot.bytes.load(Ordering::Relaxed)).sum()
+    swarm
+        .slots()
+        .iter()
+        .map(|slot| slot.bytes.load(Ordering::Relaxed))
+        .sum()
 }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use parallax::model::{
-    Addresses, AddressFamilies, ClusterId, Endpoint, GatewaySet, Health, Locality, Mtls, NetworkGateway, NetworkId,
+    AddressFamilies, Addresses, ClusterId, Endpoint, GatewaySet, Health, Locality, Mtls, NetworkGateway, NetworkId,
     ObjectName, PortEndpoints, ServiceKey, ServicePort, ViewKey,
 };
 use parallax::resources::AssignmentSpec;
@@ -38,7 +38,9 @@ fn address(at: usize) -> IpAddr {
 }
 
 fn port(endpoints: usize, networks: usize) -> PortEndpoints {
-    let localities: Vec<_> = (0..3).map(|zone| Locality::new("region", &format!("zone-{zone}"), "")).collect();
+    let localities: Vec<_> = (0..3)
+        .map(|zone| Locality::new("region", &format!("zone-{zone}"), ""))
+        .collect();
     let endpoints = (0..endpoints).map(|at| {
         let endpoint = Endpoint {
             addresses: Addresses::from(address(at)),
@@ -47,7 +49,7 @@ fn port(endpoints: usize, networks: usize) -> PortEndpoints {
             mtls: Mtls::Yes,
             network: network(at % networks),
             locality: localities[at % 3].clone(),
-            pod: format!("shop/web-{at}").into(),
+            pod: Some(ObjectName::new("shop", &format!("web-{at}"))),
         };
         (member(at % networks), endpoint)
     });
@@ -56,7 +58,7 @@ fn port(endpoints: usize, networks: usize) -> PortEndpoints {
         name: "http".into(),
         app_protocol: "".into(),
     };
-    PortEndpoints::new(port, endpoints)
+    PortEndpoints::from_endpoints(port, endpoints)
 }
 
 fn gateways() -> GatewaySet {
@@ -129,8 +131,7 @@ pub(crate) fn run(options: &Options, results: &Results) -> anyhow::Result<()> {
                 row("split horizon, build, encode", "ns per endpoint")
                     .values((0..options.repeat).map(|_| time(encode) / all))
                     .goal(goal),
-                row("split horizon alone", "ns per endpoint")
-                    .values((0..options.repeat).map(|_| time(split) / all)),
+                row("split horizon alone", "ns per endpoint").values((0..options.repeat).map(|_| time(split) / all)),
                 row("allocations, split horizon", "per endpoint").values([allocations(split) / all]),
                 row("allocations in all", "per endpoint").values([allocations(encode) / all]),
             ]);
@@ -149,9 +150,12 @@ fn merge(options: &Options, endpoints: usize) -> [Row; 2] {
         system_namespace: "istio-system".into(),
     });
     for at in 0..NETWORKS {
-        table.apply(said(at, RegistryChange::Joined {
-            network: Some(network(at)),
-        }));
+        table.apply(said(
+            at,
+            RegistryChange::Joined {
+                network: Some(network(at)),
+            },
+        ));
         let mut lists: BTreeMap<Kind, Vec<Record>> = Kind::ALL.into_iter().map(|kind| (kind, Vec::new())).collect();
         lists.insert(Kind::Service, vec![service()]);
         lists.insert(Kind::EndpointSlice, vec![slice(at, endpoints / NETWORKS, 0)]);
@@ -162,7 +166,7 @@ fn merge(options: &Options, endpoints: usize) -> [Row; 2] {
                 mtls: true,
                 node: None,
                 locality: None,
-                addresses: vec![address(pod)],
+                addresses: Some(address(pod).into()),
             })
         });
         lists.insert(Kind::Pod, pods.collect());
@@ -182,7 +186,9 @@ fn merge(options: &Options, endpoints: usize) -> [Row; 2] {
     };
     let case = format!("{endpoints} endpoints over {NETWORKS} networks; one changes");
     let all = endpoints as f64;
-    let times: Vec<_> = (0..options.repeat).map(|_| (time(&mut change) - time(&mut make)) / all).collect();
+    let times: Vec<_> = (0..options.repeat)
+        .map(|_| (time(&mut change) - time(&mut make)) / all)
+        .collect();
     let count = allocations(&mut change) - allocations(&mut make);
     [
         Row::new("B16", &case, "into the table", "ns per endpoint").values(times),
@@ -214,7 +220,9 @@ fn service() -> Record {
 
 fn slice(member: usize, endpoints: usize, changed: usize) -> Record {
     let endpoints = (0..endpoints).map(|at| SliceEndpoint {
-        addresses: Addresses::from(address(member * 10_000 + at + if at == 0 { 100_000 + changed % 2 } else { 0 })),
+        addresses: Addresses::from(address(
+            member * 10_000 + at + if at == 0 { 100_000 + changed % 2 } else { 0 },
+        )),
         health: Health::Ready,
         pod: Some(ObjectName::new("shop", &format!("web-{at}"))),
         node: None,

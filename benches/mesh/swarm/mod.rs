@@ -82,7 +82,9 @@ impl Plan {
 
 impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plan").field("clients", &self.clients).finish_non_exhaustive()
+        f.debug_struct("Plan")
+            .field("clients", &self.clients)
+            .finish_non_exhaustive()
     }
 }
 
@@ -244,7 +246,10 @@ impl Swarm {
     }
 
     pub(crate) fn digests(&self) -> Vec<u64> {
-        self.slots().iter().map(|slot| slot.digest.load(Ordering::Relaxed)).collect()
+        self.slots()
+            .iter()
+            .map(|slot| slot.digest.load(Ordering::Relaxed))
+            .collect()
     }
 
     /// Fails where a proxy saw the protocol broken, or was cut off for good.
@@ -326,6 +331,8 @@ impl Drop for Swarm {
 
 impl fmt::Debug for Swarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Swarm").field("plan", &self.shared.plan).finish_non_exhaustive()
+        f.debug_struct("Swarm")
+            .field("plan", &self.shared.plan)
+            .finish_non_exhaustive()
     }
 }

@@ -195,7 +195,10 @@ impl Session {
     ) -> anyhow::Result<Vec<Bytes>> {
         let strict = shared.plan.strict;
         Self::check_nonce(&mut self.assignments, answer, strict)?;
-        ensure!(!self.clusters.nonce.is_empty() || self.probing || !strict, "EDS before CDS");
+        ensure!(
+            !self.clusters.nonce.is_empty() || self.probing || !strict,
+            "EDS before CDS"
+        );
         let mut digest = slot.digest.load(Ordering::Relaxed);
         let mut last = 0;
         let mut count = 0;
@@ -204,7 +207,10 @@ impl Session {
             ensure!(key != last, "an answer has an assignment twice");
             last = key;
             count += 1;
-            ensure!(self.wanted.contains(&key) || !strict, "an assignment that was not asked for");
+            ensure!(
+                self.wanted.contains(&key) || !strict,
+                "an assignment that was not asked for"
+            );
             let content = xxh3_64(resource.content);
             if let Some(watch) = &shared.plan.watch {
                 watch(index, resource.content, at);
