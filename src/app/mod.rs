@@ -7,6 +7,7 @@ mod members;
 mod serve;
 mod store;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -56,13 +57,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let announce = async move {
         announce.ready().await;
         tracing::info!("ready");
+        std::future::pending::<Infallible>().await
     };
 
     tokio::select! {
         ended = tasks.join_or_fail() => ended.context("a part of the control plane ended")?,
-        signal = async { tokio::join!(announce, signals.first()).1 } => {
-            tracing::info!(?signal, deadline = ?config.drain.deadline, "draining; a second signal ends at once");
+        signal = signals.first() => {
+            tracing::info!(%signal, deadline = ?config.drain.deadline, "draining; a second signal ends the process at once");
         }
+        never = announce => match never {},
     }
     // Whoever asks is told that this replica is going, while its streams are.
     let _draining = readiness.block("the drain");
@@ -122,6 +125,7 @@ impl Parts {
             max_request_bytes: config.xds.max_request_bytes,
             max_node_bytes: config.xds.max_node_bytes,
             max_streams: config.xds.max_streams,
+            max_initial_bytes_in_flight: config.xds.max_initial_bytes_in_flight,
             // Leaves room to close connections before the deadline.
             drain_spread: config.drain.deadline / 2,
             ..XdsConfig::default()

@@ -124,7 +124,8 @@ impl LiveView {
         for name in names {
             if let Some(entry) = held.entries.get_mut(name) {
                 entry.streams.remove(&stream);
-                if entry.streams.is_empty() && held.wildcard.is_empty() {
+                let kept = !held.wildcard.is_empty() && self.source.covers(kind, name);
+                if entry.streams.is_empty() && !kept {
                     held.entries.remove(name);
                 }
             }
@@ -161,8 +162,9 @@ impl LiveView {
         let held = state.kinds.get(&kind);
         held.map(|held| {
             held.entries
-                .values()
-                .filter_map(|entry| entry.resource.clone())
+                .iter()
+                .filter(|(name, _)| self.source.covers(kind, name))
+                .filter_map(|(_, entry)| entry.resource.clone())
                 .collect()
         })
         .unwrap_or_default()
@@ -179,15 +181,17 @@ impl Kind {
         key: &ViewKey,
         mailboxes: &HashMap<StreamId, Arc<Mailbox>>,
     ) -> bool {
-        let everybody = !self.wildcard.is_empty();
-        if !everybody && !self.entries.contains_key(name) {
+        let covered = !self.wildcard.is_empty() && source.covers(kind, name);
+        if !covered && !self.entries.contains_key(name) {
             return false;
         }
         let resource = source.build(key, kind, name);
         let entry = self.entries.entry(Arc::clone(name)).or_default();
         let same = entry.resource.as_ref().map(|old| old.version) == resource.as_ref().map(|new| new.version);
         if !same {
-            for stream in entry.streams.union(&self.wildcard) {
+            let nobody = BTreeSet::new();
+            let others = if covered { &self.wildcard } else { &nobody };
+            for stream in entry.streams.union(others) {
                 if let Some(mailbox) = mailboxes.get(stream) {
                     mailbox.post(kind, name);
                 }

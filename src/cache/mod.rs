@@ -28,6 +28,9 @@ pub trait Source: Send + Sync + fmt::Debug {
     fn locate(&self, viewer: &Viewer) -> Standpoint;
     /// All names of a type in a view, for wildcard subscriptions.
     fn names(&self, key: &ViewKey, kind: ResourceType) -> Vec<Arc<str>>;
+    /// Whether `*` covers this name of a type that can be asked for as a whole; the others are served by name only. Never
+    /// changes for a name.
+    fn covers(&self, kind: ResourceType, name: &str) -> bool;
     /// One resource as the view has it now; `None` where it does not exist.
     fn build(&self, key: &ViewKey, kind: ResourceType, name: &str) -> Option<Arc<Resource>>;
 }

@@ -134,7 +134,13 @@ impl Subscriber {
 
 impl Lookup for Subscriber {
     fn get(&self, kind: ResourceType, name: &str) -> Option<Arc<Resource>> {
-        lock(&self.hold).view.get(kind, name)
+        let hold = lock(&self.hold);
+        // The view may hold it for another stream, which asked for it by name.
+        let asked = || hold.names.get(&kind).is_some_and(|names| names.contains(name));
+        if !self.cache.source.covers(kind, name) && !asked() {
+            return None;
+        }
+        hold.view.get(kind, name)
     }
 
     fn all(&self, kind: ResourceType) -> Vec<Arc<Resource>> {

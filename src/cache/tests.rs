@@ -40,7 +40,13 @@ impl Source for Shelf {
     }
 
     fn names(&self, _key: &ViewKey, _kind: ResourceType) -> Vec<Arc<str>> {
-        lock(&self.content).keys().map(|name| name.as_str().into()).collect()
+        let content = lock(&self.content);
+        let covered = content.keys().filter(|name| !name.starts_with("own "));
+        covered.map(|name| name.as_str().into()).collect()
+    }
+
+    fn covers(&self, _kind: ResourceType, name: &str) -> bool {
+        !name.starts_with("own ")
     }
 
     fn build(&self, key: &ViewKey, _kind: ResourceType, name: &str) -> Option<Arc<Resource>> {
@@ -214,4 +220,35 @@ async fn a_change_between_the_look_and_the_wait_is_not_missed() {
         .unwrap()
         .unwrap();
     assert!(changes.contains_key(&EDS));
+}
+
+#[test]
+fn what_a_whole_type_does_not_cover_is_seen_by_who_asks_for_it_by_name_only() {
+    let (shelf, cache) = shelf();
+    shelf.set("own x", 1);
+    let whole = cache.attach(Viewer::default());
+    whole.subscribe_all(CDS);
+    let by_name = cache.attach(Viewer::default());
+    by_name.subscribe(CDS, &names(&["own x", "own y"]));
+    assert!(by_name.get(CDS, "own x").is_some());
+    let covered: Vec<_> = whole
+        .all(CDS)
+        .iter()
+        .map(|resource| resource.name.to_string())
+        .collect();
+    assert_eq!(covered, ["a", "b", "c"]);
+    assert!(whole.get(CDS, "own x").is_none());
+
+    // Changes, arrivals and departures are told to who asked.
+    shelf.set("own x", 2);
+    shelf.set("own y", 1);
+    shelf.set("own z", 1);
+    assert_eq!(refresh(&cache, CDS, &["own x", "own y", "own z"]), 2);
+    assert_eq!(told(&by_name, CDS), ["own x", "own y"]);
+    assert_eq!(told(&whole, CDS), Vec::<String>::new());
+
+    // Nothing of it stays behind while the whole type is wanted.
+    drop(by_name);
+    let view = &cache.live_views()[0];
+    assert_eq!(view.names(CDS), names(&["a", "b", "c"]));
 }

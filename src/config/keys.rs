@@ -30,7 +30,13 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
     ("store", &["path"]),
     (
         "xds",
-        &["maxRequestBytes", "maxNodeBytes", "maxStreams", "allowPlaintext"],
+        &[
+            "maxRequestBytes",
+            "maxNodeBytes",
+            "maxStreams",
+            "maxInitialBytesInFlight",
+            "allowPlaintext",
+        ],
     ),
     ("tls", &["certificate", "key", "clientCa"]),
     ("log", &["level", "format"]),

@@ -156,6 +156,7 @@ fn xds(reader: &mut Reader<'_>, root: &Section<'_>, default: XdsConfig) -> XdsCo
     let section = reader.child(root, "xds");
     let request = |scalar: &tree::Scalar| values::size(scalar, 64 << 10..=1 << 30);
     let node = |scalar: &tree::Scalar| values::size(scalar, 1 << 10..=16 << 20);
+    let initial = |scalar: &tree::Scalar| values::size(scalar, 1 << 20..=64 << 30);
     let streams = |scalar: &tree::Scalar| values::integer(scalar, 1..=1_000_000);
     let xds = XdsConfig {
         max_request_bytes: reader
@@ -167,6 +168,9 @@ fn xds(reader: &mut Reader<'_>, root: &Section<'_>, default: XdsConfig) -> XdsCo
         max_streams: reader
             .value(&section, "maxStreams", streams)
             .unwrap_or(default.max_streams),
+        max_initial_bytes_in_flight: reader
+            .value(&section, "maxInitialBytesInFlight", initial)
+            .unwrap_or(default.max_initial_bytes_in_flight),
         allow_plaintext: reader
             .value(&section, "allowPlaintext", values::boolean)
             .unwrap_or(default.allow_plaintext),

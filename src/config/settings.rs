@@ -57,6 +57,7 @@ impl Default for Config {
                 max_request_bytes: 64 << 20,
                 max_node_bytes: 256 << 10,
                 max_streams: 20_000,
+                max_initial_bytes_in_flight: 256 << 20,
                 allow_plaintext: false,
             },
             tls: None,
@@ -169,6 +170,8 @@ pub struct XdsConfig {
     pub max_node_bytes: usize,
     /// `xds.maxStreams`: how many streams may be open at a time.
     pub max_streams: usize,
+    /// `xds.maxInitialBytesInFlight`: how many bytes of answers new streams may leave unacknowledged together.
+    pub max_initial_bytes_in_flight: usize,
     /// `xds.allowPlaintext`: listen without TLS where other machines can connect.
     pub allow_plaintext: bool,
 }

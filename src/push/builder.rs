@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::PushMetrics;
 use super::interner::Interner;
+use super::spec::resource_spec;
 use crate::cache::Source;
 use crate::model::{Standpoint, ViewKey, Viewer};
-use crate::resources::{AssignmentSpec, ClusterName, ClusterSpec, Resource, ResourceType};
+use crate::resources::{ClusterName, ListenerName, Resource, ResourceType};
 use crate::table::EndpointTable;
-use crate::view::assign;
 
 /// Builds resources.
 #[derive(Debug)]
@@ -40,17 +40,12 @@ impl Builder {
         ClusterName::parse(name, &self.domain)
     }
 
-    fn intern(
-        &self,
-        kind: ResourceType,
-        name: &Arc<str>,
-        version: crate::resources::Version,
-        encode: impl FnOnce() -> Resource,
-    ) -> Arc<Resource> {
-        self.interner.get_or_encode(kind, name, version, || {
-            self.metrics.encoded(kind);
-            encode()
-        })
+    pub(super) fn listener_names(&self, name: ClusterName) -> impl Iterator<Item = Arc<str>> {
+        let ClusterName { service, port } = name;
+        ListenerName { service, port }
+            .spellings(&self.domain)
+            .into_iter()
+            .map(Arc::from)
     }
 }
 
@@ -73,31 +68,23 @@ impl Source for Builder {
                     names.map(|name| self.encode_name(&name)).collect::<Vec<_>>()
                 })
                 .collect(),
-            // Not a type that can be asked for as a whole.
-            ResourceType::ClusterLoadAssignment => Vec::new(),
+            // What a sidecar asks for by `*` holds nothing yet: the listeners that there are belong to gRPC clients.
+            ResourceType::Listener => Vec::new(),
+            // No types that can be asked for as a whole.
+            ResourceType::ClusterLoadAssignment | ResourceType::RouteConfiguration => Vec::new(),
         }
     }
 
+    fn covers(&self, kind: ResourceType, _name: &str) -> bool {
+        kind != ResourceType::Listener
+    }
+
     fn build(&self, key: &ViewKey, kind: ResourceType, name: &str) -> Option<Arc<Resource>> {
-        let parsed = self.parse_name(name)?;
-        let service = self.table.service(&parsed.service)?;
-        let port = service.port(parsed.port)?;
         let name: Arc<str> = name.into();
-        Some(match kind {
-            ResourceType::Cluster => {
-                let spec = ClusterSpec {
-                    name: Arc::clone(&name),
-                };
-                self.intern(kind, &name, spec.version(), || spec.encode())
-            }
-            ResourceType::ClusterLoadAssignment => {
-                let assignment = assign(key, port, &self.table.gateways());
-                let spec = AssignmentSpec {
-                    name: Arc::clone(&name),
-                    assignment,
-                };
-                self.intern(kind, &name, spec.version(), || spec.encode())
-            }
-        })
+        let spec = resource_spec(&self.table, &self.domain, key, kind, &name)?;
+        Some(self.interner.get_or_encode(kind, &name, spec.version(), || {
+            self.metrics.encoded(kind);
+            spec.encode()
+        }))
     }
 }

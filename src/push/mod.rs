@@ -7,6 +7,7 @@ mod builder;
 mod inbox;
 mod interner;
 mod metrics;
+mod spec;
 mod withheld;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ use inbox::Inbox;
 
 pub use builder::Builder;
 pub use metrics::PushMetrics;
+pub use spec::resource_spec;
 pub use withheld::WithheldCollector;
 
 /// How many records a reader of [`Pusher::watch`] may be behind before it loses the oldest.
@@ -123,6 +125,7 @@ impl Pusher {
         }
         let mut clusters = Vec::new();
         let mut assignments = Vec::new();
+        let mut listeners = Vec::new();
         {
             let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
             for key in &changes.services {
@@ -133,8 +136,15 @@ impl Pusher {
                     ports.insert(key.clone(), new.clone())
                 };
                 let old = old.unwrap_or_default();
-                // A cluster's content is its name: it changes only by coming or going.
-                clusters.extend(old.symmetric_difference(&new).map(|port| self.name(key, *port)));
+                // A cluster's content is its name: it changes only by coming or going. So with what leads to it.
+                for port in old.symmetric_difference(&new) {
+                    let name = ClusterName {
+                        service: key.clone(),
+                        port: *port,
+                    };
+                    clusters.push(self.builder.encode_name(&name));
+                    listeners.extend(self.builder.listener_names(name));
+                }
                 assignments.extend(old.union(&new).map(|port| self.name(key, *port)));
             }
         }
@@ -147,6 +157,9 @@ impl Pusher {
                     ResourceType::ClusterLoadAssignment,
                     &self.behind(view, &changes.networks),
                 )
+                + view.refresh(ResourceType::Listener, &listeners)
+                // Routes are named as their cluster is.
+                + view.refresh(ResourceType::RouteConfiguration, &clusters)
         });
         let differing = differing.sum();
         (views.len(), differing)

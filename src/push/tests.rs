@@ -261,6 +261,42 @@ async fn the_push_task_tells_whoever_watches() {
 }
 
 #[test]
+fn what_grpc_clients_ask_for_comes_and_goes_with_its_port() {
+    const LDS: ResourceType = ResourceType::Listener;
+    const RDS: ResourceType = ResourceType::RouteConfiguration;
+    let mesh = Mesh::new();
+    let stream = mesh.stream("net1", &[]);
+    let spellings = ["cart.shop.svc.cluster.local:80", "cart.shop.svc:80", "cart.shop:80"];
+    let names: Vec<Arc<str>> = spellings.iter().map(|name| (*name).into()).collect();
+    stream.subscribe(LDS, &names);
+    stream.subscribe(RDS, &[CART.into()]);
+    let held = |stream: &Subscriber| {
+        let listeners = spellings.iter().filter(|name| stream.get(LDS, name).is_some()).count();
+        (listeners, stream.get(RDS, CART).is_some())
+    };
+    assert_eq!(held(&stream), (3, true));
+    let listener = stream.get(LDS, "cart.shop:80").unwrap();
+    assert_eq!(
+        &*listener.name, "cart.shop:80",
+        "a client looks for the name it asked for"
+    );
+
+    // Endpoints change nothing about it, ports do.
+    mesh.say("east", slice("cart-a", "cart", "http", vec![]));
+    assert!(!told(&stream));
+    mesh.say("east", Record::Service(service_record("cart", vec![port(81, "http")])));
+    assert!(told(&stream));
+    assert_eq!(held(&stream), (0, false));
+    mesh.say("east", service("cart"));
+    assert_eq!(held(&stream), (3, true));
+
+    // A sidecar that asks for all listeners gets none of these.
+    let sidecar = mesh.stream("net1", &[]);
+    sidecar.subscribe_all(LDS);
+    assert_eq!(sidecar.all(LDS), []);
+}
+
+#[test]
 fn what_is_withheld_can_be_counted() {
     let mesh = Mesh::new();
     let _home = mesh.stream("net1", &[WEB, CART]);

@@ -55,27 +55,27 @@ impl RegistryMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register(
-            "parallax_registry_events",
+            "registry_events",
             "Objects that members told of, in lists and in changes",
             metrics.events.clone(),
         );
         registry.register(
-            "parallax_registry_objects",
+            "registry_objects",
             "Objects that are held of each member",
             metrics.objects.clone(),
         );
         registry.register(
-            "parallax_registry_problems",
+            "registry_problems",
             "What is wrong in each member at present",
             metrics.problems.clone(),
         );
         registry.register(
-            "parallax_registry_synced",
+            "registry_synced",
             "1 while what is held of the member is up to date, 0 while it is not (yet)",
             metrics.synced.clone(),
         );
         registry.register(
-            "parallax_registry_failures",
+            "registry_failures",
             "Failed attempts to read a member",
             metrics.failures.clone(),
         );

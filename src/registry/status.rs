@@ -448,11 +448,11 @@ mod tests {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
-            "parallax_registry_events_total{member=\"east\",kind=\"Pod\"} 7",
-            "parallax_registry_objects{member=\"east\",kind=\"Pod\"} 5",
-            "parallax_registry_failures_total{member=\"east\"} 1",
-            "parallax_registry_synced{member=\"east\"} 1",
-            "parallax_registry_problems{member=\"east\"} 1",
+            "registry_events_total{member=\"east\",kind=\"Pod\"} 7",
+            "registry_objects{member=\"east\",kind=\"Pod\"} 5",
+            "registry_failures_total{member=\"east\"} 1",
+            "registry_synced{member=\"east\"} 1",
+            "registry_problems{member=\"east\"} 1",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

@@ -40,7 +40,8 @@ impl AssignmentSpec {
                 .map(|endpoint| u64::from(endpoint.weight.get()))
                 .sum::<u64>();
             LocalityLbEndpoints {
-                locality: locality(&group.locality),
+                // Also where it is unknown: gRPC clients refuse an assignment of which one has none.
+                locality: Some(locality(&group.locality)),
                 lb_endpoints: group.endpoints.iter().map(lb_endpoint).collect(),
                 load_balancing_weight: Some(UInt32Value {
                     value: u32::try_from(sum).unwrap_or(u32::MAX),
@@ -73,12 +74,12 @@ pub fn empty_assignment(name: Arc<str>) -> Resource {
     .encode()
 }
 
-fn locality(locality: &Locality) -> Option<core::Locality> {
-    (!locality.is_unknown()).then(|| core::Locality {
+fn locality(locality: &Locality) -> core::Locality {
+    core::Locality {
         region: locality.region().to_owned(),
         zone: locality.zone().to_owned(),
         sub_zone: locality.subzone().to_owned(),
-    })
+    }
 }
 
 fn lb_endpoint(endpoint: &WeightedAddress) -> LbEndpoint {
@@ -101,5 +102,42 @@ fn socket_address(address: IpAddr, port: u16) -> core::Address {
             port_specifier: Some(PortSpecifier::PortValue(u32::from(port))),
             ..core::SocketAddress::default()
         })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::LocalityEndpoints;
+    use envoy_types::pb::google::protobuf::Any;
+    use prost::Message;
+    use std::num::NonZeroU32;
+
+    #[test]
+    fn r112_every_locality_is_named_and_has_the_sum_of_its_weights() {
+        let group = |region: &str, weights: [u32; 2]| {
+            let endpoints = [80, 81].into_iter().zip(weights).map(|(port, weight)| WeightedAddress {
+                address: IpAddr::from([10, 0, 0, 1]),
+                port,
+                weight: NonZeroU32::new(weight).unwrap(),
+            });
+            LocalityEndpoints {
+                locality: Locality::new(region, "", ""),
+                endpoints: endpoints.collect(),
+            }
+        };
+        let spec = AssignmentSpec {
+            name: "a".into(),
+            assignment: Assignment {
+                localities: vec![group("", [1, 2]), group("north", [3, 4])],
+            },
+        };
+        let any = Any::decode(spec.encode().any).unwrap();
+        let message = ClusterLoadAssignment::decode(&*any.value).unwrap();
+        let read = message.endpoints.into_iter().map(|group| {
+            let weight = group.load_balancing_weight.unwrap().value;
+            (group.locality.expect("gRPC clients refuse none").region, weight)
+        });
+        assert_eq!(read.collect::<Vec<_>>(), [(String::new(), 3), ("north".to_owned(), 7)]);
     }
 }

@@ -2,12 +2,18 @@
 
 mod assignment;
 mod cluster;
+mod listener;
 mod name;
 mod resource;
+mod route;
+mod spec;
 mod version;
 
 pub use assignment::{AssignmentSpec, empty_assignment};
 pub use cluster::ClusterSpec;
+pub use listener::{ListenerName, ListenerSpec};
 pub use name::ClusterName;
 pub use resource::{Resource, ResourceType};
+pub use route::RouteSpec;
+pub use spec::ResourceSpec;
 pub use version::Version;

@@ -24,16 +24,17 @@ impl ClusterName {
     #[must_use]
     pub fn parse(text: &str, domain: &str) -> Option<Self> {
         let (port, host) = text.strip_prefix("outbound|")?.split_once("||")?;
-        // Only the shortest spelling is a name: `080` would be a second name for port 80.
-        let number: u16 = port.parse().ok().filter(|number| *number != 0)?;
-        if number.to_string() != port {
-            return None;
-        }
         Some(Self {
             service: ServiceKey::from_host(host, domain)?,
-            port: number,
+            port: port_number(port)?,
         })
     }
+}
+
+/// Reads a port. Only the shortest spelling is one: `080` would be a second name for port 80.
+pub(super) fn port_number(text: &str) -> Option<u16> {
+    let number: u16 = text.parse().ok().filter(|number| *number != 0)?;
+    (number.to_string() == text).then_some(number)
 }
 
 impl fmt::Display for ClusterName {

@@ -16,11 +16,20 @@ pub enum ResourceType {
     Cluster,
     /// `envoy.config.endpoint.v3.ClusterLoadAssignment` (EDS).
     ClusterLoadAssignment,
+    /// `envoy.config.listener.v3.Listener` (LDS).
+    Listener,
+    /// `envoy.config.route.v3.RouteConfiguration` (RDS).
+    RouteConfiguration,
 }
 
 impl ResourceType {
     /// All types, in sending order.
-    pub const ALL: [Self; 2] = [Self::Cluster, Self::ClusterLoadAssignment];
+    pub const ALL: [Self; 4] = [
+        Self::Cluster,
+        Self::ClusterLoadAssignment,
+        Self::Listener,
+        Self::RouteConfiguration,
+    ];
 
     /// The type URL.
     #[must_use]
@@ -28,6 +37,8 @@ impl ResourceType {
         match self {
             Self::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
             Self::ClusterLoadAssignment => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+            Self::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
+            Self::RouteConfiguration => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         }
     }
 
@@ -43,6 +54,8 @@ impl ResourceType {
         match self {
             Self::Cluster => "CDS",
             Self::ClusterLoadAssignment => "EDS",
+            Self::Listener => "LDS",
+            Self::RouteConfiguration => "RDS",
         }
     }
 
@@ -50,14 +63,14 @@ impl ResourceType {
     /// set, so that absence means deletion.
     #[must_use]
     pub fn is_wildcard_capable(self) -> bool {
-        matches!(self, Self::Cluster)
+        matches!(self, Self::Cluster | Self::Listener)
     }
 }
 
 /// One named resource, encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resource {
-    /// Its name: of a cluster, or of the cluster an assignment is for.
+    /// Its name: of a cluster, of the cluster that an assignment or routes are for, or of a listener.
     pub name: Arc<str>,
     /// Equal exactly when the content is equal, on every replica.
     pub version: Version,

@@ -15,6 +15,10 @@ pub struct XdsConfig {
     pub max_names: usize,
     /// The most streams at a time.
     pub max_streams: usize,
+    /// How many bytes of answers may be unacknowledged on new streams, together; the next ones wait their turn.
+    pub max_initial_bytes_in_flight: usize,
+    /// How long a new stream that acknowledges nothing keeps its share of that.
+    pub initial_ack_patience: Duration,
     /// How long a new stream may take to send its first request.
     pub first_message_deadline: Duration,
     /// How long a client may leave an answer without ACK or NACK before its stream is ended. An Envoy that waits for an
@@ -34,6 +38,8 @@ impl Default for XdsConfig {
             max_node_bytes: 256 << 10,
             max_names: 500_000,
             max_streams: 20_000,
+            max_initial_bytes_in_flight: 256 << 20,
+            initial_ack_patience: Duration::from_secs(5),
             first_message_deadline: Duration::from_secs(10),
             ack_deadline: Duration::from_secs(300),
             max_age: Duration::from_secs(30 * 60),

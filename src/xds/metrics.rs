@@ -40,6 +40,10 @@ pub struct XdsMetrics {
     ack_seconds: Family<ByType, Histogram, fn() -> Histogram>,
     sent_bytes: Counter,
     node_changes: Counter,
+    initial_in_flight: Gauge,
+    initial_waiting: Gauge,
+    initial_wait_seconds: Histogram,
+    initial_overdue: Counter,
 }
 
 impl Default for XdsMetrics {
@@ -70,6 +74,10 @@ impl XdsMetrics {
             ack_seconds: Family::new_with_constructor(ack_seconds),
             sent_bytes: Counter::default(),
             node_changes: Counter::default(),
+            initial_in_flight: Gauge::default(),
+            initial_waiting: Gauge::default(),
+            initial_wait_seconds: ack_seconds(),
+            initial_overdue: Counter::default(),
         }
     }
 
@@ -93,6 +101,28 @@ impl XdsMetrics {
             "node_changes",
             "Requests whose node differs from the first one of their stream, which is ignored",
             self.node_changes.clone(),
+        );
+        xds.register_with_unit(
+            "initial_in_flight",
+            "What new streams have unacknowledged, or are about to",
+            Unit::Bytes,
+            self.initial_in_flight.clone(),
+        );
+        xds.register(
+            "initial_waiting",
+            "New streams that wait for their turn to be answered",
+            self.initial_waiting.clone(),
+        );
+        xds.register_with_unit(
+            "initial_wait",
+            "How long new streams waited for their turn",
+            Unit::Seconds,
+            self.initial_wait_seconds.clone(),
+        );
+        xds.register(
+            "initial_overdue",
+            "New streams that acknowledged nothing for so long that others were no longer held back for them",
+            self.initial_overdue.clone(),
         );
     }
 
@@ -135,6 +165,27 @@ impl XdsMetrics {
 
     pub(super) fn node_changed(&self) {
         self.node_changes.inc();
+    }
+
+    pub(super) fn newcomer_waits(&self) {
+        self.initial_waiting.inc();
+    }
+
+    pub(super) fn newcomer_waits_no_more(&self) {
+        self.initial_waiting.dec();
+    }
+
+    pub(super) fn newcomer_admitted(&self, after: Duration) {
+        self.initial_wait_seconds.observe(after.as_secs_f64());
+    }
+
+    pub(super) fn newcomer_overdue(&self) {
+        self.initial_overdue.inc();
+    }
+
+    pub(super) fn newcomers_charged(&self, more: usize, less: usize) {
+        let signed = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.initial_in_flight.inc_by(signed(more) - signed(less));
     }
 
     fn of_dialect(&self, dialect: Dialect) -> Gauge {

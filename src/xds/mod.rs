@@ -3,6 +3,7 @@
 //! One pure session per stream decides what is due; the task of the stream carries requests to it and answers out. Answers
 //! share the bytes that the cache holds.
 
+mod admission;
 mod body;
 mod codec;
 mod config;

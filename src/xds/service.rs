@@ -20,6 +20,7 @@ use tonic::{Status, Streaming};
 use tonic_prost::ProstDecoder;
 use tower::Service;
 
+use super::admission::Admission;
 use super::body;
 use super::codec::RequestMessage;
 use super::config::XdsConfig;
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     pub(super) metrics: XdsMetrics,
     pub(super) streams: Arc<Streams>,
     pub(super) drain: CancellationToken,
+    pub(super) admission: Arc<Admission>,
     ready: Box<dyn Fn() -> bool + Send + Sync>,
     slots: Arc<Semaphore>,
 }
@@ -66,6 +68,11 @@ impl AdsServer {
         Self {
             shared: Arc::new(Shared {
                 cache,
+                admission: Admission::new(
+                    config.max_initial_bytes_in_flight,
+                    config.initial_ack_patience,
+                    metrics.clone(),
+                ),
                 config,
                 metrics,
                 streams: Arc::default(),

@@ -10,15 +10,17 @@ use envoy_types::pb::envoy::config::core::v3::Node;
 use tokio::time::{sleep, sleep_until, timeout};
 use tonic::Streaming;
 
+use super::admission::Newcomer;
 use super::body::Outbox;
 use super::codec::RequestMessage;
 use super::metrics::XdsMetrics;
 use super::node::ProxyNode;
 use super::service::Shared;
-use super::session::{Dialect, Interest, Request, Session, Verdict};
+use super::session::{Dialect, Interest, Request, Session, TypeUrl, Verdict};
 use super::status::End;
 use super::streams::{OpenStream, Stream};
 use super::wire;
+use crate::resources::ResourceType;
 
 /// How many requests may go before an answer that is due: ACKs are cheap and let answers go, but a flood of them must not
 /// keep a proxy's endpoints from it.
@@ -139,7 +141,8 @@ impl<'a> Served<'a> {
         outbox: &Outbox,
         mut leave: std::pin::Pin<&mut impl Future<Output = End>>,
     ) -> Result<std::convert::Infallible, End> {
-        self.take(first)?;
+        let mut newcomer = Newcomer::new(&self.shared.admission);
+        self.take(first, &mut newcomer)?;
         // Something may be due. Asking the session is the only way to know.
         let mut due = true;
         let mut in_a_row = 0;
@@ -151,19 +154,25 @@ impl<'a> Served<'a> {
                 request = read(&mut requests, self.shared), if in_a_row < REQUESTS_IN_A_ROW => {
                     let (node, request) = request?;
                     self.compare(node);
-                    self.take(request)?;
+                    self.take(request, &mut newcomer)?;
                     in_a_row += 1;
                     due = true;
                 }
-                permit = outbox.ready(), if due => {
+                permit = outbox.ready(), if due && newcomer.may_send() => {
                     in_a_row = 0;
                     let permit = permit.ok_or_else(gone)?;
                     match self.stream.next() {
-                        None => due = false,
+                        None => {
+                            due = false;
+                            newcomer.idle();
+                        }
                         Some(response) => {
                             let id = &self.shared.config.control_plane_id;
                             let message = wire::message(self.dialect, id, &response)?;
                             let bytes = message.iter().map(bytes::Bytes::len).sum();
+                            if let TypeUrl::Served(kind) = response.type_url {
+                                newcomer.sent(kind, bytes);
+                            }
                             self.shared.metrics.pushed(&response, bytes);
                             permit.send(message);
                         }
@@ -173,6 +182,7 @@ impl<'a> Served<'a> {
                     self.stream.on_changes(&changes);
                     due = true;
                 }
+                () = newcomer.moved() => {}
                 () = self.ack_late() => {
                     return Err(End::AckLate(self.shared.config.ack_deadline));
                 }
@@ -183,9 +193,14 @@ impl<'a> Served<'a> {
     }
 
     /// Gives a request to the session, and what follows from it to the cache, before anything is answered.
-    fn take(&self, request: Request) -> Result<(), End> {
+    fn take(&self, request: Request, newcomer: &mut Newcomer) -> Result<(), End> {
+        if let Some(kind) = ResourceType::from_url(&request.type_url) {
+            newcomer.asked(kind);
+        }
         let (effect, after) = self.stream.on_request(request)?;
         if let Some(verdict) = effect.verdict {
+            let (Verdict::Acked(kind) | Verdict::Nacked(kind)) = verdict;
+            newcomer.heard(kind);
             self.shared.metrics.settled(verdict, after);
             self.log(verdict);
         }

@@ -69,6 +69,8 @@ pub struct EnvoyOptions {
     pub xds: XdsAddress,
     /// How to speak with it.
     pub dialect: Dialect,
+    /// Whether it asks for listeners too.
+    pub listeners: bool,
     /// An existing folder of its own for bootstrap and log.
     pub dir: PathBuf,
 }
@@ -84,6 +86,7 @@ impl EnvoyOptions {
             locality: None,
             xds: xds.into(),
             dialect: Dialect::Delta,
+            listeners: false,
             dir: dir.into(),
         }
     }
@@ -304,7 +307,7 @@ fn bootstrap(options: &EnvoyOptions) -> Value {
     };
     // Envoy's own back-off reaches 30 s: a test that restarts the control plane would wait for it.
     let retry = json!({ "retry_back_off": { "base_interval": "0.1s", "max_interval": "1s" } });
-    json!({
+    let mut bootstrap = json!({
         "node": node,
         "admin": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } } },
         "dynamic_resources": {
@@ -333,5 +336,9 @@ fn bootstrap(options: &EnvoyOptions) -> Value {
                 },
             },
         }] },
-    })
+    });
+    if options.listeners {
+        bootstrap["dynamic_resources"]["lds_config"] = json!({ "resource_api_version": "V3", "ads": {} });
+    }
+    bootstrap
 }

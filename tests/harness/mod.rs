@@ -15,6 +15,7 @@
 mod certificates;
 mod clusters;
 mod envoy;
+mod grpc;
 mod http;
 mod kubernetes;
 mod member;
@@ -25,10 +26,11 @@ mod wait;
 
 pub use clusters::{Clusters, Host};
 pub use envoy::{Dialect, Envoy, EnvoyOptions, NodeLocality, XdsAddress};
+pub use grpc::{Answers, GrpcBackends, GrpcClient};
 pub use http::{Response, get};
 pub use kubernetes::Kubernetes;
 pub use member::Member;
 pub use ports::free_port;
 pub use process::{Process, Stop};
-pub use tools::{KubernetesTools, envoy_binary, envoy_versions, kubernetes_tools};
+pub use tools::{KubernetesTools, envoy_binary, envoy_versions, grpc_binary, kubernetes_tools};
 pub use wait::eventually;

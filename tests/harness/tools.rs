@@ -9,7 +9,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The Envoy versions that `make envoy` fetches, newest first.
+/// The Envoy versions that `make tools` fetches, newest first; `make envoy` fetches the first one only.
 pub fn envoy_versions() -> Vec<&'static str> {
     include_str!("../tools/envoy-versions")
         .lines()
@@ -25,7 +25,21 @@ pub fn envoy_binary(version: &str) -> anyhow::Result<PathBuf> {
     let path = root().join(".tools/envoy").join(version).join("envoy");
     ensure!(
         path.is_file(),
-        "Envoy {version} is not there ({}): run `make envoy`",
+        "Envoy {version} is not there ({}): run `make tools`",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// One of the gRPC programs of `tests/tools/grpc`.
+///
+/// # Errors
+/// If it was not built; the message says how to.
+pub fn grpc_binary(name: &str) -> anyhow::Result<PathBuf> {
+    let path = root().join(".tools/grpc").join(name);
+    ensure!(
+        path.is_file(),
+        "the gRPC {name} is not there ({}): run `make tools`",
         path.display()
     );
     Ok(path)

@@ -97,6 +97,17 @@ impl ControlPlane {
         }
     }
 
+    /// The sum of a metric's values over all labels; 0 while there are none.
+    pub(crate) async fn metric(&mut self, name: &str) -> f64 {
+        let text = self.answers("/metrics", 200).await;
+        let lines = text.lines().filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let labels = series.strip_prefix(name)?;
+            (labels.is_empty() || labels.starts_with('{')).then_some(value)
+        });
+        lines.map(|value| value.parse::<f64>().expect("a number")).sum()
+    }
+
     /// What a command says to a person, which must succeed.
     pub(crate) fn say(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);

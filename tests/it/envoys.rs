@@ -1,4 +1,4 @@
-//! Real Envoys of the newest two versions, in both dialects, side by side.
+//! Real Envoys of several versions, in both dialects, side by side.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,19 +17,30 @@ pub(crate) struct Envoys(Vec<(String, Envoy)>);
 impl Envoys {
     /// Starts them as proxies in a member, at this address.
     pub(crate) async fn start(control_plane: &ControlPlane, member: &str, address: &str) -> Self {
+        let newest: Vec<_> = envoy_versions().into_iter().take(2).collect();
+        Self::start_versions(control_plane, &newest, member, address).await
+    }
+
+    /// Starts each of these versions in each dialect.
+    pub(crate) async fn start_versions(
+        control_plane: &ControlPlane,
+        versions: &[&str],
+        member: &str,
+        address: &str,
+    ) -> Self {
         let mut envoys = Vec::new();
-        for version in envoy_versions().into_iter().take(2) {
+        for version in versions {
             for dialect in [Dialect::Sotw, Dialect::Delta] {
                 let name = format!("{member}-{version}-{dialect:?}");
                 let id = format!("sidecar~{address}~{}.shop~shop.svc.cluster.local", name.to_lowercase());
                 let mut options = EnvoyOptions::new(id, control_plane.xds, control_plane.folder(&name))
                     .with_metadata("CLUSTER_ID", member);
-                options.version = version.to_owned();
+                options.version = (*version).to_owned();
                 options.dialect = dialect;
                 envoys.push((name, Envoy::start(options).await.expect("Envoy starts")));
             }
         }
-        assert_eq!(envoys.len(), 4, "two versions, two dialects");
+        assert_eq!(envoys.len(), 2 * versions.len(), "each in both dialects");
         Self(envoys)
     }
 

@@ -1,5 +1,6 @@
 //! Starting and ending: ready when the members are, drained on the first signal, gone on the second.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::control_plane::ControlPlane;
@@ -34,13 +35,9 @@ async fn the_first_signal_drains_and_ends_well() {
         .expect("it is let go");
 }
 
-#[tokio::test]
-async fn a_member_that_does_not_answer_delays_readiness_only_until_its_deadline() {
-    let members = Members::new();
-    members.place("east", "net1");
-    members.web("east", &[Pod::new("a", "10.1.0.1")]);
-    // Nobody listens on port 1.
-    let kubeconfig = members.path().join("kubeconfig");
+/// A kubeconfig for an API server that is not there: nobody listens on port 1.
+fn dead_kubeconfig(folder: &Path) -> PathBuf {
+    let kubeconfig = folder.join("kubeconfig");
     let text = "apiVersion: v1
 kind: Config
 current-context: dead
@@ -55,6 +52,34 @@ users:
     user: {token: none}
 ";
     std::fs::write(&kubeconfig, text).expect("it can be written");
+    kubeconfig
+}
+
+#[tokio::test]
+async fn a_signal_before_it_is_ready_ends_it_well_and_at_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut control_plane = ControlPlane::on_settings(&format!(
+        "readiness:\n  memberSyncDeadline: 1h\nmembers:\n  - name: dead\n    kubeconfig: {}\n",
+        dead_kubeconfig(folder.path()).display(),
+    ));
+    control_plane.answers("/readyz", 503).await;
+    control_plane.process.terminate();
+    let status = control_plane
+        .process
+        .wait(Duration::from_secs(20))
+        .await
+        .expect("it ends");
+    assert!(status.success(), "{status}");
+    let log = std::fs::read_to_string(control_plane.process.log()).expect("it logs");
+    assert_eq!(log.matches("draining").count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn a_member_that_does_not_answer_delays_readiness_only_until_its_deadline() {
+    let members = Members::new();
+    members.place("east", "net1");
+    members.web("east", &[Pod::new("a", "10.1.0.1")]);
+    let kubeconfig = dead_kubeconfig(members.path());
     let settings = format!(
         "readiness:\n  memberSyncDeadline: 3s\nmembers:\n  - name: east\n    folder: {}\n  - name: dead\n    kubeconfig: {}\n",
         members.member("east").display(),

@@ -75,7 +75,7 @@ async fn an_envoy_that_cannot_start_shows_its_log() {
 
     options.version = "0.0.1".to_owned();
     let message = Envoy::start(options).await.unwrap_err().to_string();
-    assert!(message.contains("run `make envoy`"), "{message}");
+    assert!(message.contains("run `make tools`"), "{message}");
 }
 
 #[tokio::test]

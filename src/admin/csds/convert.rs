@@ -10,9 +10,9 @@ use envoy_types::pb::google::protobuf::Any;
 use prost::Message as _;
 
 use crate::model::ViewKey;
-use crate::resources::{AssignmentSpec, ClusterName, ClusterSpec, Resource, ResourceType};
+use crate::push::resource_spec;
+use crate::resources::{Resource, ResourceType};
 use crate::table::EndpointTable;
-use crate::view::assign;
 use crate::xds::{ResourceState, ResourceStatus, StreamInfo, TypeInfo};
 
 /// Where the contents of resources come from. Only what views have now is at hand, so a proxy's resource is shown where that
@@ -88,18 +88,7 @@ fn error_state(info: &TypeInfo, status: &ResourceStatus) -> Option<UpdateFailure
 impl Contents<'_> {
     /// A resource as a view has it now.
     fn of(&self, view: &ViewKey, kind: ResourceType, name: &Arc<str>) -> Option<Resource> {
-        let parsed = ClusterName::parse(name, self.domain)?;
-        let service = self.table.service(&parsed.service)?;
-        let port = service.port(parsed.port)?;
-        let name = Arc::clone(name);
-        Some(match kind {
-            ResourceType::Cluster => ClusterSpec { name }.encode(),
-            ResourceType::ClusterLoadAssignment => AssignmentSpec {
-                name,
-                assignment: assign(view, port, &self.table.gateways()),
-            }
-            .encode(),
-        })
+        resource_spec(self.table, self.domain, view, kind, name).map(|spec| spec.encode())
     }
 }
 

@@ -232,7 +232,8 @@ impl Session {
 fn child_of(kind: ResourceType) -> Option<ResourceType> {
     match kind {
         ResourceType::Cluster => Some(ResourceType::ClusterLoadAssignment),
-        ResourceType::ClusterLoadAssignment => None,
+        // Of the routes of a changed listener nobody waits for those it already has.
+        ResourceType::ClusterLoadAssignment | ResourceType::Listener | ResourceType::RouteConfiguration => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The service over loopback: a real tonic server, a real client, and a world that the test changes by hand.
 
+mod admission;
 mod bad_clients;
 mod client;
 mod hard;
@@ -60,6 +61,10 @@ impl Source for World {
         let all = self.0.lock().unwrap();
         let names = all.keys().filter(|(other, _)| *other == kind);
         names.map(|(_, name)| Arc::clone(name)).collect()
+    }
+
+    fn covers(&self, _: ResourceType, _: &str) -> bool {
+        true
     }
 
     fn build(&self, _: &ViewKey, kind: ResourceType, name: &str) -> Option<Arc<Resource>> {
@@ -153,6 +158,20 @@ impl Bench {
     fn put(&self, name: &str, content: u32) {
         self.change(CDS, name, Some(cluster(name)));
         self.change(EDS, name, Some(assignment(name, content, 0)));
+    }
+
+    /// The sum of a metric's values over its labels, as it is shown.
+    fn metric(&self, name: &str) -> f64 {
+        let mut registry = prometheus_client::registry::Registry::default();
+        self.metrics.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let values = text.lines().filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let labels = series.strip_prefix(name)?;
+            (labels.is_empty() || labels.starts_with('{')).then_some(value)
+        });
+        values.map(|value| value.parse::<f64>().unwrap()).sum()
     }
 
     /// The one open stream.
