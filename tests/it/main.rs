@@ -17,3 +17,4 @@ mod restart;
 mod store;
 mod tools;
 mod versions;
+mod xds;
