@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use super::control_plane::ControlPlane;
 use super::envoys::DEADLINE;
 use super::harness::{Envoy, EnvoyOptions, eventually, get};
@@ -53,6 +56,27 @@ users:
 ";
     std::fs::write(&kubeconfig, text).expect("it can be written");
     kubeconfig
+}
+
+#[tokio::test]
+async fn connections_without_a_stream_do_not_hold_the_end_back() {
+    let members = Members::new();
+    members.place("east", "net1");
+    let mut control_plane = ControlPlane::on_members(members.path()).await;
+    // One that never says a word, and one that never answers when it is told to go.
+    let _silent = TcpStream::connect(control_plane.xds).await.expect("it is taken");
+    let mut deaf = TcpStream::connect(control_plane.xds).await.expect("it is taken");
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let hello = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &settings].concat();
+    deaf.write_all(&hello).await.expect("it is read");
+    deaf.read_exact(&mut [0; 9]).await.expect("it is answered");
+    control_plane.process.terminate();
+    let status = control_plane
+        .process
+        .wait(Duration::from_secs(20))
+        .await
+        .expect("it ends");
+    assert!(status.success(), "{status}");
 }
 
 #[tokio::test]
