@@ -138,3 +138,22 @@ async fn a_member_that_does_not_answer_delays_readiness_only_until_its_deadline(
         .await;
     held.expect("the others are served");
 }
+
+#[tokio::test]
+async fn a_folder_of_members_that_is_not_there_yet_is_waited_for() {
+    let members = Members::new();
+    let late = members.path().join("late");
+    let mut control_plane = ControlPlane::on_settings(&format!(
+        "readiness:\n  memberSyncDeadline: 1h\nmembersFolder: {}\n",
+        late.display()
+    ));
+    let waits = control_plane.answers("/readyz", 503).await;
+    assert!(waits.contains("the folder of members"), "{waits}");
+    // It comes with a member in it.
+    members.place("ready/east", "net1");
+    members.web("ready/east", &[Pod::new("a", "10.1.0.1")]);
+    std::fs::rename(members.member("ready"), &late).expect("it can be moved");
+    control_plane.ready().await;
+    let endpoints = control_plane.say(&["get", "endpoints"]);
+    assert!(endpoints.contains("10.1.0.1"), "{endpoints}");
+}
