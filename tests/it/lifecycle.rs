@@ -1,14 +1,15 @@
 //! Starting and ending: ready when the members are, drained on the first signal, gone on the second.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::control_plane::ControlPlane;
+use super::control_plane::{ControlPlane, PARALLAX};
 use super::envoys::DEADLINE;
-use super::harness::{Envoy, EnvoyOptions, eventually, get};
+use super::harness::{Envoy, EnvoyOptions, Process, Stop, eventually, get};
 use super::manifests::{Members, Pod};
 
 #[tokio::test]
@@ -156,4 +157,22 @@ async fn a_folder_of_members_that_is_not_there_yet_is_waited_for() {
     control_plane.ready().await;
     let endpoints = control_plane.say(&["get", "endpoints"]);
     assert!(endpoints.contains("10.1.0.1"), "{endpoints}");
+}
+
+#[tokio::test]
+async fn ports_that_the_system_chose_are_logged() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let log = folder.path().join("log");
+    let mut command = Command::new(PARALLAX);
+    command.arg("serve").arg("--members").arg(folder.path());
+    command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    let mut process = Process::start("parallax", command, &log, Stop::Kill).expect("the binary starts");
+    let answers = eventually("the logged admin address to answer", DEADLINE, async || {
+        process.expect_running().map_err(|ended| ended.to_string())?;
+        let text = std::fs::read_to_string(&log).map_err(|error| error.to_string())?;
+        let admin = text.split("admin=").nth(1).and_then(|rest| rest.split(' ').next());
+        let admin = admin.and_then(|admin| admin.parse().ok()).ok_or(text.clone())?;
+        get(admin, "/healthz").await.map_err(|error| format!("{error:#}"))
+    });
+    assert_eq!(answers.await.expect("it answers").status, 200);
 }
