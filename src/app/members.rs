@@ -51,7 +51,13 @@ pub(super) async fn spawn(
             Err(problem) => {
                 tracing::error!(%problem, "the folder of members can't be read yet");
                 let block = readiness.block(format!("the folder of members {}", folder.display()));
-                let waiting = wait_for_folder(folder.clone(), block, readiness.clone(), parts.members.clone(), deadline);
+                let waiting = wait_for_folder(
+                    folder.clone(),
+                    block,
+                    readiness.clone(),
+                    parts.members.clone(),
+                    deadline,
+                );
                 tokio::spawn(waiting);
             }
         }
