@@ -102,7 +102,9 @@ impl Size {
         std::iter::from_fn(move || {
             let at = content.windows(BEGIN.len()).position(|window| window == BEGIN)?;
             content = &content[at..];
-            let end = content.iter().position(|byte| !(byte.is_ascii_digit() || *byte == b'.'));
+            let end = content
+                .iter()
+                .position(|byte| !(byte.is_ascii_digit() || *byte == b'.'));
             let (address, rest) = content.split_at(end.unwrap_or(content.len()));
             content = rest;
             let address: Ipv4Addr = std::str::from_utf8(address).ok()?.parse().ok()?;

@@ -33,7 +33,9 @@ pub(crate) async fn relist(options: &Options, results: &Results) -> anyhow::Resu
         let requests = store.requests();
         store.expire();
         let listed = |_: &_| store.requests() >= requests + 2 * WATCHES as u64 && store.watches() == WATCHES;
-        swarm.until("everything to be listed again", SYNC, |slots| listed(slots)).await?;
+        swarm
+            .until("everything to be listed again", SYNC, |slots| listed(slots))
+            .await?;
         took.push(clock::ms(begun, clock::now()) / 1e3);
         // The list is on its way when the watch is open.
         tokio::time::sleep(Duration::from_secs(3)).await;
@@ -42,7 +44,11 @@ pub(crate) async fn relist(options: &Options, results: &Results) -> anyhow::Resu
         pushes.push((swarm.sum(|slot| &slot.messages) - told) as f64);
         removals.push((swarm.sum(|slot| &slot.removals) - gone) as f64);
     }
-    let case = format!("{} objects of one API server; {} proxies", size.endpoints / 2 + 600, size.proxies);
+    let case = format!(
+        "{} objects of one API server; {} proxies",
+        size.endpoints / 2 + 600,
+        size.proxies
+    );
     let none = Some(Goal::AtMost(0.0));
     let row = |metric, unit| Row::new("B12", &case, metric, unit);
     results.keep(&[

@@ -16,9 +16,15 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// The times of the first and the last proxy that was told.
 fn reached(swarm: &Swarm, from: u64) -> (f64, f64) {
     let slots = swarm.slots().iter();
-    let times = slots.clone().map(|slot| slot.first.load(Ordering::Relaxed)).filter(|at| *at > from);
+    let times = slots
+        .clone()
+        .map(|slot| slot.first.load(Ordering::Relaxed))
+        .filter(|at| *at > from);
     let first = times.min().unwrap_or(from);
-    let last = slots.map(|slot| slot.last.load(Ordering::Relaxed)).max().unwrap_or(from);
+    let last = slots
+        .map(|slot| slot.last.load(Ordering::Relaxed))
+        .max()
+        .unwrap_or(from);
     (clock::ms(from, first), clock::ms(from, last))
 }
 
@@ -106,7 +112,10 @@ pub(crate) async fn member(options: &Options, results: &Results) -> anyhow::Resu
                     kept.push((mesh.target.process.rss() / resident - 1.0) * 100.0);
                 }
             }
-            let case = format!("{clients} proxies; size {}; a folder of {} services", size.name, size.services_per_member);
+            let case = format!(
+                "{clients} proxies; size {}; a folder of {} services",
+                size.name, size.services_per_member
+            );
             let row = |metric, unit| Row::new("B15", &case, metric, unit);
             let (most, istiod) = match size.name {
                 "S" => (0.5, ["15.1 / 11.4 s", "0.87 / 0.71 s"]),

@@ -18,7 +18,16 @@ pub(crate) async fn run(options: &Options, results: &Results) -> anyhow::Result<
     };
     for rate in rates {
         for clients in options.clients_or(&[size.proxies]) {
-            one(options, results, "B2", size, clients, rate, options.seconds.unwrap_or(20)).await?;
+            one(
+                options,
+                results,
+                "B2",
+                size,
+                clients,
+                rate,
+                options.seconds.unwrap_or(20),
+            )
+            .await?;
         }
     }
     Ok(())
@@ -36,7 +45,16 @@ pub(crate) async fn sizes(options: &Options, results: &Results) -> anyhow::Resul
             row("peak", "MB").values([mesh.target.process.peak()]),
         ]);
     }
-    one(options, results, "size", size, size.proxies, 250, options.seconds.unwrap_or(600)).await
+    one(
+        options,
+        results,
+        "size",
+        size,
+        size.proxies,
+        250,
+        options.seconds.unwrap_or(600),
+    )
+    .await
 }
 
 async fn one(
@@ -53,7 +71,10 @@ async fn one(
     plan.scopes = size.scopes(SCOPES, WATCHED);
     let witnesses = Witnesses::of(&mut plan, rate * usize::try_from(seconds)?);
     let swarm = mesh.swarm(plan).await?;
-    println!("{bench}: {clients} proxies in sync, {:.0} MB", mesh.target.process.rss());
+    println!(
+        "{bench}: {clients} proxies in sync, {:.0} MB",
+        mesh.target.process.rss()
+    );
     let Outcome {
         p50,
         p99,
@@ -66,7 +87,10 @@ async fn one(
         resident,
     } = churn(&mut mesh, &swarm, &witnesses, rate, seconds).await?;
     swarm.agree()?;
-    let case = format!("{rate} changes a second; size {}; {clients} proxies; {seconds} s", size.name);
+    let case = format!(
+        "{rate} changes a second; size {}; {clients} proxies; {seconds} s",
+        size.name
+    );
     let goals = bench == "size" || rate == 250 && size == L;
     let goal = |most| goals.then_some(Goal::AtMost(most));
     let row = |metric, unit| Row::new(bench, &case, metric, unit);

@@ -78,7 +78,9 @@ async fn one(options: &Options, results: &Results, clients: usize, tls: bool) ->
         row("p99 in sync", "s").values(p99),
         row("resources resent", "").values(resent).goal(none).istiod("all"),
         row("removals", "").values(removed).goal(Some(Goal::AtMost(0.0))),
-        row("peak memory, of steady", "×").values(peaks).goal(Some(Goal::AtMost(1.3))),
+        row("peak memory, of steady", "×")
+            .values(peaks)
+            .goal(Some(Goal::AtMost(1.3))),
         row("CPU of the new process", "s").values(cpus),
     ])
 }
@@ -115,7 +117,11 @@ pub(crate) async fn cold(options: &Options, results: &Results) -> anyhow::Result
             floors.push(took(&bare));
         }
         let how = if options.tls { "mTLS" } else { "plaintext" };
-        let case = format!("{clients} proxies at once; size {}; {} kB each; {how}", size.name, bytes / 1000);
+        let case = format!(
+            "{clients} proxies at once; size {}; {} kB each; {how}",
+            size.name,
+            bytes / 1000
+        );
         let row = |metric, unit| Row::new("cold", &case, metric, unit);
         let resources = (size.services + 1) * size.networks * 2;
         results.keep(&[
