@@ -125,6 +125,14 @@ impl Mesh {
         self.members[member].put(SLICES, object)
     }
 
+    /// Replaces a pod of a service of a member and nothing else, so that no weight changes.
+    pub(crate) fn replace(&mut self, member: usize, at: usize) -> u64 {
+        self.count += 1;
+        let ready = self.ready.get(&(member, at)).copied().unwrap_or(true);
+        let object = self.changed(member, at, self.count, ready);
+        self.members[member].put(SLICES, object)
+    }
+
     /// The slice of a service of a member whose first pod has a fresh address, with its last endpoint ready or not.
     pub(crate) fn changed(&self, member: usize, at: usize, count: u32, ready: bool) -> Value {
         let mut backends: Vec<Backend> = objects::backends(&self.size, member, at);

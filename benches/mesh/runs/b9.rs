@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use crate::mesh::Mesh;
-use crate::objects::{self, SLICES};
 use crate::options::Options;
 use crate::results::{Goal, Results, Row};
 use crate::swarm::Dialect;
-use crate::world::{Size, size};
+use crate::world::size;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -32,14 +31,11 @@ async fn one(options: &Options, results: &Results, endpoints: usize, shared: boo
     let swarm = mesh.swarm(mesh.plan(2)?).await?;
     let bytes = |group| swarm.sum_in(|slot| &slot.bytes, |of| of == group) as f64;
     let [mut local, mut idle, mut remote] = [const { Vec::new() }; 3];
-    for round in 0..options.repeat {
+    for _ in 0..options.repeat {
         // A pod is replaced: nobody's weights change.
         let (here, there) = (bytes(0), bytes(1));
         let before = swarm.begin();
-        let mut backends = objects::backends(&size, 0, 0);
-        let count = u32::try_from(round)? + 1000;
-        backends[0].address = Size::fresh_address(count).to_string();
-        mesh.members[0].put(SLICES, objects::slice(&size, 0, 0, &backends));
+        mesh.replace(0, 0);
         swarm.changed_in(&before, DEADLINE, |group| group == 0).await?;
         local.push((bytes(0) - here) / 1e3);
         idle.push((bytes(1) - there) / 1e3);
