@@ -11,6 +11,8 @@ mod failure;
 mod fake;
 mod fold;
 mod follow;
+#[cfg(test)]
+mod fuzz;
 mod item;
 mod listener;
 #[cfg(test)]
