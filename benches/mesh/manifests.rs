@@ -30,8 +30,9 @@ impl Manifests {
         self.root.join(format!(".{}", Size::member_name(member)))
     }
 
+    /// A folder that goes would be kept; what is emptied is empty.
     fn place(&self, member: usize) -> PathBuf {
-        self.root.join(Size::member_name(member))
+        self.root.join(Size::member_name(member)).join("all")
     }
 
     /// Writes a member where it is not seen yet.
@@ -42,16 +43,16 @@ impl Manifests {
             let list = json!({"apiVersion": "v1", "kind": "List", "items": objects::all(size, member, kind)});
             fs::write(folder.join(format!("{name}.json")), list.to_string())?;
         }
-        Ok(())
+        Ok(fs::create_dir_all(self.root.join(Size::member_name(member)))?)
     }
 
-    /// Puts a prepared member in its place, and returns when.
+    /// Puts all that a prepared member has in its place, and returns when.
     pub(crate) fn join(&self, member: usize) -> anyhow::Result<u64> {
         fs::rename(self.hidden(member), self.place(member))?;
         Ok(clock::now())
     }
 
-    /// Takes a member away, and returns when. It can join again.
+    /// Takes all of it away, and returns when. It can join again.
     pub(crate) fn leave(&self, member: usize) -> anyhow::Result<u64> {
         fs::rename(self.place(member), self.hidden(member))?;
         Ok(clock::now())

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::api::{self, Api};
 use crate::certs::Certificates;
+use crate::clock;
 use crate::manifests::Manifests;
 use crate::objects::{self, Backend, SLICES};
 use crate::options::Options;
@@ -31,6 +32,8 @@ pub(crate) struct Mesh {
     pub(crate) folder: PathBuf,
     /// Members that are folders: none at first.
     pub(crate) manifests: Manifests,
+    /// How long the control plane took to be ready, in milliseconds.
+    pub(crate) ready_after: f64,
     options: Options,
     /// What makes each change differ from all before.
     count: u32,
@@ -67,7 +70,8 @@ impl Mesh {
             Some((address, pid)) => Target::foreign(address, pid),
             None => Target::start(&options.binary, &folder, &kubeconfigs, &manifests, tls.as_ref())?,
         };
-        target.ready(READY).await?;
+        let begun = clock::now();
+        let ready_after = clock::ms(begun, target.ready(READY).await?);
         Ok(Self {
             size,
             members,
@@ -76,10 +80,16 @@ impl Mesh {
             folder,
             manifests,
             options: options.clone(),
+            ready_after,
             count: 0,
             ready: HashMap::new(),
             _temporary: temporary,
         })
+    }
+
+    /// Ends the control plane and gives the API servers back.
+    pub(crate) fn into_members(self) -> Vec<Api> {
+        self.members
     }
 
     /// A plan for proxies of this mesh's control plane.
@@ -99,6 +109,11 @@ impl Mesh {
         Ok(swarm)
     }
 
+    /// The count of the next change; in the address that it gives the pod.
+    pub(crate) fn next_count(&self) -> u32 {
+        self.count + 1
+    }
+
     /// Replaces a pod of a service of a member, and takes the last one out of or back into the service, so that every
     /// viewer's weights change. Returns when the API server told it.
     pub(crate) fn change(&mut self, member: usize, at: usize) -> u64 {
@@ -107,6 +122,14 @@ impl Mesh {
         *ready = !*ready;
         let (count, ready) = (self.count, *ready);
         let object = self.changed(member, at, count, ready);
+        self.members[member].put(SLICES, object)
+    }
+
+    /// Replaces a pod of a service of a member and nothing else, so that no weight changes.
+    pub(crate) fn replace(&mut self, member: usize, at: usize) -> u64 {
+        self.count += 1;
+        let ready = self.ready.get(&(member, at)).copied().unwrap_or(true);
+        let object = self.changed(member, at, self.count, ready);
         self.members[member].put(SLICES, object)
     }
 

@@ -2,6 +2,7 @@
 //! size alone, so that every target sees the same.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 /// The size of a mesh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +28,8 @@ pub(crate) const L: Size = size("L", [250, 50, 1_000, 100, 250_000, 5_000]);
 /// Beyond what anybody is known to run.
 pub(crate) const XL: Size = size("XL", [500, 100, 5_000, 200, 1_000_000, 10_000]);
 
-const fn size(name: &'static str, n: [usize; 6]) -> Size {
+/// A mesh of some other size; in the order of the fields.
+pub(crate) const fn size(name: &'static str, n: [usize; 6]) -> Size {
     Size {
         name,
         members: n[0],
@@ -94,6 +96,22 @@ impl Size {
         Ipv4Addr::from(FRESH + count % (1 << 20))
     }
 
+    /// The counts of the fresh addresses in an encoded assignment.
+    pub(crate) fn fresh_in(mut content: &[u8]) -> impl Iterator<Item = u32> + use<'_> {
+        const BEGIN: &[u8] = b"172.";
+        std::iter::from_fn(move || {
+            let at = content.windows(BEGIN.len()).position(|window| window == BEGIN)?;
+            content = &content[at..];
+            let end = content
+                .iter()
+                .position(|byte| !(byte.is_ascii_digit() || *byte == b'.'));
+            let (address, rest) = content.split_at(end.unwrap_or(content.len()));
+            content = rest;
+            let address: Ipv4Addr = std::str::from_utf8(address).ok()?.parse().ok()?;
+            Some(u32::from(address) - FRESH)
+        })
+    }
+
     pub(crate) fn gateway(&self, member: usize) -> Ipv4Addr {
         let index = u32::try_from(member).unwrap_or_default();
         Ipv4Addr::from(u32::from_be_bytes([198, 18, 0, 1]) + index)
@@ -101,6 +119,15 @@ impl Size {
 
     pub(crate) fn service_name(service: usize) -> (String, String) {
         (format!("ns-{}", service % 10), format!("service-{service:04}"))
+    }
+
+    /// `count` lists of `each` services, as names of clusters: what proxies with a scope watch.
+    pub(crate) fn scopes(&self, count: usize, each: usize) -> Vec<Vec<Arc<str>>> {
+        let scope = |at: usize| {
+            let services = (0..each).map(|service| (at * each + service) % self.services);
+            services.map(|service| Self::cluster_name(service).into()).collect()
+        };
+        (0..count).map(scope).collect()
     }
 
     /// The name of a service's Envoy cluster.

@@ -9,6 +9,7 @@ mod codec;
 mod config;
 mod metrics;
 mod node;
+mod requests;
 mod service;
 mod session;
 mod status;

@@ -11,6 +11,7 @@ mod horizons;
 mod kubernetes;
 mod lifecycle;
 mod manifests;
+mod member_secrets;
 mod metrics;
 mod restart;
 mod store;

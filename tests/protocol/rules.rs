@@ -282,11 +282,7 @@ pub(crate) const RULES: &[Rule] = &[
     rule(88, Kept, "A slow client costs names, not bytes"),
     rule(89, Kept, "Requests go first, but can't keep answers back"),
     rule(90, Kept, "A client that does not read holds up no other"),
-    rule(
-        91,
-        Later("streams are limited in number only"),
-        "Initial answers are admitted by bytes in flight",
-    ),
+    rule(91, Kept, "Initial answers are admitted by bytes in flight"),
     rule(92, Kept, "A stream ends at its age, more or less, and can come back"),
     rule(93, Kept, "A client that answers no ping is let go"),
     rule(94, Kept, "Many streams may share a connection"),

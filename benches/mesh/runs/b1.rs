@@ -76,7 +76,7 @@ async fn one(options: &Options, results: &Results, clients: usize, tls: bool) ->
     let (mut inside, mut bytes) = (Vec::new(), Vec::new());
     for round in 0..rounds + 1 {
         let before = swarm.begin();
-        let sent = received(&swarm);
+        let sent = swarm.sum(|slot| &slot.bytes);
         let pushing = mesh.target.metric("parallax_push_duration_seconds_sum").await?;
         swarm.capture(true);
         let cpu = mesh.target.process.cpu_ms();
@@ -98,7 +98,7 @@ async fn one(options: &Options, results: &Results, clients: usize, tls: bool) ->
             ours.note(&swarm, from, cpu);
             floors.note(&bare, floor_from, floor_cpu);
             inside.push(pushing * 1e3);
-            bytes.push((received(&swarm) - sent) as f64 / clients as f64 / 1e3);
+            bytes.push((swarm.sum(|slot| &slot.bytes) - sent) as f64 / clients as f64 / 1e3);
         }
     }
     swarm.agree()?;

@@ -1,6 +1,7 @@
 //! One proxy: its connection, its stream, and how it comes back.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -83,6 +84,7 @@ async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .handshake::<_, Bytes>(io)
         .await?;
+    let mut connection = pin!(connection);
     let exchange = async {
         let mut client = client.ready().await?;
         let group = shared.group_of(index);
@@ -101,9 +103,11 @@ async fn serve(
         read(&mut body, &mut send, shared, index, slot, session).await
     };
     tokio::select! {
-        closed = connection => closed.context("the connection ended"),
-        done = exchange => done,
+        closed = &mut connection => return closed.context("the connection ended"),
+        done = exchange => done?,
     }
+    // A dead proxy: its connection is there, and nobody looks at it.
+    std::future::pending().await
 }
 
 async fn read(
@@ -136,8 +140,8 @@ async fn read(
         if rest.is_empty() {
             rest = BytesMut::new();
         }
-        if let Some(gate) = shared.gate(index) {
-            gate.acquire().await?.forget();
+        if shared.dies(index) {
+            return Ok(());
         }
     }
 }

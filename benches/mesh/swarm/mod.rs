@@ -53,7 +53,7 @@ pub(crate) struct Plan {
     /// How many connect at a time.
     pub(crate) at_once: usize,
     pub(crate) watch: Option<Watch>,
-    /// Every so many proxies one reads only when it is let, see [`Swarm::let_read`].
+    /// Every so many proxies one stops to read once it is in sync, and keeps its connection.
     pub(crate) slow: Option<usize>,
 }
 
@@ -105,7 +105,7 @@ pub(crate) struct Slot {
     pub(crate) bytes: AtomicU64,
     pub(crate) messages: AtomicU64,
     pub(crate) resources: AtomicU64,
-    /// Assignments that were said to be gone.
+    /// Resources that were said to be gone.
     pub(crate) removals: AtomicU64,
 }
 
@@ -120,7 +120,6 @@ struct Shared {
     captured: Mutex<BTreeMap<usize, Vec<Bytes>>>,
     problem: Mutex<Option<String>>,
     disconnects: AtomicU64,
-    gate: Semaphore,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -173,9 +172,9 @@ impl Shared {
         !self.plan.reconnect || lock(&self.problem).is_some()
     }
 
-    fn gate(&self, index: usize) -> Option<&Semaphore> {
-        let every = self.plan.slow?;
-        (index % every == every - 1 && self.slots[index].in_sync.load(Ordering::Relaxed) != 0).then_some(&self.gate)
+    fn dies(&self, index: usize) -> bool {
+        self.plan.slow.is_some_and(|every| index % every == every - 1)
+            && self.slots[index].in_sync.load(Ordering::Relaxed) != 0
     }
 }
 
@@ -198,7 +197,6 @@ impl Swarm {
             captured: Mutex::default(),
             problem: Mutex::default(),
             disconnects: AtomicU64::new(0),
-            gate: Semaphore::new(0),
             plan,
         });
         let tasks = (0..shared.plan.clients).map(|index| tokio::spawn(client::run(Arc::clone(&shared), index)));
@@ -230,11 +228,6 @@ impl Swarm {
     pub(crate) fn capture(&self, on: bool) {
         self.shared.capturing.store(on, Ordering::Relaxed);
         lock(&self.shared.captured).clear();
-    }
-
-    /// Lets the slow proxies read one more piece each.
-    pub(crate) fn let_read(&self) {
-        self.shared.gate.add_permits(self.shared.plan.clients);
     }
 
     /// Forgets when the proxies were last told something; returns what each holds now.
@@ -304,12 +297,37 @@ impl Swarm {
 
     /// Waits until every proxy holds something else than before, and those of one view the same.
     pub(crate) async fn changed(&self, before: &[u64], deadline: Duration) -> anyhow::Result<()> {
+        self.changed_in(before, deadline, |_| true).await
+    }
+
+    /// The same for the proxies of some groups.
+    pub(crate) async fn changed_in(
+        &self,
+        before: &[u64],
+        deadline: Duration,
+        concerned: impl Fn(usize) -> bool,
+    ) -> anyhow::Result<()> {
         self.until("a change to reach all proxies", deadline, |slots| {
-            let mut now = slots.iter().zip(before);
-            now.all(|(slot, before)| slot.digest.load(Ordering::Relaxed) != *before) && self.agree().is_ok()
+            let mut now = slots.iter().zip(before).enumerate();
+            let all = now.all(|(index, (slot, before))| {
+                !concerned(self.shared.group_of(index)) || slot.digest.load(Ordering::Relaxed) != *before
+            });
+            all && self.agree().is_ok()
         })
         .await?;
         self.settle().await
+    }
+
+    /// The sum of something noted over all proxies of some groups.
+    pub(crate) fn sum_in(&self, of: impl Fn(&Slot) -> &AtomicU64, concerned: impl Fn(usize) -> bool) -> u64 {
+        let slots = self.slots().iter().enumerate();
+        let some = slots.filter(|(index, _)| concerned(self.shared.group_of(*index)));
+        some.map(|(_, slot)| of(slot).load(Ordering::Relaxed)).sum()
+    }
+
+    /// The same over all.
+    pub(crate) fn sum(&self, of: impl Fn(&Slot) -> &AtomicU64) -> u64 {
+        self.sum_in(of, |_| true)
     }
 
     /// Waits until nothing was told to anybody for a moment.

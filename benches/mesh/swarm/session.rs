@@ -96,7 +96,7 @@ impl Session {
         slot.messages.fetch_add(1, Ordering::Relaxed);
         slot.bytes.fetch_add(message.len() as u64 + 5, Ordering::Relaxed);
         let requests = match answer.type_url {
-            url if url == CDS.as_bytes() => self.take_clusters(shared, &answer)?,
+            url if url == CDS.as_bytes() => self.take_clusters(shared, slot, &answer)?,
             url if url == EDS.as_bytes() => self.take_assignments(shared, index, slot, &answer, at)?,
             other => anyhow::bail!("nobody asked for {:?}", String::from_utf8_lossy(other)),
         };
@@ -120,7 +120,7 @@ impl Session {
         Ok(())
     }
 
-    fn take_clusters(&mut self, shared: &Shared, answer: &Answer<'_>) -> anyhow::Result<Vec<Bytes>> {
+    fn take_clusters(&mut self, shared: &Shared, slot: &Slot, answer: &Answer<'_>) -> anyhow::Result<Vec<Bytes>> {
         Self::check_nonce(&mut self.clusters, answer, shared.plan.strict)?;
         let dialect = shared.plan.dialect;
         let mut named = BTreeSet::new();
@@ -150,6 +150,8 @@ impl Session {
                 held.filter(|name| !named.contains(name)).copied().collect()
             }
         };
+        slot.resources.fetch_add(named.len() as u64, Ordering::Relaxed);
+        slot.removals.fetch_add(gone.len() as u64, Ordering::Relaxed);
         let mut dropped = Vec::new();
         for name in gone {
             self.wanted.remove(&name);

@@ -45,6 +45,10 @@ impl Source for World {
             .collect()
     }
 
+    fn covers(&self, _: ResourceType, _: &str) -> bool {
+        true
+    }
+
     fn build(&self, _: &ViewKey, kind: ResourceType, name: &str) -> Option<Arc<Resource>> {
         self.0
             .lock()
