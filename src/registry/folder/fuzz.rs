@@ -1,5 +1,6 @@
 //! Manifests that almost make sense, through parser, conversion and table: no panic, no growth, nothing left behind.
 
+#[allow(clippy::duplicate_mod, reason = "no module may know another for the sake of a test")]
 #[path = "../../../fuzz/mutate.rs"]
 mod mutate;
 

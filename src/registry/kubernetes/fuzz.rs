@@ -1,5 +1,6 @@
 //! Kubeconfigs that almost make sense: a client or a message, never a panic, and no secret in a message.
 
+#[allow(clippy::duplicate_mod, reason = "no module may know another for the sake of a test")]
 #[path = "../../../fuzz/mutate.rs"]
 mod mutate;
 

@@ -1,5 +1,6 @@
 //! Nodes and cluster names that almost make sense. A parser of SNI is to join them when there is one.
 
+#[allow(clippy::duplicate_mod, reason = "no module may know another for the sake of a test")]
 #[path = "../../../fuzz/mutate.rs"]
 mod mutate;
 

@@ -1,5 +1,6 @@
 //! Requests that almost make sense, as bytes, through decoder, session and encoder: no panic, no growth, good answers.
 
+#[allow(clippy::duplicate_mod, reason = "no module may know another for the sake of a test")]
 #[path = "../../../../fuzz/mutate.rs"]
 mod mutate;
 
