@@ -73,7 +73,8 @@ pub(crate) fn hosts(assignment: &ClusterLoadAssignment) -> Vec<String> {
             let Some(PortSpecifier::PortValue(port)) = socket.port_specifier else {
                 panic!("a port")
             };
-            let weight = endpoint.load_balancing_weight.as_ref().expect("a weight").value;
+            // Unsaid is 1.
+            let weight = endpoint.load_balancing_weight.as_ref().map_or(1, |weight| weight.value);
             format!("{}:{port}*{weight}", socket.address)
         })
         .collect();

@@ -46,10 +46,8 @@ fn check(assignment: &ClusterLoadAssignment, name: &str) {
         sum += u64::from(weight);
         assert!(!group.lb_endpoints.is_empty());
         for endpoint in &group.lb_endpoints {
-            assert!(
-                endpoint.load_balancing_weight.as_ref().expect("a weight").value > 0,
-                "R115"
-            );
+            let weight = endpoint.load_balancing_weight.as_ref();
+            assert!(weight.is_none_or(|weight| weight.value > 0), "R115");
             assert!(endpoint.encoded_len() <= 40, "R117: {} bytes", endpoint.encoded_len());
         }
     }
