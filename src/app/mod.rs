@@ -3,6 +3,7 @@
 //! Everything is bound first, so that a port in use is an error at the start and not a surprise later; then the parts are
 //! wired, in the order data flows; then tasks run until a signal, and end in order: streams first, the admin endpoint last.
 
+mod connections;
 mod members;
 mod serve;
 
@@ -20,8 +21,9 @@ use crate::push::{Builder, PushMetrics, Pusher, WithheldCollector};
 use crate::registry::{Members, RegistryMetrics};
 use crate::table::{EndpointTable, EventSink, TableSettings};
 use crate::telemetry::{self, Metrics};
-use crate::tls;
+use crate::tls::{self, AcceptorMetrics};
 use crate::xds::{AdsServer, XdsConfig, XdsMetrics};
+use connections::ConnectionMetrics;
 
 /// Runs the control plane until a signal, or until one of its parts fails.
 ///
@@ -36,7 +38,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     telemetry::init(format, &config.log.level)?;
     tls::install_provider();
     let signals = Signals::catch().context("can't catch signals")?;
-    let xds = serve::bind_xds(&config)?;
+    let acceptor_metrics = AcceptorMetrics::default();
+    let xds = serve::bind_xds(&config, &acceptor_metrics)?;
     let admin = serve::bind_admin(&config)?;
     tracing::info!(xds = %config.listen, admin = %config.admin.listen, version = env!("CARGO_PKG_VERSION"), "listening");
 
@@ -45,7 +48,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let readiness = Readiness::new();
     // Held until every member has a block of its own, so that "ready" can't be said in between.
     let starting = readiness.block("the start");
-    let parts = Parts::wire(&config, &readiness, &watcher)?;
+    let parts = Parts::wire(&config, &readiness, &watcher, &acceptor_metrics)?;
     parts.spawn(&mut tasks, xds, admin, watcher);
     members::spawn(&mut tasks, &config, &parts, &readiness).await?;
     drop(starting);
@@ -79,6 +82,9 @@ struct Parts {
     members: Members,
     pusher: Arc<Pusher>,
     ads: AdsServer,
+    connections: ConnectionMetrics,
+    /// How many connections there may be: none is of use without a stream.
+    max_connections: usize,
     admin: AdminState,
     /// Cancelled when the drain begins.
     drain: CancellationToken,
@@ -87,13 +93,21 @@ struct Parts {
 }
 
 impl Parts {
-    fn wire(config: &Config, readiness: &Readiness, watcher: &DrainWatcher) -> anyhow::Result<Self> {
+    fn wire(
+        config: &Config,
+        readiness: &Readiness,
+        watcher: &DrainWatcher,
+        acceptor: &AcceptorMetrics,
+    ) -> anyhow::Result<Self> {
         let mut metrics = Metrics::new();
         let members = Members::new(RegistryMetrics::register(metrics.registry()));
         let push_metrics = PushMetrics::default();
         push_metrics.register(metrics.registry());
         let xds_metrics = XdsMetrics::new();
         xds_metrics.register(metrics.registry());
+        acceptor.register(metrics.registry());
+        let connections = ConnectionMetrics::default();
+        connections.register(metrics.registry());
 
         let table = Arc::new(EndpointTable::new(TableSettings {
             default_network: NetworkId::new(&config.mesh.default_network)?,
@@ -119,6 +133,7 @@ impl Parts {
             max_initial_bytes_in_flight: config.xds.max_initial_bytes_in_flight,
             // Leaves room to close connections before the deadline.
             drain_spread: config.drain.deadline / 2,
+            farewell: XdsConfig::default().farewell.min(config.drain.deadline / 4),
             ..XdsConfig::default()
         };
         let ads = AdsServer::new(
@@ -141,6 +156,8 @@ impl Parts {
             members,
             pusher,
             ads,
+            connections,
+            max_connections: config.xds.max_streams,
             admin,
             drain: watcher.token(),
             drained: CancellationToken::new(),
@@ -154,7 +171,10 @@ impl Parts {
         tasks.spawn("push", async move {
             drain.run_until_cancelled(pusher.run()).await.map_or((), |never| never)
         });
-        tasks.spawn("xds", serve::serve_xds(xds, self.ads.clone(), watcher));
+        let (ads, metrics, limit) = (self.ads.clone(), self.connections.clone(), self.max_connections);
+        tasks.spawn("xds", async move {
+            connections::serve(xds, ads, metrics, limit, &watcher).await;
+        });
         tasks.spawn(
             "admin",
             serve::serve_admin(admin, self.admin.clone(), self.drained.clone()),

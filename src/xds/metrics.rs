@@ -40,6 +40,9 @@ pub struct XdsMetrics {
     ack_seconds: Family<ByType, Histogram, fn() -> Histogram>,
     sent_bytes: Counter,
     node_changes: Counter,
+    slow_streams: Gauge,
+    stuck: Counter,
+    requests_in_flight: Gauge,
     initial_in_flight: Gauge,
     initial_waiting: Gauge,
     initial_wait_seconds: Histogram,
@@ -74,6 +77,9 @@ impl XdsMetrics {
             ack_seconds: Family::new_with_constructor(ack_seconds),
             sent_bytes: Counter::default(),
             node_changes: Counter::default(),
+            slow_streams: Gauge::default(),
+            stuck: Counter::default(),
+            requests_in_flight: Gauge::default(),
             initial_in_flight: Gauge::default(),
             initial_waiting: Gauge::default(),
             initial_wait_seconds: ack_seconds(),
@@ -101,6 +107,22 @@ impl XdsMetrics {
             "node_changes",
             "Requests whose node differs from the first one of their stream, which is ignored",
             self.node_changes.clone(),
+        );
+        xds.register(
+            "slow_streams",
+            "Open streams that have left an answer without ACK or NACK for long",
+            self.slow_streams.clone(),
+        );
+        xds.register(
+            "stuck_streams",
+            "Streams whose clients did not even read their end; their connections were ended",
+            self.stuck.clone(),
+        );
+        xds.register_with_unit(
+            "large_requests",
+            "Large requests that are being received",
+            Unit::Bytes,
+            self.requests_in_flight.clone(),
         );
         xds.register_with_unit(
             "initial_in_flight",
@@ -167,6 +189,20 @@ impl XdsMetrics {
         self.node_changes.inc();
     }
 
+    /// A stream is slow until this is dropped.
+    pub(super) fn slow(&self) -> SlowStream {
+        self.slow_streams.inc();
+        SlowStream(self.slow_streams.clone())
+    }
+
+    pub(super) fn stuck(&self) {
+        self.stuck.inc();
+    }
+
+    pub(super) fn let_in(&self, more: u32, less: u32) {
+        self.requests_in_flight.inc_by(i64::from(more) - i64::from(less));
+    }
+
     pub(super) fn newcomer_waits(&self) {
         self.initial_waiting.inc();
     }
@@ -191,5 +227,15 @@ impl XdsMetrics {
     fn of_dialect(&self, dialect: Dialect) -> Gauge {
         let dialect = dialect.to_string();
         self.streams.get_or_create(&ByDialect { dialect }).clone()
+    }
+}
+
+/// Counts a slow stream as long as it is one.
+#[derive(Debug)]
+pub(super) struct SlowStream(Gauge);
+
+impl Drop for SlowStream {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }

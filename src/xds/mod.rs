@@ -7,6 +7,8 @@ mod admission;
 mod body;
 mod codec;
 mod config;
+mod hangup;
+mod intake;
 mod metrics;
 mod node;
 mod service;
@@ -18,6 +20,7 @@ mod text;
 mod wire;
 
 pub use config::XdsConfig;
+pub use hangup::Hangup;
 pub use metrics::XdsMetrics;
 pub use node::{NodeError, ProxyKind, ProxyNode};
 pub use service::AdsServer;

@@ -24,6 +24,8 @@ use super::admission::Admission;
 use super::body;
 use super::codec::RequestMessage;
 use super::config::XdsConfig;
+use super::hangup::Hangup;
+use super::intake::Intake;
 use super::metrics::XdsMetrics;
 use super::status::End;
 use super::stream;
@@ -41,6 +43,7 @@ pub(super) struct Shared {
     pub(super) streams: Arc<Streams>,
     pub(super) drain: CancellationToken,
     pub(super) admission: Arc<Admission>,
+    intake: Arc<Intake>,
     ready: Box<dyn Fn() -> bool + Send + Sync>,
     slots: Arc<Semaphore>,
 }
@@ -73,6 +76,12 @@ impl AdsServer {
                     config.initial_ack_patience,
                     metrics.clone(),
                 ),
+                intake: Arc::new(Intake::new(
+                    config.max_requests_in_flight,
+                    config.max_request_bytes,
+                    config.request_patience,
+                    metrics.clone(),
+                )),
                 config,
                 metrics,
                 streams: Arc::default(),
@@ -113,17 +122,18 @@ impl AdsServer {
         };
         let request = tonic::Request::from_http(request);
         let peer: Option<SocketAddr> = request.remote_addr();
+        let hangup = request.extensions().get::<Hangup>().cloned();
         let buffers = BufferSettings::new(REQUEST_BUFFER_BYTES, 32 << 10);
         let requests: Streaming<M> = Streaming::new_request(
             ProstDecoder::new(buffers),
-            request.into_inner(),
+            self.shared.intake.guard(request.into_inner()),
             None,
             Some(self.shared.config.max_request_bytes),
         );
         let (outbox, body) = body::channel(slot);
         let shared = Arc::clone(&self.shared);
         // The task ends with its client: it notices when the body is dropped.
-        tokio::spawn(stream::run(shared, requests, outbox, peer));
+        tokio::spawn(stream::run(shared, requests, outbox, peer, hangup));
         let mut response = Response::new(Body::new(body));
         response
             .headers_mut()

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tonic::{Code, Status};
 
+use super::config::XdsConfig;
 use super::node::NodeError;
 use super::session::SessionError;
 use super::wire::FrameTooLarge;
@@ -39,6 +40,12 @@ pub(super) enum End {
     /// Neither ACK nor NACK in time.
     #[error("an answer was neither acknowledged nor refused within {0:?}; connect again")]
     AckLate(Duration),
+    /// A large request came too slowly.
+    #[error("a large request was not there within {0:?} of its beginning; connect again")]
+    RequestLate(Duration),
+    /// Too much is being received.
+    #[error("too many large requests are under way; connect again")]
+    TooManyRequests,
     /// A request is too large.
     #[error("a request is larger than {limit} bytes; subscribe to fewer names or raise the limit")]
     RequestTooLarge { limit: usize },
@@ -62,7 +69,12 @@ impl End {
         let code = match self {
             Self::Closed => Code::Ok,
             Self::Gone(_) => Code::Cancelled,
-            Self::MaxAge | Self::Draining | Self::NotReady | Self::AckLate(_) => Code::Unavailable,
+            Self::MaxAge
+            | Self::Draining
+            | Self::NotReady
+            | Self::AckLate(_)
+            | Self::RequestLate(_)
+            | Self::TooManyRequests => Code::Unavailable,
             Self::TooManyStreams { .. }
             | Self::RequestTooLarge { .. }
             | Self::Node(NodeError::TooLarge { .. })
@@ -87,6 +99,8 @@ impl End {
             Self::TooManyStreams { .. } => "too_many_streams",
             Self::FirstMessageLate(_) => "first_message_late",
             Self::AckLate(_) => "ack_late",
+            Self::RequestLate(_) => "request_late",
+            Self::TooManyRequests => "too_many_requests",
             Self::RequestTooLarge { .. } => "request_too_large",
             Self::Unreadable(_) => "unreadable",
             Self::Node(_) => "bad_node",
@@ -96,9 +110,14 @@ impl End {
     }
 
     /// What an error of reading requests means. Tonic tells these apart by code only.
-    pub(super) fn of_reading(status: &Status, limit: usize) -> Self {
+    pub(super) fn of_reading(status: &Status, config: &XdsConfig) -> Self {
         match status.code() {
-            Code::OutOfRange => Self::RequestTooLarge { limit },
+            Code::OutOfRange => Self::RequestTooLarge {
+                limit: config.max_request_bytes,
+            },
+            // These two are the intake's own; tonic makes neither of them.
+            Code::Aborted => Self::TooManyRequests,
+            Code::DeadlineExceeded => Self::RequestLate(config.request_patience),
             Code::Internal | Code::Unimplemented => Self::Unreadable(status.message().to_owned()),
             _ => Self::Gone(status.message().to_owned()),
         }
@@ -117,6 +136,8 @@ mod tests {
             (End::Draining, Code::Unavailable),
             (End::NotReady, Code::Unavailable),
             (End::AckLate(Duration::ZERO), Code::Unavailable),
+            (End::TooManyRequests, Code::Unavailable),
+            (End::RequestLate(Duration::ZERO), Code::Unavailable),
             (End::TooManyStreams { limit: 1 }, Code::ResourceExhausted),
             (End::RequestTooLarge { limit: 1 }, Code::ResourceExhausted),
             (End::Node(NodeError::Missing), Code::InvalidArgument),
