@@ -7,7 +7,7 @@
 //! Data flows one way, and the modules below are listed in that order:
 //!
 //! ```text
-//! registry ─▶ table ─▶ push ( view ─▶ resources ) ─▶ cache ─▶ xds ─▶ Envoy
+//! registry ─▶ (store) ─▶ table ─▶ push ( view ─▶ resources ) ─▶ cache ─▶ xds ─▶ Envoy
 //! ```
 //!
 //! `ARCHITECTURE.md` tells what each module may use and why; `tests/architecture.rs` holds the code to it.
@@ -22,6 +22,7 @@ pub mod model;
 pub mod push;
 pub mod registry;
 pub mod resources;
+pub mod store;
 pub mod table;
 pub mod telemetry;
 pub mod tls;

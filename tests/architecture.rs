@@ -61,6 +61,12 @@ const PARALLAX: Architecture = Architecture {
             ],
         },
         Layer {
+            name: "store",
+            purity: Shell,
+            may_use: &["model", "table", "lifecycle"],
+            without: &["axum", "clap", "envoy_types", "k8s_openapi", "kube", "notify", "tonic"],
+        },
+        Layer {
             name: "view",
             purity: Pure,
             may_use: &["model", "table"],
@@ -173,6 +179,7 @@ const PARALLAX: Architecture = Architecture {
             may_use: &[
                 "model",
                 "registry",
+                "store",
                 "table",
                 "view",
                 "resources",

@@ -6,7 +6,9 @@
 mod connections;
 mod members;
 mod serve;
+mod store;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -14,11 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::AdminState;
 use crate::cache::{Cache, Source};
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, Listen, LogFormat};
 use crate::lifecycle::{BlockReady, DrainWatcher, Drained, Readiness, Signals, Tasks, drain};
 use crate::model::NetworkId;
 use crate::push::{Builder, PushMetrics, Pusher, WithheldCollector};
 use crate::registry::{Members, RegistryMetrics};
+use crate::store::StoreMetrics;
 use crate::table::{EndpointTable, EventSink, TableSettings};
 use crate::telemetry::{self, Metrics};
 use crate::tls::{self, AcceptorMetrics};
@@ -41,7 +44,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let acceptor_metrics = AcceptorMetrics::default();
     let xds = serve::bind_xds(&config, &acceptor_metrics)?;
     let admin = serve::bind_admin(&config)?;
-    tracing::info!(xds = %config.listen, admin = %config.admin.listen, version = env!("CARGO_PKG_VERSION"), "listening");
+    tracing::info!(xds = %shown(&xds, &config.listen), admin = %shown(&admin, &config.admin.listen), version = env!("CARGO_PKG_VERSION"), "listening");
 
     let (trigger, watcher) = drain();
     let mut tasks = Tasks::new(&watcher);
@@ -50,19 +53,22 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let starting = readiness.block("the start");
     let parts = Parts::wire(&config, &readiness, &watcher, &acceptor_metrics)?;
     parts.spawn(&mut tasks, xds, admin, watcher);
-    members::spawn(&mut tasks, &config, &parts, &readiness).await?;
+    let recalled = store::recall(&mut tasks, &config, &parts).await?;
+    members::spawn(&mut tasks, &config, &parts, &readiness, &recalled).await?;
     drop(starting);
     let announce = readiness.clone();
     let announce = async move {
         announce.ready().await;
         tracing::info!("ready");
+        std::future::pending::<Infallible>().await
     };
 
     tokio::select! {
         ended = tasks.join_or_fail() => ended.context("a part of the control plane ended")?,
-        signal = async { tokio::join!(announce, signals.first()).1 } => {
-            tracing::info!(?signal, deadline = ?config.drain.deadline, "draining; a second signal ends at once");
+        signal = signals.first() => {
+            tracing::info!(%signal, deadline = ?config.drain.deadline, "draining; a second signal ends the process at once");
         }
+        never = announce => match never {},
     }
     // Whoever asks is told that this replica is going, while its streams are.
     let _draining = readiness.block("the drain");
@@ -77,9 +83,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The address as it is: port 0 in the settings means that the system chose one.
+fn shown(bound: &tls::Incoming, settings: &Listen) -> Listen {
+    bound.local_addr().map_or_else(|| settings.clone(), Listen::Tcp)
+}
+
 /// Everything that lives as long as the process.
 struct Parts {
     members: Members,
+    store_metrics: StoreMetrics,
     pusher: Arc<Pusher>,
     ads: AdsServer,
     connections: ConnectionMetrics,
@@ -101,6 +113,8 @@ impl Parts {
     ) -> anyhow::Result<Self> {
         let mut metrics = Metrics::new();
         let members = Members::new(RegistryMetrics::register(metrics.registry()));
+        let store_metrics = StoreMetrics::default();
+        store_metrics.register(metrics.registry());
         let push_metrics = PushMetrics::default();
         push_metrics.register(metrics.registry());
         let xds_metrics = XdsMetrics::new();
@@ -154,6 +168,7 @@ impl Parts {
         };
         Ok(Self {
             members,
+            store_metrics,
             pusher,
             ads,
             connections,

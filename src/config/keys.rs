@@ -11,8 +11,10 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "mesh",
             "membersFolder",
             "members",
+            "memberSecrets",
             "readiness",
             "drain",
+            "store",
             "xds",
             "tls",
             "log",
@@ -24,8 +26,10 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
         "members[]",
         &["name", "network", "folder", "kubeconfig", "context", "inCluster"],
     ),
+    ("memberSecrets", &["kubeconfig", "context", "inCluster", "namespace"]),
     ("readiness", &["memberSyncDeadline"]),
     ("drain", &["deadline"]),
+    ("store", &["path"]),
     (
         "xds",
         &[
@@ -64,7 +68,10 @@ pub(super) fn remedy_for_unknown(section: &str, key: &str) -> String {
     let given = plain(key);
     // A typing error changes few letters; a third of the word keeps wild guesses out.
     let tolerance = (given.chars().count() / 3).max(1);
-    let nearest = known.iter().map(|known| (distance(&given, &plain(known)), known)).min();
+    let nearest = known
+        .iter()
+        .map(|known| (strsim::osa_distance(&given, &plain(known)), known))
+        .min();
     if let Some((letters, known)) = nearest
         && letters <= tolerance
     {
@@ -89,42 +96,9 @@ fn plain(key: &str) -> String {
         .collect()
 }
 
-/// How many letters to insert, remove, replace or swap with their neighbour to turn `a` into `b`.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let replace = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = replace.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distance_counts_edits_and_swaps() {
-        for (a, b, expected) in [
-            ("", "", 0),
-            ("", "ab", 2),
-            ("tls", "tls", 0),
-            ("tsl", "tls", 1),
-            ("lisen", "listen", 1),
-            ("abc", "xyz", 3),
-        ] {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
-        }
-    }
 
     #[test]
     fn an_unknown_key_gets_the_nearest_one() {

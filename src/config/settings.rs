@@ -18,10 +18,14 @@ pub struct Config {
     pub members_folder: Option<PathBuf>,
     /// `members`: the members named one by one, in the order of the file; names are unique.
     pub members: Vec<MemberConfig>,
+    /// `memberSecrets`: where members join by Secrets; nowhere where absent.
+    pub member_secrets: Option<MemberSecretsConfig>,
     /// `readiness`: when we say that we are ready.
     pub readiness: ReadinessConfig,
     /// `drain`: how we stop.
     pub drain: DrainConfig,
+    /// `store.path`: the file with the last known good of members that are API servers; nothing is kept without.
+    pub store: Option<PathBuf>,
     /// `xds`: limits of the xDS endpoint.
     pub xds: XdsConfig,
     /// `tls`: certificates of the xDS endpoint; plaintext without.
@@ -44,12 +48,14 @@ impl Default for Config {
             },
             members_folder: None,
             members: Vec::new(),
+            member_secrets: None,
             readiness: ReadinessConfig {
                 member_sync_deadline: Duration::from_secs(30),
             },
             drain: DrainConfig {
                 deadline: Duration::from_secs(10),
             },
+            store: None,
             xds: XdsConfig {
                 max_request_bytes: 64 << 20,
                 max_node_bytes: 256 << 10,
@@ -142,6 +148,15 @@ pub enum MemberSource {
     },
     /// `inCluster: true`: the API server of the cluster we run in, through the pod's service account.
     InCluster,
+}
+
+/// `memberSecrets`: Secrets labelled `istio/multiCluster: "true"`, whose keys name members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberSecretsConfig {
+    /// The cluster that the Secrets are in; never a folder.
+    pub source: MemberSource,
+    /// `memberSecrets.namespace`: their namespace; the mesh's system namespace where `None`.
+    pub namespace: Option<String>,
 }
 
 /// `readiness`: when we say that we are ready.

@@ -48,7 +48,6 @@ impl Signals {
     /// Waits for the first signal. From then on a second one exits the process at once with [`FORCED_EXIT_CODE`].
     pub async fn first(mut self) -> StopSignal {
         let first = self.next().await;
-        tracing::info!(signal = %first, "draining; a second signal ends the process at once");
         tokio::spawn(async move {
             let second = self.next().await;
             tracing::warn!(signal = %second, exit_code = FORCED_EXIT_CODE, "second signal: exiting without a drain");

@@ -1,12 +1,13 @@
 //! One endpoint: a pod, or a bare address, that serves a port.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 
-use super::{AddressFamilies, Locality, NetworkId};
+use serde::{Deserialize, Serialize};
+
+use super::{AddressFamilies, Locality, NetworkId, ObjectName};
 
 /// The addresses of one endpoint; at least one is there. A dual-stack pod has both and is still one endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Addresses {
     v4: Option<Ipv4Addr>,
     v6: Option<Ipv6Addr>,
@@ -52,7 +53,7 @@ fn smaller<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
 }
 
 /// What Kubernetes says about an endpoint's readiness, as kube-proxy reads it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Health {
     /// `ready` is true or not said: it takes traffic.
     Ready,
@@ -88,8 +89,8 @@ pub struct Endpoint {
     pub network: NetworkId,
     /// Where it runs.
     pub locality: Locality,
-    /// `namespace/name` of the pod, for people; empty for a bare address.
-    pub pod: Arc<str>,
+    /// The pod, for people; none for a bare address.
+    pub pod: Option<ObjectName>,
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// Why a text is not an id. The message names the text and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} {text:?} is not valid: {problem}")]
@@ -45,8 +47,23 @@ fn shorten(text: &str) -> String {
 macro_rules! label_id {
     ($(#[$doc:meta])* $name:ident, $kind:literal) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
         pub struct $name(Arc<str>);
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                Self::new(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.as_str().to_owned()
+            }
+        }
 
         impl $name {
             /// Takes a text that is a valid, non-empty Kubernetes label value.
@@ -90,7 +107,7 @@ label_id! {
 }
 
 /// Namespace and name of a Kubernetes object; what identifies it within one member and kind.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectName {
     /// The namespace; empty for kinds without one (Node, Namespace).
     pub namespace: Arc<str>,
@@ -126,7 +143,7 @@ impl fmt::Debug for ObjectName {
 
 /// A service of the mesh. Services of the same namespace and name are one, whichever member they are in: namespace
 /// sameness, as the MCS API has it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServiceKey {
     /// The Kubernetes namespace.
     pub namespace: Arc<str>,

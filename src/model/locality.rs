@@ -3,32 +3,57 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// Region, zone and subzone; a part that is not known is empty. Ordered by these three, which fixes the order of output.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Locality {
-    /// `topology.kubernetes.io/region` of the Node.
-    pub region: Arc<str>,
-    /// `topology.kubernetes.io/zone` of the Node.
-    pub zone: Arc<str>,
-    /// `topology.istio.io/subzone` of the Node.
-    pub subzone: Arc<str>,
+///
+/// One pointer: all endpoints of a Node share one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Locality(Option<Arc<Parts>>);
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+struct Parts {
+    region: Box<str>,
+    zone: Box<str>,
+    subzone: Box<str>,
 }
 
 impl Locality {
     /// Joins the three parts; an unknown part is empty.
     #[must_use]
     pub fn new(region: &str, zone: &str, subzone: &str) -> Self {
-        Self {
+        if region.is_empty() && zone.is_empty() && subzone.is_empty() {
+            return Self(None);
+        }
+        Self(Some(Arc::new(Parts {
             region: region.into(),
             zone: zone.into(),
             subzone: subzone.into(),
-        }
+        })))
+    }
+
+    /// `topology.kubernetes.io/region` of the Node.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        self.0.as_ref().map_or("", |parts| &parts.region)
+    }
+
+    /// `topology.kubernetes.io/zone` of the Node.
+    #[must_use]
+    pub fn zone(&self) -> &str {
+        self.0.as_ref().map_or("", |parts| &parts.zone)
+    }
+
+    /// `topology.istio.io/subzone` of the Node.
+    #[must_use]
+    pub fn subzone(&self) -> &str {
+        self.0.as_ref().map_or("", |parts| &parts.subzone)
     }
 
     /// True when nothing is known.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
-        self.region.is_empty() && self.zone.is_empty() && self.subzone.is_empty()
+        self.0.is_none()
     }
 }
 
@@ -37,7 +62,7 @@ impl fmt::Display for Locality {
         if self.is_unknown() {
             return f.pad("-");
         }
-        let text = format!("{}/{}/{}", self.region, self.zone, self.subzone);
+        let text = format!("{}/{}/{}", self.region(), self.zone(), self.subzone());
         f.pad(text.trim_end_matches('/'))
     }
 }

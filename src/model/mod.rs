@@ -12,6 +12,6 @@ pub use endpoint::{Addresses, Endpoint, Health, Mtls};
 pub use gateway::{GatewaySet, GatewaySource, NetworkGateway, UnusableGateway, UnusableReason};
 pub use ids::{ClusterId, InvalidId, NetworkId, ObjectName, ServiceKey};
 pub use locality::Locality;
-pub use service::{Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort};
+pub use service::{Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, Sums};
 pub use view_key::{AddressFamilies, ViewKey};
 pub use viewer::{NetworkOrigin, Standpoint, Viewer};

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{ClusterId, Endpoint, Health, Locality, Mtls, NetworkId, ServiceKey};
 
 /// One port of a Service. Only TCP ports are kept: xDS clusters carry nothing else.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServicePort {
     /// The Service's port number; what clients dial.
     pub number: u16,
@@ -26,14 +28,51 @@ pub struct GroupKey {
     pub member: ClusterId,
 }
 
-/// The endpoints of one port on one network in one member, with the sums that other networks need.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// How many endpoints there are in each locality, sorted by locality.
+pub type Sums = Vec<(Locality, u32)>;
+
+/// The endpoints of one port on one network in one member, with the sums that other networks need: a view of another
+/// network costs the number of groups and not the number of endpoints, and so does merging a service anew.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct NetworkGroup {
+    endpoints: Box<[Endpoint]>,
+    /// Whether any of them is ready.
+    any_ready: bool,
+    /// Those that are ready and reachable by mutual TLS.
+    ready: Sums,
+    /// Those that are draining and reachable by mutual TLS.
+    draining: Sums,
+}
+
+impl NetworkGroup {
+    /// Sorts the endpoints and takes the sums.
+    #[must_use]
+    pub fn new(mut endpoints: Vec<Endpoint>) -> Self {
+        endpoints.sort();
+        let sums = |health| {
+            let mut sums: BTreeMap<&Locality, u32> = BTreeMap::new();
+            for endpoint in &endpoints {
+                if endpoint.health == health && endpoint.mtls == Mtls::Yes {
+                    *sums.entry(&endpoint.locality).or_default() += 1;
+                }
+            }
+            sums.into_iter()
+                .map(|(locality, count)| (locality.clone(), count))
+                .collect()
+        };
+        Self {
+            any_ready: endpoints.iter().any(|endpoint| endpoint.health == Health::Ready),
+            ready: sums(Health::Ready),
+            draining: sums(Health::Draining),
+            endpoints: endpoints.into(),
+        }
+    }
+
     /// All endpoints, in order, those that take no traffic too (a person may ask why).
-    pub endpoints: Vec<Endpoint>,
-    /// How many of them a gateway may stand for, by locality: taking traffic and reachable by mutual TLS. Kept here so that a
-    /// view of another network costs the number of groups and not the number of endpoints.
-    pub behind_gateway: BTreeMap<Locality, u32>,
+    #[must_use]
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
 }
 
 /// One port of a service with all its endpoints.
@@ -41,41 +80,49 @@ pub struct NetworkGroup {
 pub struct PortEndpoints {
     /// The merged port.
     pub port: ServicePort,
-    /// True where nothing is ready in the whole mesh, so that what is draining but still serving takes the traffic.
-    pub draining_serves: bool,
-    /// The endpoints by network and member.
-    pub groups: BTreeMap<GroupKey, NetworkGroup>,
+    draining_serves: bool,
+    groups: BTreeMap<GroupKey, Arc<NetworkGroup>>,
 }
 
 impl PortEndpoints {
-    /// Sorts endpoints into groups and takes the sums.
+    /// Puts groups together; none is copied.
     #[must_use]
-    pub fn new(port: ServicePort, endpoints: impl IntoIterator<Item = (ClusterId, Endpoint)>) -> Self {
-        let mut groups: BTreeMap<GroupKey, NetworkGroup> = BTreeMap::new();
-        let mut any_ready = false;
-        for (member, endpoint) in endpoints {
-            any_ready |= endpoint.health == Health::Ready;
-            let key = GroupKey {
-                network: endpoint.network.clone(),
-                member,
-            };
-            groups.entry(key).or_default().endpoints.push(endpoint);
-        }
-        let mut port = Self {
+    pub fn new(port: ServicePort, groups: BTreeMap<GroupKey, Arc<NetworkGroup>>) -> Self {
+        let draining_serves = !groups.values().any(|group| group.any_ready);
+        Self {
             port,
-            draining_serves: !any_ready,
-            groups: BTreeMap::new(),
-        };
-        for group in groups.values_mut() {
-            group.endpoints.sort();
-            for endpoint in &group.endpoints {
-                if port.serves(endpoint) && endpoint.mtls == Mtls::Yes {
-                    *group.behind_gateway.entry(endpoint.locality.clone()).or_default() += 1;
-                }
-            }
+            draining_serves,
+            groups,
         }
-        port.groups = groups;
-        port
+    }
+
+    /// Sorts endpoints of any members into groups.
+    #[must_use]
+    pub fn from_endpoints(port: ServicePort, endpoints: impl IntoIterator<Item = (ClusterId, Endpoint)>) -> Self {
+        let mut groups: BTreeMap<GroupKey, Vec<Endpoint>> = BTreeMap::new();
+        for (member, endpoint) in endpoints {
+            let network = endpoint.network.clone();
+            groups.entry(GroupKey { network, member }).or_default().push(endpoint);
+        }
+        let groups = groups.into_iter();
+        Self::new(
+            port,
+            groups
+                .map(|(key, endpoints)| (key, Arc::new(NetworkGroup::new(endpoints))))
+                .collect(),
+        )
+    }
+
+    /// The endpoints by network and member.
+    #[must_use]
+    pub fn groups(&self) -> &BTreeMap<GroupKey, Arc<NetworkGroup>> {
+        &self.groups
+    }
+
+    /// True where nothing is ready in the whole mesh, so that what is draining but still serving takes the traffic.
+    #[must_use]
+    pub fn draining_serves(&self) -> bool {
+        self.draining_serves
     }
 
     /// True when the endpoint takes traffic here: it is ready, or draining while nothing in the mesh is ready.
@@ -85,6 +132,16 @@ impl PortEndpoints {
             Health::Ready => true,
             Health::Draining => self.draining_serves,
             Health::NotReady => false,
+        }
+    }
+
+    /// How many endpoints of a group a gateway may stand for: they take traffic and are reachable by mutual TLS.
+    #[must_use]
+    pub fn behind_gateway<'a>(&self, group: &'a NetworkGroup) -> &'a Sums {
+        if self.draining_serves {
+            &group.draining
+        } else {
+            &group.ready
         }
     }
 }

@@ -82,9 +82,10 @@ impl Source for Builder {
     fn build(&self, key: &ViewKey, kind: ResourceType, name: &str) -> Option<Arc<Resource>> {
         let name: Arc<str> = name.into();
         let spec = resource_spec(&self.table, &self.domain, key, kind, &name)?;
-        Some(self.interner.get_or_encode(kind, &name, spec.version(), || {
+        let version = spec.version();
+        Some(self.interner.get_or_encode(kind, &name, version, || {
             self.metrics.encoded(kind);
-            spec.encode()
+            spec.encode_as(version)
         }))
     }
 }

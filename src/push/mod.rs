@@ -194,7 +194,7 @@ impl Pusher {
                 return false;
             };
             let port = service.port(name.port);
-            port.is_some_and(|port| port.groups.keys().any(|group| foreign(&group.network)))
+            port.is_some_and(|port| port.groups().keys().any(|group| foreign(&group.network)))
         });
         names
     }

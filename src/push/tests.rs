@@ -88,7 +88,11 @@ fn addresses(stream: &Subscriber, name: &str) -> Vec<String> {
         let Some(Address::SocketAddress(socket)) = host.address.and_then(|address| address.address) else {
             panic!("a socket address")
         };
-        format!("{}*{}", socket.address, endpoint.load_balancing_weight.unwrap().value)
+        format!(
+            "{}*{}",
+            socket.address,
+            endpoint.load_balancing_weight.map_or(1, |weight| weight.value)
+        )
     });
     shown.collect()
 }

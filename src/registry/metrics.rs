@@ -55,30 +55,43 @@ impl RegistryMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register(
-            "parallax_registry_events",
+            "registry_events",
             "Objects that members told of, in lists and in changes",
             metrics.events.clone(),
         );
         registry.register(
-            "parallax_registry_objects",
+            "registry_objects",
             "Objects that are held of each member",
             metrics.objects.clone(),
         );
         registry.register(
-            "parallax_registry_problems",
+            "registry_problems",
             "What is wrong in each member at present",
             metrics.problems.clone(),
         );
         registry.register(
-            "parallax_registry_synced",
+            "registry_synced",
             "1 while what is held of the member is up to date, 0 while it is not (yet)",
             metrics.synced.clone(),
         );
         registry.register(
-            "parallax_registry_failures",
+            "registry_failures",
             "Failed attempts to read a member",
             metrics.failures.clone(),
         );
         metrics
+    }
+
+    /// Drops the series of a member that left.
+    pub(super) fn forget(&self, member: &ClusterId) {
+        for kind in Kind::ALL {
+            let label = ByKind::new(member, kind);
+            self.events.remove(&label);
+            self.objects.remove(&label);
+        }
+        let label = ByMember::new(member);
+        self.problems.remove(&label);
+        self.synced.remove(&label);
+        self.failures.remove(&label);
     }
 }

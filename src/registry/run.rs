@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::status::MemberStatus;
 use super::{MemberSource, Members, Problem, folder, kubernetes};
 use crate::model::{ClusterId, NetworkId};
 use crate::table::{EventSink, RegistryChange, RegistryEvent};
@@ -14,7 +15,7 @@ use crate::table::{EventSink, RegistryChange, RegistryEvent};
 /// the owner of the list of members sends [`RegistryChange::Left`].
 ///
 /// `network` is the member's network according to the settings. A name that is taken already is reported in
-/// [`Members::problems`], and nothing is read.
+/// [`Members::problems`], and nothing is read; this too lasts until cancelled.
 pub async fn run_member(
     name: ClusterId,
     source: MemberSource,
@@ -30,8 +31,22 @@ pub async fn run_member(
             "give it another name",
         );
         members.set_problems(Path::new(&source.to_string()), vec![problem]);
+        // Whoever runs members takes one that ends for one that broke off, and this is no reason to stop the others.
+        cancel.cancelled().await;
         return;
     };
+    read_member(name, source, network, sink, status, cancel).await;
+}
+
+/// Reads a member whose status is at hand.
+pub(super) async fn read_member(
+    name: ClusterId,
+    source: MemberSource,
+    network: Option<NetworkId>,
+    sink: Arc<dyn EventSink>,
+    status: MemberStatus,
+    cancel: CancellationToken,
+) {
     sink.apply(RegistryEvent {
         member: name.clone(),
         change: RegistryChange::Joined { network },
@@ -40,7 +55,7 @@ pub async fn run_member(
         MemberSource::Folder { path } => {
             folder::run(&name, path.clone(), sink, &status, cancel).await;
         }
-        MemberSource::Kubernetes { .. } | MemberSource::InCluster => {
+        MemberSource::Kubernetes { .. } | MemberSource::InCluster | MemberSource::Secret { .. } => {
             kubernetes::run(&name, &source, sink, &status, cancel).await;
         }
     }

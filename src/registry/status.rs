@@ -18,6 +18,8 @@ use super::{MemberSource, Problem};
 const MOST_PROBLEMS: usize = 100;
 /// The reason of a member that is new.
 const READING: &str = "reading it for the first time";
+/// The reason of a member that is only remembered.
+const REMEMBERED: &str = "not read since the start; what was known of it is served";
 
 /// Whether what is held of a member is up to date.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +33,7 @@ pub enum MemberState {
     },
     /// Everything is known and changes arrive.
     Synced,
-    /// It was synced, and cannot be read now. What was known of it is kept.
+    /// It was synced, in this life of the process or before, and cannot be read now. What was known of it is kept.
     Stale {
         /// Since when.
         since: SystemTime,
@@ -91,6 +93,8 @@ struct Entry {
     source: MemberSource,
     state: MemberState,
     synced_once: bool,
+    /// It was known before the start.
+    remembered: bool,
     last_event: Option<SystemTime>,
     server_version: Option<String>,
     counts: BTreeMap<Kind, usize>,
@@ -103,6 +107,8 @@ struct Entry {
 struct Inner {
     entries: Mutex<BTreeMap<ClusterId, Entry>>,
     general: Mutex<BTreeMap<PathBuf, Vec<Problem>>>,
+    /// Members known before the start, and when they last said something.
+    remembered: Mutex<BTreeMap<ClusterId, SystemTime>>,
     synced: watch::Sender<BTreeSet<ClusterId>>,
     metrics: RegistryMetrics,
 }
@@ -145,6 +151,11 @@ impl Members {
         general.values().flatten().cloned().collect()
     }
 
+    /// Notes, before it is read, that a member's objects of this age are being served.
+    pub fn remember(&self, name: &ClusterId, at: SystemTime) {
+        lock(&self.inner.remembered).insert(name.clone(), at);
+    }
+
     /// Returns once the member was synced, at once if it was already. Without a limit: the caller sets a deadline.
     pub async fn wait_synced(&self, name: &ClusterId) {
         let mut synced = self.inner.synced.subscribe();
@@ -158,15 +169,23 @@ impl Members {
         if entries.contains_key(name) {
             return None;
         }
-        let state = MemberState::Connecting {
-            since: SystemTime::now(),
-            reason: READING.to_owned(),
+        let remembered = lock(&self.inner.remembered).get(name).copied();
+        let state = match remembered {
+            Some(since) => MemberState::Stale {
+                since,
+                reason: REMEMBERED.to_owned(),
+            },
+            None => MemberState::Connecting {
+                since: SystemTime::now(),
+                reason: READING.to_owned(),
+            },
         };
         let entry = Entry {
             source: source.clone(),
             state,
             synced_once: false,
-            last_event: None,
+            remembered: remembered.is_some(),
+            last_event: remembered,
             server_version: None,
             counts: Kind::ALL.map(|kind| (kind, 0)).into(),
             problems: BTreeMap::new(),
@@ -182,7 +201,26 @@ impl Members {
         })
     }
 
-    /// Notes what is wrong with a folder of members.
+    /// Adds a member, or goes on with one that is read from elsewhere now.
+    pub(super) fn join_again(&self, name: &ClusterId, source: &MemberSource) -> MemberStatus {
+        if let Some(entry) = self.entries().get_mut(name) {
+            entry.source = source.clone();
+            return MemberStatus {
+                name: name.clone(),
+                members: self.clone(),
+            };
+        }
+        self.join(name, source).expect("nobody else adds members of this name")
+    }
+
+    /// Takes a member out.
+    pub(super) fn leave(&self, name: &ClusterId) {
+        self.entries().remove(name);
+        self.inner.metrics.forget(name);
+        self.inner.synced.send_if_modified(|synced| synced.remove(name));
+    }
+
+    /// Notes what is wrong with a place where members are listed: a folder, or the Secrets of a namespace.
     pub(super) fn set_problems(&self, folder: &std::path::Path, problems: Vec<Problem>) {
         let mut general = lock(&self.inner.general);
         let earlier = general.insert(folder.to_owned(), problems.clone());
@@ -255,7 +293,7 @@ impl MemberStatus {
             if known != Some(&reason) {
                 tracing::warn!(member = %self.name, source = %entry.source, %reason, "member can't be read, what is known of it is kept");
             }
-            entry.state = match entry.synced_once {
+            entry.state = match entry.synced_once || entry.remembered {
                 true => MemberState::Stale { since, reason },
                 false => MemberState::Connecting { since, reason },
             };
@@ -429,11 +467,11 @@ mod tests {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
-            "parallax_registry_events_total{member=\"east\",kind=\"Pod\"} 7",
-            "parallax_registry_objects{member=\"east\",kind=\"Pod\"} 5",
-            "parallax_registry_failures_total{member=\"east\"} 1",
-            "parallax_registry_synced{member=\"east\"} 1",
-            "parallax_registry_problems{member=\"east\"} 1",
+            "registry_events_total{member=\"east\",kind=\"Pod\"} 7",
+            "registry_objects{member=\"east\",kind=\"Pod\"} 5",
+            "registry_failures_total{member=\"east\"} 1",
+            "registry_synced{member=\"east\"} 1",
+            "registry_problems{member=\"east\"} 1",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

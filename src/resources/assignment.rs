@@ -1,17 +1,9 @@
 //! The assignment of one service port: its endpoints, as one view has them.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use envoy_types::pb::envoy::config::core::v3 as core;
-use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
-use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
-use envoy_types::pb::envoy::config::endpoint::v3::{ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints};
-use envoy_types::pb::google::protobuf::UInt32Value;
-
-use super::{Resource, ResourceType, Version};
-use crate::model::Locality;
-use crate::view::{Assignment, WeightedAddress};
+use super::{Resource, ResourceType, Version, encode};
+use crate::view::Assignment;
 
 /// Everything that decides an assignment's content.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -32,33 +24,17 @@ impl AssignmentSpec {
     /// The `ClusterLoadAssignment`.
     #[must_use]
     pub fn encode(&self) -> Resource {
-        let endpoints = self.assignment.localities.iter().map(|group| {
-            // Envoy reads a locality's weight only with locality-weighted balancing, gRPC clients always: it is the sum.
-            let sum = group
-                .endpoints
-                .iter()
-                .map(|endpoint| u64::from(endpoint.weight.get()))
-                .sum::<u64>();
-            LocalityLbEndpoints {
-                // Also where it is unknown: gRPC clients refuse an assignment of which one has none.
-                locality: Some(locality(&group.locality)),
-                lb_endpoints: group.endpoints.iter().map(lb_endpoint).collect(),
-                load_balancing_weight: Some(UInt32Value {
-                    value: u32::try_from(sum).unwrap_or(u32::MAX),
-                }),
-                ..LocalityLbEndpoints::default()
-            }
-        });
-        let message = ClusterLoadAssignment {
-            cluster_name: self.name.to_string(),
-            endpoints: endpoints.collect(),
-            ..ClusterLoadAssignment::default()
-        };
-        Resource::encode(
+        self.encode_as(self.version())
+    }
+
+    /// The same where its version is known, which costs as much as the rest.
+    pub(super) fn encode_as(&self, version: Version) -> Resource {
+        let value = encode::assignment(&self.name, &self.assignment);
+        Resource::encoded(
             ResourceType::ClusterLoadAssignment,
             Arc::clone(&self.name),
-            self.version(),
-            &message,
+            version,
+            &value,
         )
     }
 }
@@ -74,43 +50,15 @@ pub fn empty_assignment(name: Arc<str>) -> Resource {
     .encode()
 }
 
-fn locality(locality: &Locality) -> core::Locality {
-    core::Locality {
-        region: locality.region.to_string(),
-        zone: locality.zone.to_string(),
-        sub_zone: locality.subzone.to_string(),
-    }
-}
-
-fn lb_endpoint(endpoint: &WeightedAddress) -> LbEndpoint {
-    LbEndpoint {
-        host_identifier: Some(HostIdentifier::Endpoint(Endpoint {
-            address: Some(socket_address(endpoint.address, endpoint.port)),
-            ..Endpoint::default()
-        })),
-        load_balancing_weight: Some(UInt32Value {
-            value: endpoint.weight.get(),
-        }),
-        ..LbEndpoint::default()
-    }
-}
-
-fn socket_address(address: IpAddr, port: u16) -> core::Address {
-    core::Address {
-        address: Some(core::address::Address::SocketAddress(core::SocketAddress {
-            address: address.to_string(),
-            port_specifier: Some(PortSpecifier::PortValue(u32::from(port))),
-            ..core::SocketAddress::default()
-        })),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::LocalityEndpoints;
+    use crate::model::Locality;
+    use crate::view::{LocalityEndpoints, WeightedAddress};
+    use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
     use envoy_types::pb::google::protobuf::Any;
     use prost::Message;
+    use std::net::IpAddr;
     use std::num::NonZeroU32;
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod assignment;
 mod cluster;
+mod encode;
 mod listener;
 mod name;
 mod resource;

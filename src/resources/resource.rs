@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use envoy_types::pb::google::protobuf::Any;
 use prost::Message;
+use prost::encoding::encode_varint;
 
 use super::Version;
 
@@ -82,14 +82,24 @@ impl Resource {
     /// Encodes a message once.
     #[must_use]
     pub fn encode(kind: ResourceType, name: Arc<str>, version: Version, message: &impl Message) -> Self {
-        let any = Any {
-            type_url: kind.url().to_owned(),
-            value: message.encode_to_vec(),
-        };
+        Self::encoded(kind, name, version, &message.encode_to_vec())
+    }
+
+    /// A message that is encoded already.
+    pub(super) fn encoded(kind: ResourceType, name: Arc<str>, version: Version, message: &[u8]) -> Self {
+        // `google.protobuf.Any`: type_url, value.
+        let mut any = Vec::with_capacity(kind.url().len() + message.len() + 8);
+        for (key, bytes) in [(1 << 3 | 2, kind.url().as_bytes()), (2 << 3 | 2, message)] {
+            if !bytes.is_empty() {
+                any.push(key);
+                encode_varint(bytes.len() as u64, &mut any);
+                any.extend_from_slice(bytes);
+            }
+        }
         Self {
             name,
             version,
-            any: any.encode_to_vec().into(),
+            any: any.into(),
         }
     }
 }

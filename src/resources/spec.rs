@@ -27,6 +27,15 @@ impl ResourceSpec {
         }
     }
 
+    /// The resource; `version` is what [`ResourceSpec::version`] gave.
+    #[must_use]
+    pub fn encode_as(&self, version: Version) -> Resource {
+        match self {
+            Self::Assignment(spec) => spec.encode_as(version),
+            other => other.encode(),
+        }
+    }
+
     /// The resource.
     #[must_use]
     pub fn encode(&self) -> Resource {

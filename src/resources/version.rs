@@ -11,11 +11,21 @@ use xxhash_rust::xxh3::Xxh3;
 pub struct Version(u128);
 
 impl Version {
+    /// How long the text of a version is.
+    pub const TEXT_BYTES: usize = 32;
+
     /// Hashes values; equal values give equal versions in every process of one release on 64-bit machines.
     pub fn of(values: &impl Hash) -> Self {
         let mut hasher = Wide(Xxh3::new());
         values.hash(&mut hasher);
         Self(hasher.0.digest128())
+    }
+
+    /// The version as it is on the wire, as [`fmt::Display`] writes it.
+    #[must_use]
+    pub fn text(self) -> [u8; Self::TEXT_BYTES] {
+        let digit = |at: usize| b"0123456789abcdef"[usize::from((self.0 >> (124 - 4 * at)) as u8 & 0xf)];
+        std::array::from_fn(digit)
     }
 
     /// The version of a set of resources, given in order.
@@ -51,5 +61,17 @@ impl Hasher for Wide {
 
     fn finish(&self) -> u64 {
         self.0.digest()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_texts_are_the_same() {
+        for version in [Version(0), Version(u128::MAX), Version::of(&"a"), Version(0xabc)] {
+            assert_eq!(std::str::from_utf8(&version.text()).unwrap(), version.to_string());
+        }
     }
 }

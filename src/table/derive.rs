@@ -1,24 +1,38 @@
 //! From a member's records to its part of a service: slices joined with pods, Nodes and networks.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::TableSettings;
 use super::gateways::GatewayCandidate;
-use super::member::Member;
-use super::record::{PodRecord, ServiceRecord, SliceEndpoint};
+use super::member::{Member, Pod};
+use super::record::{ServiceRecord, SliceEndpoint};
 use crate::model::{
-    ClusterId, Endpoint, GatewaySource, Health, Locality, Mtls, NetworkId, ObjectName, ServiceKey, UnusableReason,
+    Addresses, ClusterId, Endpoint, GatewaySource, Health, Locality, Mtls, NetworkGroup, NetworkId, ObjectName,
+    ServiceKey, UnusableReason,
 };
+
+/// The endpoints of one port, by network.
+type Groups = Vec<(NetworkId, Arc<NetworkGroup>)>;
 
 /// One member's part of one service.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct MemberService {
     /// Its Service object, where it has one.
     pub(super) service: Option<Arc<ServiceRecord>>,
-    /// Its endpoints by the *name* of the slice port, which only the Service ties to a number.
-    pub(super) by_port: BTreeMap<Arc<str>, Vec<Endpoint>>,
+    /// Its endpoints by the *name* of the slice port, which only the Service ties to a number, and by network. Merged
+    /// services share these groups. Sorted, and mostly of one entry each, for which a map would be large.
+    by_port: Vec<(Arc<str>, Groups)>,
+}
+
+impl MemberService {
+    /// The groups of the port that this member calls so.
+    pub(super) fn groups(&self, port: &str) -> &[(NetworkId, Arc<NetworkGroup>)] {
+        let found = self.by_port.iter().find(|(name, _)| **name == *port);
+        found.map_or(&[], |(_, groups)| groups)
+    }
 }
 
 /// What makes two entries of slices one endpoint: the pod, whatever the family of its address, or else the address.
@@ -49,7 +63,7 @@ impl Member {
         }
         let publish_not_ready = service.as_ref().is_some_and(|service| service.publish_not_ready);
         let mut joined: BTreeMap<Arc<str>, BTreeMap<Identity<'_>, Endpoint>> = BTreeMap::new();
-        for slice in slices.into_iter().flat_map(BTreeMap::values) {
+        for slice in slices.into_iter().flatten() {
             for (name, port) in &slice.ports {
                 let endpoints = joined.entry(Arc::clone(name)).or_default();
                 for entry in &slice.endpoints {
@@ -59,16 +73,13 @@ impl Member {
                         None => Identity::Address(entry.addresses.iter().next(), *port),
                     };
                     match endpoints.entry(identity) {
-                        std::collections::btree_map::Entry::Vacant(vacant) => {
+                        Entry::Vacant(vacant) => {
                             vacant.insert(self.endpoint(entry, *port, health, network));
                         }
                         // The other family of a dual-stack pod, or a slice that is being replaced and lists it twice.
-                        std::collections::btree_map::Entry::Occupied(mut occupied) => {
+                        Entry::Occupied(mut occupied) => {
                             let endpoint = occupied.get_mut();
-                            endpoint.addresses = entry
-                                .addresses
-                                .iter()
-                                .fold(endpoint.addresses, |all, address| all.with(address));
+                            endpoint.addresses = entry.addresses.iter().fold(endpoint.addresses, Addresses::with);
                             endpoint.health = endpoint.health.min(health);
                         }
                     }
@@ -77,11 +88,9 @@ impl Member {
         }
         let by_port = joined
             .into_iter()
-            .map(|(name, endpoints)| (name, endpoints.into_values().collect()));
-        Some(MemberService {
-            service,
-            by_port: by_port.collect(),
-        })
+            .map(|(name, endpoints)| (name, by_network(endpoints.into_values())));
+        let by_port = by_port.collect();
+        Some(MemberService { service, by_port })
     }
 
     fn endpoint(&self, entry: &SliceEndpoint, port: u16, health: Health, member_network: &NetworkId) -> Endpoint {
@@ -100,11 +109,11 @@ impl Member {
                 .unwrap_or(member_network)
                 .clone(),
             locality: self.locality(entry, pod),
-            pod: entry.pod.as_ref().map(|pod| pod.to_string().into()).unwrap_or_default(),
+            pod: entry.pod.clone(),
         }
     }
 
-    fn locality(&self, entry: &SliceEndpoint, pod: Option<&PodRecord>) -> Locality {
+    fn locality(&self, entry: &SliceEndpoint, pod: Option<&Pod>) -> Locality {
         if let Some(locality) = pod.and_then(|pod| pod.locality.clone()) {
             return locality;
         }
@@ -114,10 +123,7 @@ impl Member {
             .map(|node| node.locality.clone());
         known
             .filter(|locality| !locality.is_unknown())
-            .unwrap_or_else(|| Locality {
-                zone: entry.zone.clone().unwrap_or_default(),
-                ..Locality::default()
-            })
+            .unwrap_or_else(|| Locality::new("", entry.zone.as_deref().unwrap_or_default(), ""))
     }
 
     /// Its Services that claim to be gateways, each with the reason why it is none, if so.
@@ -157,9 +163,20 @@ impl Member {
     fn has_pods_but_none_ready(&self, key: &ServiceKey) -> bool {
         self.slices.get(key).is_some_and(|slices| {
             !slices
-                .values()
+                .iter()
                 .flat_map(|slice| &slice.endpoints)
                 .any(|endpoint| endpoint.health == Health::Ready)
         })
     }
+}
+
+fn by_network(endpoints: impl Iterator<Item = Endpoint>) -> Groups {
+    let mut networks: BTreeMap<NetworkId, Vec<Endpoint>> = BTreeMap::new();
+    for endpoint in endpoints {
+        networks.entry(endpoint.network.clone()).or_default().push(endpoint);
+    }
+    let groups = networks.into_iter();
+    groups
+        .map(|(network, endpoints)| (network, Arc::new(NetworkGroup::new(endpoints))))
+        .collect()
 }

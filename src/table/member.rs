@@ -1,11 +1,22 @@
 //! Everything that one member says, and which services each new word touches.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::record::{Kind, NodeRecord, PodRecord, Record, RegistryChange, ServiceRecord, SliceRecord};
-use crate::model::{NetworkId, ObjectName, ServiceKey};
+use super::strings::Strings;
+use crate::model::{Addresses, Locality, NetworkId, ObjectName, ServiceKey};
+
+/// The order in which the lists of one step are taken in: pods before the slices that name them, whose names then are the
+/// pods' own.
+const ORDER: [Kind; 5] = [
+    Kind::Namespace,
+    Kind::Node,
+    Kind::Service,
+    Kind::Pod,
+    Kind::EndpointSlice,
+];
 
 /// The records of one member, indexed for the joins that endpoints need.
 #[derive(Debug, Default)]
@@ -16,21 +27,30 @@ pub(super) struct Member {
     pub(super) namespace_networks: HashMap<Arc<str>, NetworkId>,
     pub(super) nodes: HashMap<Arc<str>, NodeRecord>,
     pub(super) services: HashMap<ServiceKey, Arc<ServiceRecord>>,
-    /// By service, then by the slice's name.
-    pub(super) slices: HashMap<ServiceKey, BTreeMap<Arc<str>, SliceRecord>>,
-    pub(super) pods: HashMap<ObjectName, PodRecord>,
+    /// By service; of each the slices by name.
+    pub(super) slices: HashMap<ServiceKey, Vec<SliceRecord>>,
+    pub(super) pods: HashMap<ObjectName, Pod>,
     /// The service of each slice, to notice when a slice changes over to another.
     slice_services: HashMap<ObjectName, ServiceKey>,
-    /// The services whose slices name a pod, so that a pod's change touches just these.
-    pod_services: HashMap<ObjectName, BTreeSet<ServiceKey>>,
-    /// Pods by address, to find a viewer's.
-    pod_addresses: BTreeSet<(IpAddr, ObjectName)>,
+    /// Pods with a network of their own by address, to find a viewer's.
+    placed_pods: BTreeSet<(IpAddr, ObjectName)>,
     /// Services that claim to be gateways.
     pub(super) gateway_services: BTreeSet<ServiceKey>,
-    /// How many namespaces there are, labelled or not.
+    /// Its namespaces, labelled or not.
     namespaces: BTreeSet<Arc<str>>,
     /// The kinds that were listed completely at least once.
     listed: BTreeSet<Kind>,
+    strings: Strings,
+}
+
+/// What is kept of a Pod beside its name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Pod {
+    pub(super) network: Option<NetworkId>,
+    pub(super) mtls: bool,
+    pub(super) node: Option<Arc<str>>,
+    pub(super) locality: Option<Locality>,
+    addresses: Option<Addresses>,
 }
 
 /// What a word of a member touched.
@@ -42,6 +62,10 @@ pub(super) struct Touched {
     pub(super) everything: bool,
     /// Something that decides where viewers stand.
     pub(super) locations: bool,
+    /// Pods whose services are to be derived again.
+    pods: HashSet<ObjectName>,
+    /// Nodes of which the same is true.
+    nodes: HashSet<Arc<str>>,
 }
 
 impl Member {
@@ -66,15 +90,27 @@ impl Member {
         self.services.keys().chain(self.slices.keys()).cloned().collect()
     }
 
-    /// A pod with this address.
-    pub(super) fn pod_at(&self, address: IpAddr) -> Option<&PodRecord> {
+    /// The network that a pod with this address has of its own.
+    pub(super) fn network_of_pod_at(&self, address: IpAddr) -> Option<&NetworkId> {
         let from = (address, ObjectName::new("", ""));
-        let (found, name) = self.pod_addresses.range(from..).next()?;
-        (*found == address).then(|| self.pods.get(name)).flatten()
+        let (found, name) = self.placed_pods.range(from..).next()?;
+        let pod = (*found == address).then(|| self.pods.get(name)).flatten();
+        pod?.network.as_ref()
     }
 
-    /// Takes one word in.
-    pub(super) fn apply(&mut self, change: RegistryChange, touched: &mut Touched) {
+    /// Takes one word in, and tells what it touched.
+    pub(super) fn apply(&mut self, change: RegistryChange) -> Touched {
+        let mut touched = Touched::default();
+        self.take_in(change, &mut touched);
+        if touched.everything {
+            touched.services = self.all_services();
+        } else {
+            self.touch_services(&mut touched);
+        }
+        touched
+    }
+
+    fn take_in(&mut self, change: RegistryChange, touched: &mut Touched) {
         match change {
             RegistryChange::Joined { network } => {
                 if self.network_setting != network {
@@ -83,15 +119,17 @@ impl Member {
                     touched.locations = true;
                 }
             }
-            RegistryChange::Replace(lists) => {
-                for (kind, records) in lists {
-                    let was_complete = self.is_complete();
-                    self.replace(kind, records, touched);
-                    self.listed.insert(kind);
-                    if self.is_complete() && !was_complete {
-                        touched.everything = true;
-                        touched.locations = true;
+            RegistryChange::Replace(mut lists) => {
+                let was_complete = self.is_complete();
+                for kind in ORDER {
+                    if let Some(records) = lists.remove(&kind) {
+                        self.replace(kind, records, touched);
+                        self.listed.insert(kind);
                     }
+                }
+                if self.is_complete() && !was_complete {
+                    touched.everything = true;
+                    touched.locations = true;
                 }
             }
             RegistryChange::Upsert(record) => self.upsert(record, touched),
@@ -142,7 +180,7 @@ impl Member {
                 let name = Arc::clone(&node.name);
                 if self.nodes.get(&name) != Some(&node) {
                     self.nodes.insert(Arc::clone(&name), node);
-                    self.touch_node(&name, touched);
+                    touched.nodes.insert(name);
                 }
             }
             Record::Service(service) => {
@@ -170,7 +208,7 @@ impl Member {
             }
             Kind::Node => {
                 if self.nodes.remove(&name.name).is_some() {
-                    self.touch_node(&name.name, touched);
+                    touched.nodes.insert(Arc::clone(&name.name));
                 }
             }
             Kind::Service => {
@@ -183,34 +221,29 @@ impl Member {
             Kind::EndpointSlice => self.remove_slice(name, touched),
             Kind::Pod => {
                 if let Some(old) = self.pods.remove(name) {
-                    self.unindex_addresses(&old);
+                    self.place(name, &old, BTreeSet::<(IpAddr, ObjectName)>::remove);
                     touched.locations |= old.network.is_some();
-                    touched
-                        .services
-                        .extend(self.pod_services.get(name).into_iter().flatten().cloned());
+                    touched.pods.insert(name.clone());
                 }
             }
         }
     }
 
-    fn upsert_slice(&mut self, slice: SliceRecord, touched: &mut Touched) {
-        let held = self
-            .slice_services
-            .get(&slice.name)
-            .and_then(|service| self.slices.get(service)?.get(&slice.name.name));
-        if held == Some(&slice) {
-            return;
+    fn upsert_slice(&mut self, mut slice: SliceRecord, touched: &mut Touched) {
+        let name = slice.name.clone();
+        if self.slice_services.get(&name) == Some(&slice.service) {
+            let slices = self.slices.get(&slice.service).map_or(&[][..], Vec::as_slice);
+            if find_slice(slices, &name).is_ok_and(|at| slices[at] == slice) {
+                return;
+            }
         }
-        self.remove_slice(&slice.name, touched);
+        self.remove_slice(&name, touched);
+        self.share_texts(&mut slice);
         let service = slice.service.clone();
-        for pod in slice.endpoints.iter().filter_map(|endpoint| endpoint.pod.clone()) {
-            self.pod_services.entry(pod).or_default().insert(service.clone());
-        }
-        self.slice_services.insert(slice.name.clone(), service.clone());
-        self.slices
-            .entry(service.clone())
-            .or_default()
-            .insert(Arc::clone(&slice.name.name), slice);
+        self.slice_services.insert(name.clone(), service.clone());
+        let slices = self.slices.entry(service.clone()).or_default();
+        let at = find_slice(slices, &name).unwrap_or_else(|at| at);
+        slices.insert(at, slice);
         touched.services.insert(service);
     }
 
@@ -218,54 +251,81 @@ impl Member {
         let Some(service) = self.slice_services.remove(name) else {
             return;
         };
-        let Some(slices) = self.slices.get_mut(&service) else {
-            return;
-        };
-        let Some(old) = slices.remove(&name.name) else {
-            return;
-        };
-        let named = |slices: &BTreeMap<Arc<str>, SliceRecord>, pod: &ObjectName| {
-            slices
-                .values()
-                .flat_map(|slice| &slice.endpoints)
-                .any(|endpoint| endpoint.pod.as_ref() == Some(pod))
-        };
-        for pod in old.endpoints.iter().filter_map(|endpoint| endpoint.pod.as_ref()) {
-            if !named(slices, pod)
-                && let Some(services) = self.pod_services.get_mut(pod)
-            {
-                services.remove(&service);
-                if services.is_empty() {
-                    self.pod_services.remove(pod);
-                }
+        if let Some(slices) = self.slices.get_mut(&service) {
+            if let Ok(at) = find_slice(slices, name) {
+                slices.remove(at);
             }
-        }
-        if slices.is_empty() {
-            self.slices.remove(&service);
+            if slices.is_empty() {
+                self.slices.remove(&service);
+            }
         }
         touched.services.insert(service);
     }
 
-    fn upsert_pod(&mut self, pod: PodRecord, touched: &mut Touched) {
-        let old = self.pods.get(&pod.name);
-        if old == Some(&pod) {
-            return;
+    /// A slice repeats what others say: it gets their copies.
+    fn share_texts(&mut self, slice: &mut SliceRecord) {
+        let strings = &mut self.strings;
+        strings.share(&mut slice.name.namespace);
+        strings.share(&mut slice.service.namespace);
+        for (port, _) in &mut slice.ports {
+            strings.share(port);
         }
-        touched.locations |= old.and_then(|old| old.network.as_ref()) != pod.network.as_ref();
-        if let Some(old) = old.cloned() {
-            self.unindex_addresses(&old);
+        for endpoint in &mut slice.endpoints {
+            strings.share_some(&mut endpoint.node);
+            strings.share_some(&mut endpoint.zone);
+            if let Some(pod) = &mut endpoint.pod {
+                match self.pods.get_key_value(pod) {
+                    Some((name, _)) => *pod = name.clone(),
+                    None => strings.share(&mut pod.namespace),
+                }
+            }
         }
-        self.pod_addresses
-            .extend(pod.addresses.iter().map(|address| (*address, pod.name.clone())));
-        touched
-            .services
-            .extend(self.pod_services.get(&pod.name).into_iter().flatten().cloned());
-        self.pods.insert(pod.name.clone(), pod);
+        slice.endpoints.shrink_to_fit();
+        slice.ports.shrink_to_fit();
     }
 
-    fn unindex_addresses(&mut self, pod: &PodRecord) {
-        for address in &pod.addresses {
-            self.pod_addresses.remove(&(*address, pod.name.clone()));
+    fn upsert_pod(&mut self, record: PodRecord, touched: &mut Touched) {
+        let PodRecord {
+            mut name,
+            network,
+            mtls,
+            mut node,
+            locality,
+            addresses,
+        } = record;
+        self.strings.share(&mut name.namespace);
+        self.strings.share_some(&mut node);
+        let pod = Pod {
+            network,
+            mtls,
+            node,
+            locality,
+            addresses,
+        };
+        let old = self.pods.remove(&name);
+        if old.as_ref() != Some(&pod) {
+            let old_network = old.as_ref().and_then(|old| old.network.as_ref());
+            touched.locations |= old_network != pod.network.as_ref();
+            if let Some(old) = &old {
+                self.place(&name, old, BTreeSet::<(IpAddr, ObjectName)>::remove);
+            }
+            self.place(&name, &pod, |placed, at| placed.insert(at.clone()));
+            touched.pods.insert(name.clone());
+        }
+        self.pods.insert(name, pod);
+    }
+
+    /// Adds or removes the addresses of a pod that has a network of its own.
+    fn place(
+        &mut self,
+        name: &ObjectName,
+        pod: &Pod,
+        change: impl Fn(&mut BTreeSet<(IpAddr, ObjectName)>, &(IpAddr, ObjectName)) -> bool,
+    ) {
+        if pod.network.is_some() {
+            for address in pod.addresses.iter().flat_map(Addresses::iter) {
+                change(&mut self.placed_pods, &(address, name.clone()));
+            }
         }
     }
 
@@ -274,18 +334,33 @@ impl Member {
         touched.locations |= changed;
     }
 
-    /// A Node changes rarely in what is kept of it, so that a walk over all slices is fine.
-    fn touch_node(&self, node: &Arc<str>, touched: &mut Touched) {
+    /// Finds the services of the pods and Nodes that changed. One walk over the slices, however many changed; an index
+    /// would cost more memory than everything else that is kept of a pod.
+    fn touch_services(&self, touched: &mut Touched) {
+        if !self.is_complete() || (touched.pods.is_empty() && touched.nodes.is_empty()) {
+            return;
+        }
         for (service, slices) in &self.slices {
-            let on_node = |slice: &SliceRecord| {
-                slice.endpoints.iter().any(|endpoint| {
-                    let pod = endpoint.pod.as_ref().and_then(|pod| self.pods.get(pod));
-                    endpoint.node.as_ref().or(pod.and_then(|pod| pod.node.as_ref())) == Some(node)
-                })
-            };
-            if slices.values().any(on_node) {
+            let changed = slices.iter().flat_map(|slice| &slice.endpoints).any(|endpoint| {
+                let pod = endpoint.pod.as_ref();
+                let by_pod = || pod.is_some_and(|pod| touched.pods.contains(pod));
+                let by_node = || {
+                    let of_pod = || pod.and_then(|pod| self.pods.get(pod)?.node.as_ref());
+                    endpoint
+                        .node
+                        .as_ref()
+                        .or_else(of_pod)
+                        .is_some_and(|node| touched.nodes.contains(node))
+                };
+                (!touched.pods.is_empty() && by_pod()) || (!touched.nodes.is_empty() && by_node())
+            });
+            if changed {
                 touched.services.insert(service.clone());
             }
         }
     }
+}
+
+fn find_slice(slices: &[SliceRecord], name: &ObjectName) -> Result<usize, usize> {
+    slices.binary_search_by(|slice| slice.name.name.cmp(&name.name))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::derive::MemberService;
 use super::record::ServiceRecord;
-use crate::model::{ClusterId, Conflict, PortEndpoints, ServiceEndpoints, ServiceKey, ServicePort};
+use crate::model::{ClusterId, Conflict, GroupKey, PortEndpoints, ServiceEndpoints, ServiceKey, ServicePort};
 
 /// Merges; `None` where no member has a Service object, since nothing says then which ports there are.
 pub(super) fn merge(key: &ServiceKey, shards: &BTreeMap<ClusterId, Arc<MemberService>>) -> Option<ServiceEndpoints> {
@@ -42,7 +42,7 @@ fn merged_ports(definers: &[(&ClusterId, &ServiceRecord)]) -> BTreeMap<u16, Serv
 /// Finds a port's endpoints in each member by *that member's* name for the number, so that members may name ports
 /// differently. A member without the Service goes by the merged name.
 fn port_endpoints(port: ServicePort, shards: &BTreeMap<ClusterId, Arc<MemberService>>) -> PortEndpoints {
-    let mut endpoints = Vec::new();
+    let mut groups = BTreeMap::new();
     for (member, shard) in shards {
         let name = match &shard.service {
             Some(service) => service
@@ -52,10 +52,15 @@ fn port_endpoints(port: ServicePort, shards: &BTreeMap<ClusterId, Arc<MemberServ
                 .map(|own| &own.name),
             None => Some(&port.name),
         };
-        let found = name.and_then(|name| shard.by_port.get(name)).into_iter().flatten();
-        endpoints.extend(found.map(|endpoint| (member.clone(), endpoint.clone())));
+        for (network, group) in name.map_or(&[][..], |name| shard.groups(name)) {
+            let key = GroupKey {
+                network: network.clone(),
+                member: member.clone(),
+            };
+            groups.insert(key, Arc::clone(group));
+        }
     }
-    PortEndpoints::new(port, endpoints)
+    PortEndpoints::new(port, groups)
 }
 
 /// What a member says differently from the winner.

@@ -9,6 +9,7 @@ mod gateways;
 mod member;
 mod merge;
 mod record;
+mod strings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +23,7 @@ use crate::model::{
 };
 use derive::MemberService;
 use gateways::GatewayCandidate;
-use member::{Member, Touched};
+use member::Member;
 
 pub use change::{ChangeSet, Locations};
 pub use record::{
@@ -106,14 +107,10 @@ impl EndpointTable {
     fn update(&self, name: &ClusterId, change: RegistryChange) -> ChangeSet {
         let member = Arc::clone(&self.members.entry(name.clone()).or_default());
         let mut member = lock(&member);
-        let mut touched = Touched::default();
-        member.apply(change, &mut touched);
+        let touched = member.apply(change);
         let mut changes = ChangeSet::default();
         if !member.is_complete() {
             return changes;
-        }
-        if touched.everything {
-            touched.services = member.all_services();
         }
         let (network, _) = member.network(&self.settings);
         for key in &touched.services {
@@ -234,7 +231,7 @@ impl EndpointTable {
             let pod = viewer
                 .addresses
                 .iter()
-                .find_map(|address| member.pod_at(*address)?.network.clone());
+                .find_map(|address| member.network_of_pod_at(*address).cloned());
             match pod {
                 Some(network) => (network, NetworkOrigin::Pod),
                 None => (member.network(&self.settings).0, NetworkOrigin::Member),

@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Addresses, ClusterId, Health, Locality, NetworkId, ObjectName, ServiceKey, ServicePort};
 
 /// The kinds of objects that a member is read for.
@@ -46,7 +48,7 @@ impl fmt::Display for Kind {
 }
 
 /// A Namespace.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamespaceRecord {
     /// Its name.
     pub name: Arc<str>,
@@ -55,7 +57,7 @@ pub struct NamespaceRecord {
 }
 
 /// A Node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeRecord {
     /// Its name.
     pub name: Arc<str>,
@@ -64,7 +66,7 @@ pub struct NodeRecord {
 }
 
 /// A Service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceRecord {
     /// Namespace and name.
     pub key: ServiceKey,
@@ -81,7 +83,7 @@ pub struct ServiceRecord {
 }
 
 /// What a Service with a network label offers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatewayClaim {
     /// The label's value.
     pub network: NetworkId,
@@ -94,7 +96,7 @@ pub struct GatewayClaim {
 }
 
 /// An `EndpointSlice`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SliceRecord {
     /// Namespace and name.
     pub name: ObjectName,
@@ -107,7 +109,7 @@ pub struct SliceRecord {
 }
 
 /// One endpoint of a slice.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SliceEndpoint {
     /// Its addresses; a slice has one family, so usually one.
     pub addresses: Addresses,
@@ -122,7 +124,7 @@ pub struct SliceEndpoint {
 }
 
 /// A Pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodRecord {
     /// Namespace and name.
     pub name: ObjectName,
@@ -134,12 +136,12 @@ pub struct PodRecord {
     pub node: Option<Arc<str>>,
     /// Its label `topology.istio.io/locality`, which overrides its Node's.
     pub locality: Option<Locality>,
-    /// `podIPs`.
-    pub addresses: Vec<IpAddr>,
+    /// `podIPs`; none before it has any.
+    pub addresses: Option<Addresses>,
 }
 
 /// One object.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "each variant is the record of the kind it is named after")]
 pub enum Record {
     Namespace(NamespaceRecord),

@@ -118,7 +118,7 @@ pub(crate) fn pod_record(name: &str, address: &str) -> PodRecord {
         mtls: true,
         node: Some("node-1".into()),
         locality: None,
-        addresses: vec![address.parse().unwrap()],
+        addresses: Some(address.parse::<std::net::IpAddr>().unwrap().into()),
     }
 }
 

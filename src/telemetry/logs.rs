@@ -7,6 +7,10 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::MakeWriter;
 
+/// A dependency that logs an error for each failed request, five kinds of objects for each API server that is away; the
+/// status of the member says it once. Whoever names it in their filter hears it.
+const SAID_ELSEWHERE: (&str, &str) = ("kube_client", "kube_client::client=off");
+
 /// For whom the logs are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -20,12 +24,12 @@ pub enum LogFormat {
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
     /// The filter is none.
-    #[error("log filter {filter:?}: {source}; write a level such as info, or a list such as info,parallax::xds=debug")]
+    #[error("log filter {filter:?}: {cause}; write a level such as info, or a list such as info,parallax::xds=debug")]
     Filter {
         /// The filter as given.
         filter: String,
         /// What is wrong.
-        source: ParseError,
+        cause: ParseError,
     },
     /// There is a logger already.
     #[error("logging was already set up in this process; call `init` once")]
@@ -56,11 +60,15 @@ fn dispatch<W>(format: LogFormat, filter: &str, colours: Colours, writer: W) -> 
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::builder().parse(filter).map_err(|source| InitError::Filter {
+    let wrong = |cause| InitError::Filter {
         filter: filter.to_owned(),
-        source,
-    })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+        cause,
+    };
+    let mut quieted = EnvFilter::builder().parse(filter).map_err(wrong)?;
+    if !filter.contains(SAID_ELSEWHERE.0) {
+        quieted = quieted.add_directive(SAID_ELSEWHERE.1.parse().map_err(wrong)?);
+    }
+    let builder = tracing_subscriber::fmt().with_env_filter(quieted).with_writer(writer);
     Ok(match format {
         LogFormat::Text => Dispatch::new(builder.with_ansi(matches!(colours, Colours::On)).finish()),
         // Fields beside the message and not below it: one level less for whoever queries the logs.
@@ -95,6 +103,7 @@ mod tests {
         tracing::dispatcher::with_default(&dispatch, || {
             tracing::info!(member = "east", "synced");
             tracing::debug!("detail");
+            tracing::error!(target: "kube_client::client::builder", "failed with error");
         });
         let bytes = buffer.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -110,6 +119,13 @@ mod tests {
         assert!(!plain.contains('\u{1b}'), "{plain}");
         assert!(logged(LogFormat::Text, "info", Colours::On).contains('\u{1b}'));
         assert!(logged(LogFormat::Text, "info,parallax::telemetry=debug", Colours::Off).contains("detail"));
+    }
+
+    #[test]
+    fn the_failed_requests_of_the_kubernetes_client_are_said_by_the_member_only() {
+        let of_client = |filter| logged(LogFormat::Text, filter, Colours::Off).contains("failed with error");
+        assert!(!of_client("info") && !of_client("debug"));
+        assert!(of_client("info,kube_client::client=error") && of_client("kube_client=trace"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What one viewer gets for one service port.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
@@ -25,7 +26,7 @@ pub struct LocalityEndpoints {
 }
 
 /// Where to send, and how much.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WeightedAddress {
     /// A pod's address, or a gateway's.
     pub address: IpAddr,
@@ -33,6 +34,26 @@ pub struct WeightedAddress {
     pub port: u16,
     /// Its share of the sum of all weights of the assignment.
     pub weight: NonZeroU32,
+}
+
+impl Hash for WeightedAddress {
+    /// In one piece: versions are hashes of thousands of these.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let mut piece = [0; 23];
+        match self.address {
+            IpAddr::V4(address) => {
+                piece[0] = 4;
+                piece[1..5].copy_from_slice(&address.octets());
+            }
+            IpAddr::V6(address) => {
+                piece[0] = 6;
+                piece[1..17].copy_from_slice(&address.octets());
+            }
+        }
+        piece[17..19].copy_from_slice(&self.port.to_le_bytes());
+        piece[19..].copy_from_slice(&self.weight.get().to_le_bytes());
+        state.write(&piece);
+    }
 }
 
 impl Assignment {
@@ -44,28 +65,12 @@ impl Assignment {
     }
 }
 
-/// The weight that gathers at one address, before it is normalized.
-#[derive(Default)]
-struct Share<'a> {
-    /// By the locality of the endpoints that it stands for.
-    by_locality: BTreeMap<&'a Locality, u128>,
-}
-
-impl<'a> Share<'a> {
-    fn total(&self) -> u128 {
-        self.by_locality.values().sum()
-    }
-
-    /// The locality of most of the weight; of equal ones the first, so that the answer is always the same.
-    fn locality(&self) -> Option<&'a Locality> {
-        let mut best: Option<(&Locality, u128)> = None;
-        for (locality, weight) in &self.by_locality {
-            if best.is_none_or(|(_, most)| *weight > most) {
-                best = Some((locality, *weight));
-            }
-        }
-        best.map(|(locality, _)| locality)
-    }
+/// A part of the weight of one address, before it is normalized.
+struct Part<'a> {
+    socket: SocketAddr,
+    /// Of the endpoints that it stands for.
+    locality: &'a Locality,
+    weight: u128,
 }
 
 /// The assignment of a port for a viewer. Everything ordered: equal input gives equal output on every replica.
@@ -76,30 +81,77 @@ impl<'a> Share<'a> {
 pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> Assignment {
     let groups = reachable(viewer, port, gateways);
     let scale = scale_of(&groups);
-    let mut shares: BTreeMap<SocketAddr, Share<'_>> = BTreeMap::new();
+    let mut parts: Vec<Part<'_>> = Vec::with_capacity(most_parts(&groups));
     for (_, group, way) in &groups {
         match way {
             Horizon::Direct => {
-                for endpoint in group.endpoints.iter().filter(|endpoint| port.serves(endpoint)) {
+                for endpoint in group.endpoints().iter().filter(|endpoint| port.serves(endpoint)) {
                     if let Some(address) = endpoint.addresses.usable_by(viewer.families) {
-                        let share = shares.entry(SocketAddr::new(address, endpoint.port)).or_default();
-                        *share.by_locality.entry(&endpoint.locality).or_default() += scale;
+                        parts.push(Part {
+                            socket: SocketAddr::new(address, endpoint.port),
+                            locality: &endpoint.locality,
+                            weight: scale,
+                        });
                     }
                 }
             }
             Horizon::Via(ways) => {
                 for gateway in ways {
-                    let share = shares.entry(gateway.socket()).or_default();
-                    for (locality, count) in &group.behind_gateway {
-                        let part = u128::from(*count) * scale / ways.len() as u128;
-                        *share.by_locality.entry(locality).or_default() += part;
+                    for (locality, count) in port.behind_gateway(group) {
+                        parts.push(Part {
+                            socket: gateway.socket(),
+                            locality,
+                            weight: u128::from(*count) * scale / ways.len() as u128,
+                        });
                     }
                 }
             }
             Horizon::Withheld(_) => {}
         }
     }
-    collect(&shares, scale)
+    // Groups are sorted by address already, so this is mostly a look.
+    parts.sort_by(|a, b| (a.socket, a.locality).cmp(&(b.socket, b.locality)));
+    collect(join(parts), scale)
+}
+
+/// Room for the parts of all groups, so that gathering them allocates once.
+fn most_parts(groups: &[(&GroupKey, &NetworkGroup, Horizon<'_>)]) -> usize {
+    let parts = groups.iter().map(|(_, group, way)| match way {
+        Horizon::Direct => group.endpoints().len(),
+        // Few gateways lead to few zones; where it is more the vector grows.
+        Horizon::Via(ways) => ways.len() * 4,
+        Horizon::Withheld(_) => 0,
+    });
+    parts.sum()
+}
+
+/// Joins the parts of equal addresses, which are neighbours. The locality of an address is that of most of its weight; of
+/// equal ones the first, so that the answer is always the same.
+fn join(mut parts: Vec<Part<'_>>) -> Vec<Part<'_>> {
+    // The weight of the locality that is gathered now, and the most of those before it.
+    let (mut gathered, mut most) = (0, 0);
+    let mut gathering: Option<&Locality> = None;
+    parts.dedup_by(|part, kept| {
+        if part.socket != kept.socket {
+            gathering = None;
+            return false;
+        }
+        if gathering.is_none() {
+            (gathering, gathered, most) = (Some(kept.locality), kept.weight, kept.weight);
+        }
+        if gathering == Some(part.locality) {
+            gathered += part.weight;
+        } else {
+            (gathering, gathered) = (Some(part.locality), part.weight);
+        }
+        if gathered > most {
+            most = gathered;
+            kept.locality = part.locality;
+        }
+        kept.weight += part.weight;
+        true
+    });
+    parts
 }
 
 /// The groups that give the viewer something, with the way to each.
@@ -108,13 +160,11 @@ pub(super) fn reachable<'a>(
     port: &'a PortEndpoints,
     gateways: &'a GatewaySet,
 ) -> Vec<(&'a GroupKey, &'a NetworkGroup, Horizon<'a>)> {
-    let groups = port
-        .groups
-        .iter()
-        .map(|(key, group)| (key, group, horizon(viewer, key, gateways)));
+    let groups = port.groups().iter();
+    let groups = groups.map(|(key, group)| (key, &**group, horizon(viewer, key, gateways)));
     let gives = |group: &NetworkGroup, way: &Horizon<'_>| match way {
         Horizon::Direct => true,
-        Horizon::Via(_) => !group.behind_gateway.is_empty(),
+        Horizon::Via(_) => !port.behind_gateway(group).is_empty(),
         Horizon::Withheld(_) => false,
     };
     groups.filter(|(_, group, way)| gives(group, way)).collect()
@@ -128,21 +178,33 @@ pub(super) fn scale_of(groups: &[(&GroupKey, &NetworkGroup, Horizon<'_>)]) -> u1
     }))
 }
 
-fn collect(shares: &BTreeMap<SocketAddr, Share<'_>>, scale: u128) -> Assignment {
-    let totals: Vec<_> = shares.values().map(Share::total).collect();
-    let mut localities: BTreeMap<Locality, Vec<WeightedAddress>> = BTreeMap::new();
-    for ((socket, share), weight) in shares.iter().zip(weight::normalize(&totals, scale)) {
-        let locality = share.locality().cloned().unwrap_or_default();
-        let endpoint = WeightedAddress {
-            address: socket.ip(),
-            port: socket.port(),
+/// So many localities are told apart by looking at each; mostly there are a few zones.
+const FEW: usize = 8;
+
+fn collect(parts: Vec<Part<'_>>, scale: u128) -> Assignment {
+    let weights: Vec<_> = parts.iter().map(|part| part.weight).collect();
+    let mut groups: Vec<(&Locality, Vec<WeightedAddress>)> = Vec::new();
+    let mut many: BTreeMap<&Locality, usize> = BTreeMap::new();
+    for (part, weight) in parts.iter().zip(weight::normalize(&weights, scale)) {
+        let near = groups.iter().take(FEW).position(|(known, _)| *known == part.locality);
+        let at = near.unwrap_or_else(|| match groups.len() {
+            0..FEW => groups.len(),
+            next => *many.entry(part.locality).or_insert(next),
+        });
+        if at == groups.len() {
+            groups.push((part.locality, Vec::new()));
+        }
+        groups[at].1.push(WeightedAddress {
+            address: part.socket.ip(),
+            port: part.socket.port(),
             weight,
-        };
-        localities.entry(locality).or_default().push(endpoint);
+        });
     }
-    let localities = localities
-        .into_iter()
-        .map(|(locality, endpoints)| LocalityEndpoints { locality, endpoints });
+    groups.sort_by_key(|(locality, _)| *locality);
+    let localities = groups.into_iter().map(|(locality, endpoints)| LocalityEndpoints {
+        locality: locality.clone(),
+        endpoints,
+    });
     Assignment {
         localities: localities.collect(),
     }

@@ -66,9 +66,9 @@ pub struct Explanation {
 #[must_use]
 pub fn explain(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> Explanation {
     let mut candidates = Vec::new();
-    for (key, group) in &port.groups {
+    for (key, group) in port.groups() {
         let way = horizon(viewer, key, gateways);
-        for endpoint in &group.endpoints {
+        for endpoint in group.endpoints() {
             let verdict = verdict(viewer, port, endpoint, &way);
             candidates.push(Candidate {
                 member: key.member.clone(),
@@ -81,7 +81,7 @@ pub fn explain(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) ->
     let mut shares: BTreeMap<SocketAddr, Vec<SharePart>> = BTreeMap::new();
     for (key, group, way) in &groups {
         if let Horizon::Via(ways) = way {
-            let ready = group.behind_gateway.values().sum();
+            let ready = port.behind_gateway(group).iter().map(|(_, count)| count).sum();
             for gateway in ways {
                 let part = SharePart {
                     group: (*key).clone(),

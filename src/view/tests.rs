@@ -31,7 +31,7 @@ fn endpoint(address: &str, on: &str) -> Endpoint {
         mtls: Mtls::Yes,
         network: network(on),
         locality: Locality::new("r", "z1", ""),
-        pod: "shop/web-1".into(),
+        pod: Some(ObjectName::new("shop", "web-1")),
     }
 }
 
@@ -41,7 +41,7 @@ fn port(endpoints: Vec<(&str, Endpoint)>) -> PortEndpoints {
         name: "http".into(),
         app_protocol: "".into(),
     };
-    PortEndpoints::new(
+    PortEndpoints::from_endpoints(
         port,
         endpoints.into_iter().map(|(name, endpoint)| (member(name), endpoint)),
     )
@@ -184,7 +184,7 @@ fn a_gateway_stands_once_for_all_zones_behind_it() {
         &gateways(vec![gateway("net2", "west", "192.0.2.2")]),
     );
     assert_eq!(shown(&assignment), ["192.0.2.2:15443*3"]);
-    assert_eq!(&*assignment.localities[0].locality.zone, "z2", "where most of it is");
+    assert_eq!(assignment.localities[0].locality.zone(), "z2", "where most of it is");
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn any_endpoint() -> impl Strategy<Value = Endpoint> {
         mtls,
         network: network(&format!("net{on}")),
         locality: Locality::new("r", &format!("z{zone}"), ""),
-        pod: "".into(),
+        pod: None,
     })
 }
 
@@ -288,7 +288,7 @@ fn any_port() -> impl Strategy<Value = PortEndpoints> {
             name: "http".into(),
             app_protocol: "".into(),
         };
-        PortEndpoints::new(
+        PortEndpoints::from_endpoints(
             port,
             endpoints
                 .into_iter()

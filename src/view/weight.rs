@@ -13,13 +13,21 @@ pub(super) fn scale(ways: impl IntoIterator<Item = usize>) -> u128 {
 /// Makes weights as small as they can be while a weight of one still means at most one endpoint, and fits them into what
 /// Envoy takes: at least one each, and a sum that 32 bits hold. Only beyond that sum is anything rounded.
 pub(super) fn normalize(weights: &[u128], scale: u128) -> Vec<NonZeroU32> {
-    let common = weights.iter().fold(scale, |a, b| gcd(a, *b)).max(1);
-    let sum: u128 = weights.iter().map(|weight| weight / common).sum();
+    let mut common = scale.max(1);
+    for weight in weights {
+        // Mostly nothing is split, and nothing is to be divided.
+        if common == 1 {
+            break;
+        }
+        common = gcd(common, *weight);
+    }
+    let reduced = |weight: u128| if common == 1 { weight } else { weight / common };
+    let sum: u128 = weights.iter().map(|weight| reduced(*weight)).sum();
     let limit = u128::from(u32::MAX);
     let fitted = |weight: u128| match sum > limit {
-        false => weight / common,
+        false => reduced(weight),
         // Half of the range leaves room for those that are raised to one.
-        true => (weight / common) * (limit / 2) / sum,
+        true => reduced(weight) * (limit / 2) / sum,
     };
     let narrow = |weight: u128| {
         u32::try_from(weight)

@@ -16,12 +16,16 @@ pub(super) trait RequestMessage: Message + Default + 'static {
     /// The dialect that it belongs to.
     const DIALECT: Dialect;
 
+    /// The number of its field `node`.
+    const NODE: u32;
+
     /// Takes the node out; what is left goes to the session.
     fn split(self) -> (Option<Node>, Request);
 }
 
 impl RequestMessage for DiscoveryRequest {
     const DIALECT: Dialect = Dialect::StateOfTheWorld;
+    const NODE: u32 = 2;
 
     fn split(self) -> (Option<Node>, Request) {
         let request = Request {
@@ -36,6 +40,7 @@ impl RequestMessage for DiscoveryRequest {
 
 impl RequestMessage for DeltaDiscoveryRequest {
     const DIALECT: Dialect = Dialect::Delta;
+    const NODE: u32 = 1;
 
     fn split(self) -> (Option<Node>, Request) {
         let request = Request {

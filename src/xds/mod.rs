@@ -11,6 +11,7 @@ mod hangup;
 mod intake;
 mod metrics;
 mod node;
+mod requests;
 mod service;
 mod session;
 mod status;

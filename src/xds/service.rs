@@ -13,11 +13,9 @@ use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, Disc
 use http::{HeaderValue, Response, header};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::codec::BufferSettings;
 use tonic::server::NamedService;
-use tonic::{Status, Streaming};
-use tonic_prost::ProstDecoder;
 use tower::Service;
 
 use super::admission::Admission;
@@ -27,13 +25,11 @@ use super::config::XdsConfig;
 use super::hangup::Hangup;
 use super::intake::Intake;
 use super::metrics::XdsMetrics;
+use super::requests::Requests;
 use super::status::End;
 use super::stream;
 use super::streams::Streams;
 use crate::cache::Cache;
-
-/// Requests are small but for the first; the buffer of an idle stream should be too.
-const REQUEST_BUFFER_BYTES: usize = 512;
 
 /// What all streams of a server share.
 pub(super) struct Shared {
@@ -98,6 +94,13 @@ impl AdsServer {
         Arc::clone(&self.shared.streams)
     }
 
+    /// Waits until no stream is open: its last bytes are written, or its connection is gone.
+    pub async fn no_streams(&self) {
+        let all = self.shared.config.max_streams.min(Semaphore::MAX_PERMITS);
+        let all = u32::try_from(all).unwrap_or(u32::MAX);
+        let _slots = self.shared.slots.acquire_many(all).await;
+    }
+
     /// Whether one more stream may be opened.
     fn admit(&self) -> Result<OwnedSemaphorePermit, End> {
         if self.shared.drain.is_cancelled() {
@@ -123,13 +126,8 @@ impl AdsServer {
         let request = tonic::Request::from_http(request);
         let peer: Option<SocketAddr> = request.remote_addr();
         let hangup = request.extensions().get::<Hangup>().cloned();
-        let buffers = BufferSettings::new(REQUEST_BUFFER_BYTES, 32 << 10);
-        let requests: Streaming<M> = Streaming::new_request(
-            ProstDecoder::new(buffers),
-            self.shared.intake.guard(request.into_inner()),
-            None,
-            Some(self.shared.config.max_request_bytes),
-        );
+        let requests = Body::new(self.shared.intake.guard(request.into_inner()));
+        let requests = Requests::<M>::new(requests, self.shared.config.max_request_bytes);
         let (outbox, body) = body::channel(slot);
         let shared = Arc::clone(&self.shared);
         // The task ends with its client: it notices when the body is dropped.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::core::v3::Node;
 use tokio::time::{sleep, sleep_until, timeout};
-use tonic::Streaming;
 
 use super::admission::Newcomer;
 use super::body::Outbox;
@@ -17,6 +16,7 @@ use super::config::XdsConfig;
 use super::hangup::Hangup;
 use super::metrics::XdsMetrics;
 use super::node::ProxyNode;
+use super::requests::Requests;
 use super::service::Shared;
 use super::session::{Dialect, Interest, Request, Session, TypeUrl, Verdict};
 use super::status::End;
@@ -31,7 +31,7 @@ const REQUESTS_IN_A_ROW: u32 = 16;
 /// Serves one stream to its end.
 pub(super) async fn run<M: RequestMessage>(
     shared: Arc<Shared>,
-    requests: Streaming<M>,
+    requests: Requests<M>,
     outbox: Outbox,
     peer: Option<SocketAddr>,
     hangup: Option<Hangup>,
@@ -51,7 +51,7 @@ pub(super) async fn run<M: RequestMessage>(
 
 async fn serve<M: RequestMessage>(
     shared: &Arc<Shared>,
-    mut requests: Streaming<M>,
+    mut requests: Requests<M>,
     outbox: &Outbox,
     peer: Option<SocketAddr>,
 ) -> End {
@@ -82,7 +82,7 @@ fn gone() -> End {
 }
 
 /// The next request.
-async fn read<M: RequestMessage>(requests: &mut Streaming<M>, shared: &Shared) -> Result<(Option<Node>, Request), End> {
+async fn read<M: RequestMessage>(requests: &mut Requests<M>, shared: &Shared) -> Result<(Option<Node>, Request), End> {
     match requests.message().await {
         Ok(Some(message)) => Ok(message.split()),
         Ok(None) => Err(End::Closed),
@@ -147,7 +147,7 @@ impl<'a> Served<'a> {
     async fn serve<M: RequestMessage>(
         &self,
         first: Request,
-        mut requests: Streaming<M>,
+        mut requests: Requests<M>,
         outbox: &Outbox,
         mut leave: std::pin::Pin<&mut impl Future<Output = End>>,
     ) -> Result<std::convert::Infallible, End> {

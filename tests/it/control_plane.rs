@@ -21,6 +21,8 @@ pub(crate) struct ControlPlane {
     pub(crate) xds: SocketAddr,
     pub(crate) admin: SocketAddr,
     folder: tempfile::TempDir,
+    arguments: Vec<String>,
+    settings: String,
 }
 
 impl ControlPlane {
@@ -37,13 +39,10 @@ impl ControlPlane {
         Self::start(local(), local(), &[], settings)
     }
 
-    /// The same again after its end, at the same addresses.
-    pub(crate) async fn again(mut self, members: &Path) -> Self {
+    /// The same again after its end, at the same addresses; not waited for.
+    pub(crate) fn again(mut self) -> Self {
         self.process.end();
-        let arguments = vec!["--members".to_owned(), members.display().to_string()];
-        let mut started = Self::start(self.xds, self.admin, &arguments, "");
-        started.ready().await;
-        started
+        Self::start(self.xds, self.admin, &self.arguments, &self.settings)
     }
 
     fn start(xds: SocketAddr, admin: SocketAddr, arguments: &[String], settings: &str) -> Self {
@@ -66,6 +65,8 @@ impl ControlPlane {
             xds,
             admin,
             folder,
+            arguments: arguments.to_vec(),
+            settings: settings.to_owned(),
         }
     }
 
@@ -141,6 +142,38 @@ impl ControlPlane {
         eventually(&format!("{arguments:?} to say {what:?}"), DEADLINE, look)
             .await
             .expect("it says so")
+    }
+
+    /// Waits until the log has these words.
+    pub(crate) async fn logs(&self, words: &str) {
+        let look = async || {
+            let log = std::fs::read_to_string(self.process.log()).map_err(|error| error.to_string())?;
+            if log.contains(words) { Ok(()) } else { Err(log) }
+        };
+        eventually(&format!("{words:?} in the log"), DEADLINE, look)
+            .await
+            .expect("it is logged");
+    }
+
+    /// Waits until a metric without labels has a value.
+    pub(crate) async fn says_metric(&self, name: &str, holds: impl Fn(f64) -> bool) {
+        let look = async || {
+            let text = get(self.admin, "/metrics")
+                .await
+                .map_err(|error| error.to_string())?
+                .body;
+            let value = text
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+            if value.is_some_and(&holds) {
+                Ok(())
+            } else {
+                Err(format!("{name} is {value:?}"))
+            }
+        };
+        eventually(&format!("{name} to have its value"), DEADLINE, look)
+            .await
+            .expect("it gets there");
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {

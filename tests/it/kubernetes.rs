@@ -11,7 +11,7 @@ use super::envoys::{DEADLINE, Envoys};
 use super::harness::{Kubernetes, Member, eventually};
 
 /// Makes an object out of JSON.
-async fn create<K>(api: &Api<K>, object: Value)
+pub(crate) async fn create<K>(api: &Api<K>, object: Value)
 where
     K: kube::Resource + Clone + std::fmt::Debug + DeserializeOwned + serde::Serialize,
 {
@@ -22,7 +22,7 @@ where
 }
 
 /// A pod of `web` as a kubelet would report it.
-async fn run_pod(client: &Client, name: &str, address: &str, ready: bool) {
+pub(crate) async fn run_pod(client: &Client, name: &str, address: &str, ready: bool) {
     let pods: Api<Pod> = Api::namespaced(client.clone(), "shop");
     let pod = json!({
         "metadata": {"name": name, "labels": {"app": "web", "security.istio.io/tlsMode": "istio"}},
@@ -45,7 +45,7 @@ async fn report_pod(client: &Client, name: &str, address: &str, ready: bool) {
 }
 
 /// A member with a network, a Node, a gateway, and a Service `web` without pods.
-async fn furnish(member: &Member, network: &str, gateway: &str) -> Client {
+pub(crate) async fn furnish(member: &Member, network: &str, gateway: &str) -> Client {
     let client = member.client().await.expect("a client");
     let namespaces: Api<Namespace> = Api::all(client.clone());
     create(&namespaces, json!({"metadata": {"name": "shop"}})).await;

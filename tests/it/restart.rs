@@ -23,7 +23,8 @@ async fn envoys_keep_what_they_have_and_catch_up() {
     envoys.hold(&["10.1.0.1:8080*1@east/z1"]).await;
 
     members.web("east", &[Pod::new("a", "10.1.0.1"), Pod::new("b", "10.1.0.2")]);
-    let _control_plane = control_plane.again(members.path()).await;
+    let mut control_plane = control_plane.again();
+    control_plane.ready().await;
     envoys
         .hold(&["10.1.0.1:8080*1@east/z1", "10.1.0.2:8080*1@east/z1"])
         .await;

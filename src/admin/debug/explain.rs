@@ -122,7 +122,7 @@ fn withheld(candidates: &[Candidate]) -> Vec<v1::Withheld> {
 /// How an address came to its weight, for people.
 fn how(explanation: &Explanation, port: &PortEndpoints, socket: SocketAddr, weight: u32) -> String {
     let scale = explanation.scale;
-    let word = if port.draining_serves { "draining" } else { "ready" };
+    let word = if port.draining_serves() { "draining" } else { "ready" };
     let mut direct: BTreeMap<&ClusterId, u128> = BTreeMap::new();
     for candidate in &explanation.candidates {
         if candidate.verdict == Verdict::Direct(socket) {
@@ -177,7 +177,9 @@ fn times(scale: u128) -> String {
 mod tests {
     use super::super::samples;
     use super::*;
-    use crate::model::AddressFamilies;
+    use std::sync::Arc;
+
+    use crate::model::{AddressFamilies, Health, Mtls, NetworkGroup};
 
     fn key(network: &str, families: AddressFamilies) -> ViewKey {
         ViewKey {
@@ -262,10 +264,16 @@ mod tests {
         // Four behind two gateways, and nothing else: scaling was not needed after all.
         let mut service = samples::service();
         let held = &mut service.ports[0];
-        held.groups.retain(|key, _| key.network.as_str() == "net2");
-        for group in held.groups.values_mut() {
-            group.behind_gateway.values_mut().for_each(|count| *count = 4);
+        let mut groups = held.groups().clone();
+        groups.retain(|key, _| key.network.as_str() == "net2");
+        for group in groups.values_mut() {
+            let one = group
+                .endpoints()
+                .iter()
+                .find(|one| one.health == Health::Ready && one.mtls == Mtls::Yes);
+            *group = Arc::new(NetworkGroup::new(vec![one.unwrap().clone(); 4]));
         }
+        *held = PortEndpoints::new(held.port.clone(), groups);
         let key = key("net9", AddressFamilies::Dual);
         let answer = explain(
             v1::Viewer::default(),

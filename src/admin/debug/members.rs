@@ -71,9 +71,9 @@ fn endpoints_by_member(services: &[Arc<ServiceEndpoints>]) -> BTreeMap<&ClusterI
     for (key, group) in services
         .iter()
         .flat_map(|service| &service.ports)
-        .flat_map(|port| &port.groups)
+        .flat_map(|port| port.groups())
     {
-        *counts.entry(&key.member).or_default() += group.endpoints.len();
+        *counts.entry(&key.member).or_default() += group.endpoints().len();
     }
     counts
 }

@@ -24,11 +24,11 @@ pub(super) fn networks<'a>(
     for (key, group) in services
         .iter()
         .flat_map(|service| &service.ports)
-        .flat_map(|port| &port.groups)
+        .flat_map(|port| port.groups())
     {
         let network = found.entry(&key.network).or_default();
         network.members.insert(&key.member);
-        network.endpoints += group.endpoints.len();
+        network.endpoints += group.endpoints().len();
     }
     for network in gateways.networks() {
         found.entry(network).or_default();

@@ -29,7 +29,10 @@ fn endpoint(network_name: &str, address: &str, health: Health, mtls: Mtls, zone:
         mtls,
         network: network(network_name),
         locality: Locality::new("r1", zone, ""),
-        pod: format!("shop/web-{}", address.rsplit('.').next().unwrap()).into(),
+        pod: Some(ObjectName::new(
+            "shop",
+            &format!("web-{}", address.rsplit('.').next().unwrap()),
+        )),
     }
 }
 
@@ -120,7 +123,7 @@ pub(crate) fn service() -> ServiceEndpoints {
         key: ServiceKey::new("shop", "web"),
         defined_in: vec![member("west"), member("east")],
         headless: false,
-        ports: vec![PortEndpoints::new(
+        ports: vec![PortEndpoints::from_endpoints(
             port,
             endpoints.map(|(name, endpoint)| (member(name), endpoint)),
         )],
@@ -142,7 +145,7 @@ pub(crate) fn two_ports() -> ServiceEndpoints {
         headless: true,
         ports: ports
             .map(|(number, name)| {
-                PortEndpoints::new(
+                PortEndpoints::from_endpoints(
                     ServicePort {
                         number,
                         name: name.into(),

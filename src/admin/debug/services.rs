@@ -14,9 +14,9 @@ pub(super) fn service(service: &ServiceEndpoints) -> v1::Service {
 }
 
 fn port(port: &PortEndpoints) -> v1::ServicePort {
-    let endpoints = || port.groups.values().flat_map(|group| &group.endpoints);
+    let endpoints = || port.groups().values().flat_map(|group| group.endpoints());
     // Sorted by network, so that equal ones are neighbours.
-    let mut networks: Vec<_> = port.groups.keys().map(|key| key.network.to_string()).collect();
+    let mut networks: Vec<_> = port.groups().keys().map(|key| key.network.to_string()).collect();
     networks.dedup();
     v1::ServicePort {
         port: port.port.number.into(),
@@ -40,10 +40,10 @@ pub(super) fn endpoints(
         .iter()
         .filter(|held| port.is_none_or(|number| number == held.port.number))
     {
-        for (key, group) in &held.groups {
+        for (key, group) in held.groups() {
             if network.is_none_or(|network| *network == key.network) {
                 let messages = group
-                    .endpoints
+                    .endpoints()
                     .iter()
                     .map(|each| endpoint(&service.key, held.port.number, &key.member, each));
                 found.extend(messages);
@@ -64,7 +64,7 @@ pub(super) fn endpoint(service: &ServiceKey, port: u16, member: &ClusterId, endp
         health: words::health(endpoint.health).to_owned(),
         mtls: words::mtls(endpoint.mtls).to_owned(),
         locality: words::locality(&endpoint.locality),
-        pod: endpoint.pod.to_string(),
+        pod: endpoint.pod.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }
 

@@ -66,7 +66,7 @@ fn is_known(network: &NetworkId, table: &EndpointTable) -> bool {
     let of_services = || {
         let services = table.services();
         let mut ports = services.iter().flat_map(|service| &service.ports);
-        ports.any(|port| port.groups.keys().any(|key| key.network == *network))
+        ports.any(|port| port.groups().keys().any(|key| key.network == *network))
     };
     table.members().iter().any(|member| member.network == *network)
         || !table.gateways().of(network).is_empty()

@@ -1,6 +1,7 @@
 //! Why connections end, and how often.
 
 use std::error::Error;
+use std::io;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -59,6 +60,12 @@ impl Ended {
                     Some(h2::Reason::NO_ERROR) => Self::Closed,
                     _ => Self::Protocol,
                 };
+            }
+            // The first word did not come in time.
+            if let Some(error) = error.downcast_ref::<io::Error>()
+                && error.kind() == io::ErrorKind::TimedOut
+            {
+                return Self::NoStream;
             }
             cause = error.source();
         }

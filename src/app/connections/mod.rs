@@ -37,10 +37,13 @@ const RESETS_AT_ONCE: usize = 50;
 const FIRST_STREAM_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a connection may be without streams afterwards.
 const IDLE_DEADLINE: Duration = Duration::from_secs(60);
+/// In a drain, once no stream is open, clients have this long to close their connections; whoever does not, loses nothing.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// How long a connection that was told to end may take.
 const END_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Serves ADS on what comes in until the drain; streams end themselves then. Returns when the last connection is closed.
+/// Serves ADS on what comes in until the drain; streams end themselves then. Returns when the last of
+/// them is gone.
 pub(super) async fn serve(
     mut incoming: Incoming,
     ads: AdsServer,
@@ -74,7 +77,14 @@ pub(super) async fn serve(
     // Nobody connects to a server that does not accept; who is connected already takes leave.
     drop(incoming);
     connections.close();
-    connections.wait().await;
+    let left = async {
+        ads.no_streams().await;
+        sleep(FAREWELL).await;
+    };
+    tokio::select! {
+        () = connections.wait() => {}
+        () = left => {}
+    }
 }
 
 async fn serve_one(conn: Conn, ads: AdsServer, drain: impl Future<Output = ()>) -> Ended {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::model::Locality;
+use crate::model::{Addresses, Locality};
 use crate::table::PodRecord;
 
 use super::subject::{Label, Subject};
@@ -52,12 +52,10 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<PodRecord> {
         .filter_map(|pod_ip| pod_ip.ip)
         .chain(status.pod_ip)
         .filter(|text| !text.is_empty());
-    let mut addresses = Vec::new();
+    let mut addresses: Option<Addresses> = None;
     for text in texts {
-        if let Some(address) = subject.address("status.podIPs", &text)
-            && !addresses.contains(&address)
-        {
-            addresses.push(address);
+        if let Some(address) = subject.address("status.podIPs", &text) {
+            addresses = Some(addresses.map_or_else(|| address.into(), |known| known.with(address)));
         }
     }
     Some(PodRecord {

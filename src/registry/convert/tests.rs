@@ -143,7 +143,8 @@ fn a_pod_says_where_it_is_and_how_to_reach_it() {
     assert_eq!(record.node.as_deref(), Some("n1"));
     assert!(record.mtls);
     assert_eq!((record.network, record.locality), (None, None));
-    let addresses = record.addresses.iter().map(ToString::to_string);
+    let addresses = record.addresses.unwrap();
+    let addresses = addresses.iter().map(|address| address.to_string());
     assert_eq!(addresses.collect::<Vec<_>>(), ["10.0.0.1", "fd00::1"]);
 
     for (label, text) in [("topology.istio.io/locality", "eu.a.1"), ("istio-locality", "eu/a/1")] {

@@ -259,7 +259,7 @@ async fn of_an_object_that_is_there_twice_the_first_counts() {
         .problem("Node n1 (b.yaml:1): it is already in a.yaml:1, which counts")
         .await;
     let zone = |recorder: &Recorder| match recorder.record("east", Kind::Node, "n1") {
-        Some(Record::Node(node)) => node.locality.zone.to_string(),
+        Some(Record::Node(node)) => node.locality.zone().to_owned(),
         other => panic!("{other:?}"),
     };
     assert_eq!(zone(&running.recorder), "a");
@@ -358,15 +358,19 @@ async fn sub_folders_are_members_and_new_ones_join() {
 
     // The name is taken as long as we run.
     let source = MemberSource::InCluster;
-    run_member(
+    let refused = run_member(
         id("west"),
         source,
         None,
         recorder.clone(),
         members.clone(),
         cancel.clone(),
-    )
-    .await;
+    );
+    let mut refused = std::pin::pin!(refused);
+    assert!(
+        futures::poll!(refused.as_mut()).is_pending(),
+        "whoever runs it would take its end for a fault"
+    );
     let problems = members.problems();
     assert!(
         problems
@@ -374,6 +378,7 @@ async fn sub_folders_are_members_and_new_ones_join() {
             .any(|problem| problem.to_string().contains("another member has this name"))
     );
     cancel.cancel();
+    refused.await;
     tokio::time::timeout(super::super::testing::DEADLINE, task)
         .await
         .unwrap()

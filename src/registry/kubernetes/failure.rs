@@ -7,7 +7,7 @@ use kube::config::KubeconfigError;
 
 /// Why an API server can't be read.
 #[derive(Debug, Clone, thiserror::Error)]
-pub(super) enum Failure {
+pub(in super::super) enum Failure {
     #[error("there is no usable kubeconfig: {0}")]
     Config(String),
     #[error("the API server can't be reached: {0}; check its address, and that it runs")]

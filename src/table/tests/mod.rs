@@ -16,8 +16,8 @@ fn web_key() -> ServiceKey {
 /// The endpoints of `web:80`, wherever they are.
 fn endpoints(table: &EndpointTable) -> Vec<Endpoint> {
     let service = table.service(&web_key()).expect("the service is there");
-    let groups = service.port(80).expect("the port is there").groups.values();
-    groups.flat_map(|group| group.endpoints.clone()).collect()
+    let groups = service.port(80).expect("the port is there").groups().values();
+    groups.flat_map(|group| group.endpoints().to_vec()).collect()
 }
 
 fn addresses(table: &EndpointTable) -> Vec<String> {
@@ -315,6 +315,6 @@ fn three_hundred_ports_are_served_like_one() {
     table.apply(listed("east", [Record::Service(service_record("web", ports)), slice]));
     let service = table.service(&web_key()).unwrap();
     assert_eq!(service.ports.len(), 300);
-    let last = service.port(300).unwrap().groups.values().next().unwrap();
-    assert_eq!(last.endpoints[0].port, 1300);
+    let last = service.port(300).unwrap().groups().values().next().unwrap();
+    assert_eq!(last.endpoints()[0].port, 1300);
 }

@@ -109,3 +109,24 @@ fn r5_bad_nodes_get_a_clear_word() {
     let error = read(&number).unwrap_err().to_string();
     assert!(error.contains("must be a string"), "{error}");
 }
+
+#[test]
+fn r6_nothing_is_kept_of_a_large_node_but_what_is_used() {
+    let mut node = node(
+        "sidecar~10.0.0.1~web.shop~d",
+        &[("NETWORK", "net-1"), ("LABELS", &"l".repeat(30_000))],
+    );
+    node.extensions = (0..400)
+        .map(|n| core::Extension {
+            name: format!("envoy.filters.http.some_filter_with_a_long_name_{n}"),
+            category: "envoy.filters.http".to_owned(),
+            type_urls: vec![format!("type.googleapis.com/envoy.extensions.filters.http.F{n}")],
+            ..core::Extension::default()
+        })
+        .collect();
+    node.client_features = vec!["envoy.lb.does_not_support_overprovisioning".to_owned(); 20];
+    node.cluster = "c".repeat(100_000);
+    assert!(node.encoded_len() > 150_000);
+    let kept = format!("{:?}", read(&node).unwrap());
+    assert!(kept.len() < 1_000, "{} bytes are kept", kept.len());
+}

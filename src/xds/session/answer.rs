@@ -34,6 +34,7 @@ impl Subscription {
     /// client has just that.
     fn full_set(&mut self, nonce: u64, lookup: &dyn Lookup) -> Option<Answer> {
         let owed = std::mem::take(&mut self.owed);
+        self.owed_for_nothing = 0;
         let due = owed.iter().any(|name| self.wants(name)) || self.answer_owed;
         self.changed.clear();
         self.sweep = false;
@@ -49,11 +50,12 @@ impl Subscription {
                 set.insert(Arc::clone(name), resource);
             }
         }
-        let fresh: Vec<_> = set
+        let news = set.values().any(|resource| !self.holds(resource));
+        // What was refused before it may take this time, and then it awaits what belongs to it.
+        let fresh = set
             .values()
-            .filter(|resource| !self.holds(resource))
-            .map(|resource| Arc::clone(&resource.name))
-            .collect();
+            .filter(|resource| !self.holds(resource) || self.is_unsure(resource));
+        let fresh: Vec<_> = fresh.map(|resource| Arc::clone(&resource.name)).collect();
         let mut gone = Vec::new();
         self.held.retain(|name, _| {
             let stays = set.contains_key(name);
@@ -62,7 +64,7 @@ impl Subscription {
             }
             stays
         });
-        if !due && fresh.is_empty() && gone.is_empty() {
+        if !due && !news && gone.is_empty() {
             return None;
         }
         for resource in set.values() {
@@ -114,6 +116,9 @@ impl Subscription {
             }
         }
         self.changed = changed;
+        if owed.is_empty() {
+            self.owed_for_nothing = 0;
+        }
         self.owed = owed;
         if self.dialect == Dialect::StateOfTheWorld {
             // It has no way to say so; what a name belongs to says it.
@@ -144,6 +149,10 @@ impl Subscription {
             .is_some_and(|held| held.sent.is(resource.version))
     }
 
+    fn is_unsure(&self, resource: &Resource) -> bool {
+        self.held.get(&resource.name).is_some_and(|held| held.unsure)
+    }
+
     fn hold(&mut self, resource: &Resource) {
         let sent = Sent::Here(resource.version);
         match self.held.get_mut(&resource.name) {
@@ -156,6 +165,7 @@ impl Subscription {
                     sent,
                     acked: None,
                     nacked: false,
+                    unsure: false,
                 };
                 self.held.insert(Arc::clone(&resource.name), held);
             }

@@ -8,7 +8,7 @@ mod response;
 mod status;
 mod subscription;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::cache::{Changes, Lookup};
@@ -44,7 +44,7 @@ pub(super) enum SessionError {
     #[error("more than {MAX_FOREIGN_TYPES} types that are not served here were asked for on one stream")]
     TooManyTypes,
     /// Too many names on one stream.
-    #[error("more than {limit} resource names were asked for on one stream; raise the limit or ask for fewer")]
+    #[error("more than {limit} resource names were asked for on one stream; ask for fewer")]
     TooManyNames { limit: usize },
 }
 
@@ -135,17 +135,33 @@ impl Session {
             Body::Names(_) => 0,
             Body::Delta { initial, .. } => initial.len(),
         };
+        let renewed = self.renewed(kind, &body);
         let subscription = self
             .kinds
             .entry(kind)
             .or_insert_with(|| Subscription::new(kind, self.dialect));
         let verdict = subscription.settle(&nonce, error);
-        let interests = subscription.apply(body);
+        let interests = subscription.apply(body, &renewed);
         let names: usize = self.kinds.values().map(Subscription::name_count).sum();
         if names.max(claims) > self.max_names {
             return Err(SessionError::TooManyNames { limit: self.max_names });
         }
         Ok(Effect { interests, verdict })
+    }
+
+    /// Of the names that a client asks for and says to hold, those whose parent it got on this very stream: it awaits them
+    /// anew. This happens where the parents were asked for, and answered, first.
+    fn renewed(&self, kind: ResourceType, body: &Body) -> BTreeSet<String> {
+        let Body::Delta { subscribe, initial, .. } = body else {
+            return BTreeSet::new();
+        };
+        let mut kinds = ResourceType::ALL.into_iter();
+        let parent = kinds.find(|other| child_of(*other) == Some(kind));
+        let Some(parents) = parent.and_then(|parent| self.kinds.get(&parent)) else {
+            return BTreeSet::new();
+        };
+        let claimed = subscribe.iter().filter(|name| initial.contains_key(*name));
+        claimed.filter(|name| parents.was_given(name)).cloned().collect()
     }
 
     /// Marks names that may have changed; they are compared when the next answer is built.

@@ -54,6 +54,8 @@ pub(super) struct Held {
     pub(super) acked: Option<Version>,
     /// The answer with what was last sent was refused; a part of it may still be in use, which cannot be known.
     pub(super) nacked: bool,
+    /// It was new in an answer that was refused, and none with it was taken since: the client may have it or not.
+    pub(super) unsure: bool,
 }
 
 /// What an answer carried, to know whom its ACK is about.
@@ -87,6 +89,8 @@ pub(super) struct Subscription {
     pub(super) changed: BTreeSet<Arc<str>>,
     /// Names to be sent even if they equal what was sent before.
     pub(super) owed: BTreeSet<Arc<str>>,
+    /// How many names given back under `*` are among those, at most: a client that never acknowledges can make them grow.
+    pub(super) owed_for_nothing: usize,
     /// Every name of the type has to be compared.
     pub(super) sweep: bool,
     /// An answer is due even if there is nothing to say.
@@ -115,6 +119,7 @@ impl Subscription {
             held: BTreeMap::new(),
             changed: BTreeSet::new(),
             owed: BTreeSet::new(),
+            owed_for_nothing: 0,
             sweep: false,
             answer_owed: false,
             in_flight: None,
@@ -127,8 +132,9 @@ impl Subscription {
         }
     }
 
+    /// How many names are kept for what the client asked.
     pub(super) fn name_count(&self) -> usize {
-        self.names.len()
+        self.names.len() + self.owed_for_nothing
     }
 
     pub(super) fn is_whole(&self) -> bool {
@@ -139,17 +145,27 @@ impl Subscription {
         self.is_whole() || self.names.contains(name)
     }
 
+    /// True when the client holds this from an answer on this stream, and not by its own word.
+    pub(super) fn was_given(&self, name: &str) -> bool {
+        let held = self.held.get(name);
+        held.is_some_and(|held| matches!(held.sent, Sent::Here(_)))
+    }
+
     /// Settles the answer in flight when the nonce is its own. What the client says of the version is not looked at.
     pub(super) fn settle(&mut self, nonce: &str, error: Option<Rejection>) -> Option<Verdict> {
         let InFlight { version, carried, .. } = self.in_flight.take_if(|answer| answer.nonce == nonce)?;
         let mut each: Box<dyn FnMut(&mut Held)> = if error.is_some() {
-            Box::new(|held| held.nacked = true)
+            Box::new(|held| {
+                held.nacked = true;
+                held.unsure |= held.acked.is_none_or(|acked| !held.sent.is(acked));
+            })
         } else {
             Box::new(|held| {
                 if let Sent::Here(version) = held.sent {
                     held.acked = Some(version);
                 }
                 held.nacked = false;
+                held.unsure = false;
             })
         };
         match carried {
@@ -177,8 +193,8 @@ impl Subscription {
         })
     }
 
-    /// Applies a change of subscriptions.
-    pub(super) fn apply(&mut self, body: Body) -> Vec<Interest> {
+    /// Applies a change of subscriptions. Names in `renewed` are awaited although the client holds them.
+    pub(super) fn apply(&mut self, body: Body, renewed: &BTreeSet<String>) -> Vec<Interest> {
         let first = !std::mem::replace(&mut self.asked, true);
         match body {
             Body::Names(names) => self.replace(names),
@@ -188,7 +204,7 @@ impl Subscription {
                 initial,
             } => {
                 let claims = if first { initial } else { BTreeMap::new() };
-                self.adjust(subscribe, &unsubscribe, claims)
+                self.adjust(subscribe, &unsubscribe, claims, renewed)
             }
         }
     }
@@ -221,6 +237,7 @@ impl Subscription {
         subscribe: Vec<String>,
         unsubscribe: &[String],
         claims: BTreeMap<String, String>,
+        renewed: &BTreeSet<String>,
     ) -> Vec<Interest> {
         let before = self.is_whole();
         let silent = subscribe.is_empty();
@@ -235,6 +252,9 @@ impl Subscription {
             // A client that says what it holds needs no word when that is still right.
             self.answer_owed = claims.is_empty();
         }
+        if !before && self.is_whole() {
+            self.owe_what_is_on_its_way();
+        }
         for (name, version) in &claims {
             // Of a name that is not asked for nobody needs to hear.
             if self.is_whole() || asked.contains(name.as_str()) {
@@ -242,6 +262,7 @@ impl Subscription {
                     sent: Sent::Claimed(version.as_str().into()),
                     acked: None,
                     nacked: false,
+                    unsure: false,
                 };
                 self.held.insert(name.as_str().into(), held);
             }
@@ -249,7 +270,7 @@ impl Subscription {
         let mut added = Vec::new();
         for name in asked {
             // A client that asks for what it says to hold needs only what differs; any other asks because it has nothing.
-            if claims.contains_key(&*name) {
+            if claims.contains_key(&*name) && !renewed.contains(&*name) {
                 self.changed.insert(Arc::clone(&name));
             } else {
                 self.owed.insert(Arc::clone(&name));
@@ -269,10 +290,22 @@ impl Subscription {
         }
         if self.is_whole() {
             // The client can't tell whether `*` still covers these, so it is told.
+            self.owed_for_nothing += dropped.len();
             self.owed.extend(dropped.iter().cloned());
         }
         self.forget(before, &dropped);
         self.interests(before, added, dropped)
+    }
+
+    /// An answer that left before `*` was given back may arrive after it is asked for again, and then the client holds what
+    /// is forgotten here.
+    fn owe_what_is_on_its_way(&mut self) {
+        if let Some(InFlight { carried, .. }) = &self.in_flight
+            && let Carried::Names(names) = carried
+        {
+            let forgotten = names.iter().filter(|name| !self.held.contains_key(*name));
+            self.owed.extend(forgotten.cloned());
+        }
     }
 
     /// Splits a list into `*` and real names. The empty name never exists, and `*` is nothing where a type can't be asked

@@ -129,6 +129,22 @@ impl Client {
         self.ask_url(kind.url(), names).await;
     }
 
+    /// A delta client that says to hold all it asks for, in this version.
+    pub(super) async fn resume(&mut self, kind: ResourceType, names: &[&str], version: &str) {
+        let Requests::Delta(send) = &self.requests else {
+            panic!("only delta clients say what they hold");
+        };
+        let held = names.iter().map(|name| ((*name).to_owned(), version.to_owned()));
+        let request = DeltaDiscoveryRequest {
+            node: self.node.take(),
+            type_url: kind.url().to_owned(),
+            resource_names_subscribe: names.iter().map(|name| (*name).to_owned()).collect(),
+            initial_resource_versions: held.collect(),
+            ..DeltaDiscoveryRequest::default()
+        };
+        send.send(request).await.unwrap();
+    }
+
     /// ACK, or NACK with a reason.
     pub(super) async fn reply(&mut self, answer: &Answer, error: Option<&str>) {
         let names = match self.requests {

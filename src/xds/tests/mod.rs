@@ -3,10 +3,14 @@
 mod admission;
 mod bad_clients;
 mod client;
+mod fuzz;
+mod hard;
 mod lifecycle;
+mod messages;
 mod serving;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -37,8 +41,9 @@ const BOTH: [Dialect; 2] = [Dialect::StateOfTheWorld, Dialect::Delta];
 
 type Resources = BTreeMap<(ResourceType, Arc<str>), Arc<Resource>>;
 
+/// What exists, and how often something of it was asked for.
 #[derive(Debug, Default)]
-struct World(Mutex<Resources>);
+struct World(Mutex<Resources>, AtomicUsize);
 
 impl Source for World {
     fn locate(&self, viewer: &Viewer) -> Standpoint {
@@ -64,6 +69,7 @@ impl Source for World {
     }
 
     fn build(&self, _: &ViewKey, kind: ResourceType, name: &str) -> Option<Arc<Resource>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
         self.0.lock().unwrap().get(&(kind, name.into())).cloned()
     }
 }

@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
 use super::session::{Dialect, Response};
-use crate::resources::Resource;
+use crate::resources::{Resource, Version};
 
 /// From this size on a resource is shared and not copied.
 const SHARE_FROM: usize = 8 << 10;
@@ -52,7 +52,10 @@ pub(super) fn message(dialect: Dialect, control_plane: &str, response: &Response
         .sum();
     let bytes = head.len() + body;
     let length = u32::try_from(bytes).map_err(|_| FrameTooLarge { bytes })?;
-    let mut pieces = Pieces::new(5 + bytes);
+    let shared = response.resources.iter().map(|resource| resource.any.len());
+    let shared: usize = shared.filter(|length| *length >= SHARE_FROM).sum();
+    // Just the room that is needed: a piece keeps all of it until it is sent.
+    let mut pieces = Pieces::new(5 + bytes - shared);
     pieces.open.put_u8(0);
     pieces.open.put_u32(length);
     pieces.copy(&head);
@@ -60,7 +63,7 @@ pub(super) fn message(dialect: Dialect, control_plane: &str, response: &Response
         put_head(&mut pieces.open, RESOURCES, entry_len(dialect, resource));
         if dialect == Dialect::Delta {
             put_text(&mut pieces.open, 3, &resource.name);
-            put_text(&mut pieces.open, 1, &resource.version.to_string());
+            put_bytes(&mut pieces.open, 1, &resource.version.text());
             put_head(&mut pieces.open, 2, resource.any.len());
         }
         pieces.share(&resource.any);
@@ -71,7 +74,7 @@ pub(super) fn message(dialect: Dialect, control_plane: &str, response: &Response
 /// The fields of an answer other than its resources.
 fn head(dialect: Dialect, control_plane: &str, response: &Response) -> BytesMut {
     let mut head = BytesMut::with_capacity(256);
-    put_text(&mut head, VERSION, &response.version.to_string());
+    put_bytes(&mut head, VERSION, &response.version.text());
     put_text(&mut head, TYPE_URL, response.type_url.as_str());
     put_text(&mut head, NONCE, &response.nonce);
     put_head(
@@ -93,9 +96,7 @@ fn entry_len(dialect: Dialect, resource: &Resource) -> usize {
     match dialect {
         Dialect::StateOfTheWorld => resource.any.len(),
         Dialect::Delta => {
-            field_len(3, resource.name.len())
-                + field_len(1, resource.version.to_string().len())
-                + field_len(2, resource.any.len())
+            field_len(3, resource.name.len()) + field_len(1, Version::TEXT_BYTES) + field_len(2, resource.any.len())
         }
     }
 }
@@ -110,8 +111,12 @@ fn put_head(buffer: &mut BytesMut, number: u32, length: usize) {
 }
 
 fn put_text(buffer: &mut BytesMut, number: u32, text: &str) {
-    put_head(buffer, number, text.len());
-    buffer.put_slice(text.as_bytes());
+    put_bytes(buffer, number, text.as_bytes());
+}
+
+fn put_bytes(buffer: &mut BytesMut, number: u32, bytes: &[u8]) {
+    put_head(buffer, number, bytes.len());
+    buffer.put_slice(bytes);
 }
 
 /// Pieces of a message in order.

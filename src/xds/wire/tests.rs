@@ -54,7 +54,7 @@ fn control_plane() -> Option<ControlPlane> {
 }
 
 #[test]
-fn r8_state_of_the_world_reads_back() {
+fn r7_r8_r55_state_of_the_world_reads_back_with_bare_resources() {
     for sizes in SIZES {
         let response = response(sizes);
         let pieces = message(Dialect::StateOfTheWorld, "me", &response).unwrap();
@@ -69,11 +69,13 @@ fn r8_state_of_the_world_reads_back() {
             ..DiscoveryResponse::default()
         };
         assert_eq!(read, expected);
+        // Not one of them inside of a `Resource`, which only some clients can read.
+        assert!(read.resources.iter().all(|any| any.type_url == read.type_url));
     }
 }
 
 #[test]
-fn r8_r30_delta_reads_back() {
+fn r8_r30_r31_delta_reads_back() {
     for sizes in SIZES {
         let response = response(sizes);
         let pieces = message(Dialect::Delta, "me", &response).unwrap();

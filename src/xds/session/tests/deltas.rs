@@ -34,7 +34,7 @@ fn r39_only_unsubscribing_the_star_ends_the_old_wildcard() {
 }
 
 #[test]
-fn r40_star_on_and_off_is_nothing_and_names_on_demand_work() {
+fn r40_r107_star_on_and_off_is_nothing_and_names_on_demand_work() {
     let mut bench = Bench::delta();
     bench.put(CDS, "a", "1");
     let effect = bench.adjust(CDS, "", &["*"], &["*"]);
@@ -219,4 +219,59 @@ fn r70_an_assignment_that_is_still_right_is_not_sent_on_reconnect() {
     bench.put(EDS, "b", "2");
     bench.resume(EDS, &["a", "b", "c"], &[("a", "1"), ("b", "1")]);
     bench.sent(EDS, &["b=2"], &["c"]);
+}
+
+#[test]
+fn r56_an_answer_that_arrives_between_two_stars_is_not_forgotten() {
+    let mut bench = Bench::delta();
+    bench.put(CDS, "a", "1");
+    bench.adjust(CDS, "", &["*"], &[]);
+    let got = bench.expect(CDS);
+    // Both requests cross the answer: the client takes `a`, because it wants everything again by then.
+    bench.adjust(CDS, "", &[], &["*"]);
+    bench.delete(CDS, "a");
+    bench.adjust(CDS, "", &["*"], &[]);
+    bench.ack(CDS, &got);
+    bench.sent(CDS, &[], &["a"]);
+}
+
+#[test]
+fn r88_names_given_back_under_a_star_are_bounded() {
+    let mut bench = Bench::delta();
+    bench.adjust(CDS, "", &["*"], &[]);
+    bench.expect(CDS);
+    // It never acknowledges, and makes us owe it a word about ever new names.
+    let mut rounds = 0;
+    let error = loop {
+        let name = format!("name-{rounds}");
+        let request = |add: &[&str], drop: &[&str]| Request {
+            type_url: CDS.url().to_owned(),
+            nonce: String::new(),
+            error: None,
+            body: Body::Delta {
+                subscribe: owned(add),
+                unsubscribe: owned(drop),
+                initial: BTreeMap::new(),
+            },
+        };
+        let add = bench.session.on_request(request(&[&name], &[]));
+        if let Err(error) = add.and_then(|_| bench.session.on_request(request(&[], &[&name]))) {
+            break error;
+        }
+        rounds += 1;
+        assert!(rounds <= 1000, "it can go on for ever");
+    };
+    assert_eq!(error, SessionError::TooManyNames { limit: 1000 });
+
+    // Who acknowledges may go on.
+    let mut bench = Bench::delta();
+    bench.adjust(CDS, "", &["*"], &[]);
+    bench.sent(CDS, &[], &[]);
+    for round in 0..3000 {
+        let name = format!("name-{round}");
+        bench.adjust(CDS, "", &[&name], &[]);
+        bench.sent(CDS, &[], &[&name]);
+        bench.adjust(CDS, "", &[], &[&name]);
+        bench.sent(CDS, &[], &[&name]);
+    }
 }

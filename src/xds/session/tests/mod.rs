@@ -2,11 +2,11 @@
 
 mod acks;
 mod deltas;
+mod fuzz;
 mod model;
 mod subscribing;
 mod warming;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::*;

@@ -193,7 +193,7 @@ fn r38_dropping_the_star_keeps_the_names() {
 }
 
 #[test]
-fn r43_a_name_that_was_dropped_and_is_asked_again_is_sent_again() {
+fn r43_m14_a_name_that_was_dropped_and_is_asked_again_is_sent_again() {
     let mut bench = Bench::sotw();
     bench.put(EDS, "a", "1");
     bench.ask(EDS, "", &["a"]);
@@ -232,7 +232,7 @@ fn r45_a_pure_unsubscribe_gets_no_answer() {
 }
 
 #[test]
-fn r47_an_absent_name_is_remembered_and_sent_when_it_appears() {
+fn r47_m18_an_absent_name_is_remembered_and_sent_when_it_appears() {
     let mut bench = Bench::sotw();
     bench.put(CDS, "a", "1");
     bench.ask(CDS, "", &["a", "z"]);
@@ -324,4 +324,25 @@ fn r69_nothing_is_remembered_from_another_stream() {
     bench.resume(EDS, &[], &[("a", "old")]);
     bench.silent();
     assert_eq!(bench.status(EDS).held, 0);
+}
+
+#[test]
+fn r50_names_of_newer_forms_are_names_like_others() {
+    let odd = [
+        "xdstp://example.org/envoy.config.endpoint.v3.ClusterLoadAssignment/shop/*",
+        "xdstp://example.org/envoy.config.cluster.v3.Cluster/a?zone=z1#alias=b",
+        "shop/*",
+    ];
+    for kind in ResourceType::ALL {
+        for mut bench in [Bench::sotw(), Bench::delta()] {
+            bench.put(kind, "a", "1");
+            let all: Vec<&str> = odd.into_iter().chain(["a"]).collect();
+            match bench.session.dialect() {
+                Dialect::StateOfTheWorld => bench.ask(kind, "", &all),
+                Dialect::Delta => bench.adjust(kind, "", &all, &[]),
+            };
+            let got = bench.expect(kind);
+            assert!(got.resources.contains(&"a=1".to_owned()), "{got:?}");
+        }
+    }
 }

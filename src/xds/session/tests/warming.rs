@@ -191,3 +191,35 @@ fn r76_a_cluster_that_returns_is_followed_by_its_assignment() {
         bench.sent(EDS, &["a=1"], &[]);
     }
 }
+
+#[test]
+fn r70_r78_an_assignment_that_is_claimed_after_its_cluster_was_answered_is_sent_all_the_same() {
+    let mut bench = Bench::delta();
+    for name in ["a", "b"] {
+        bench.put(CDS, name, "2");
+        bench.put(EDS, name, "1");
+    }
+    bench.resume(CDS, &[], &[("a", "1"), ("b", "2")]);
+    bench.sent(CDS, &["a=2"], &[]);
+    // The client waits for the assignment of `a` now, though it holds an equal one.
+    bench.resume(EDS, &["a", "b"], &[("a", "1"), ("b", "1")]);
+    bench.sent(EDS, &["a=1"], &[]);
+    bench.silent();
+}
+
+#[test]
+fn r19_a_cluster_that_was_refused_and_goes_out_again_with_others_is_followed_by_its_assignment() {
+    let mut bench = settled(Dialect::StateOfTheWorld, &["a", "b"]);
+    bench.put(CDS, "a", "2");
+    let clusters = bench.expect(CDS);
+    bench.sent(EDS, &["a=1"], &[]);
+    bench.nack(CDS, &clusters);
+    bench.silent();
+    bench.put(CDS, "c", "1");
+    // It may take `a` this time, and then it waits for its assignment; `b` it has had all along.
+    bench.sent(CDS, &["a=2", "b=1", "c=1"], &[]);
+    bench.sent(EDS, &["a=1"], &[]);
+    bench.put(CDS, "d", "1");
+    bench.sent(CDS, &["a=2", "b=1", "c=1", "d=1"], &[]);
+    bench.silent();
+}

@@ -1,0 +1,151 @@
+//! The control plane that is measured: our own binary on generated members, or a server that somebody else runs.
+
+use std::fmt::Write as _;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::certs::Certificates;
+use crate::clock;
+use crate::manifests::Manifests;
+use crate::process::Process;
+
+/// How often a server that starts is asked whether it is ready.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A running control plane.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) process: Process,
+    pub(crate) address: SocketAddr,
+    admin: Option<SocketAddr>,
+    binary: PathBuf,
+    settings: PathBuf,
+    log: PathBuf,
+}
+
+/// A port that is free now.
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+impl Target {
+    /// Starts our own binary with these members.
+    pub(crate) fn start(
+        binary: &Path,
+        folder: &Path,
+        members: &[(String, PathBuf)],
+        manifests: &Manifests,
+        tls: Option<&Certificates>,
+    ) -> anyhow::Result<Self> {
+        let (xds, admin) = (free_port()?, free_port()?);
+        let mut text = format!(
+            "listen: 127.0.0.1:{xds}\nadmin:\n  listen: 127.0.0.1:{admin}\nlog:\n  level: warn\nreadiness:\n  memberSyncDeadline: 5m\nmembersFolder: {}\nmembers:\n",
+            manifests.path().display()
+        );
+        for (name, kubeconfig) in members {
+            writeln!(text, "  - name: {name}\n    kubeconfig: {}", kubeconfig.display())?;
+        }
+        if let Some(tls) = tls {
+            let Certificates {
+                ca, certificate, key, ..
+            } = tls;
+            writeln!(
+                text,
+                "tls:\n  certificate: {}\n  key: {}\n  clientCa: {}",
+                certificate.display(),
+                key.display(),
+                ca.display()
+            )?;
+        }
+        let settings = folder.join("parallax.yaml");
+        std::fs::write(&settings, text)?;
+        let log = folder.join("parallax.log");
+        Ok(Self {
+            process: spawn(binary, &settings, &log)?,
+            address: ([127, 0, 0, 1], xds).into(),
+            admin: Some(([127, 0, 0, 1], admin).into()),
+            binary: binary.to_owned(),
+            settings,
+            log,
+        })
+    }
+
+    /// A server that runs already.
+    pub(crate) fn foreign(address: SocketAddr, pid: u32) -> Self {
+        Self {
+            process: Process::foreign(pid),
+            address,
+            admin: None,
+            binary: PathBuf::new(),
+            settings: PathBuf::new(),
+            log: PathBuf::new(),
+        }
+    }
+
+    /// Kills it, and starts it again with the same settings and ports.
+    pub(crate) fn restart(&mut self) -> anyhow::Result<()> {
+        self.process.kill();
+        self.start_again()
+    }
+
+    /// Starts it after it was killed.
+    pub(crate) fn start_again(&mut self) -> anyhow::Result<()> {
+        self.process = spawn(&self.binary, &self.settings, &self.log)?;
+        Ok(())
+    }
+
+    /// Waits until it says that it is ready, and returns when that was.
+    pub(crate) async fn ready(&self, deadline: Duration) -> anyhow::Result<u64> {
+        let Some(admin) = self.admin else {
+            return Ok(clock::now());
+        };
+        let asking = async {
+            loop {
+                if get(admin, "/readyz")
+                    .await
+                    .is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+                {
+                    return clock::now();
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        match tokio::time::timeout(deadline, asking).await {
+            Ok(at) => Ok(at),
+            Err(_) => bail!("not ready after {deadline:?}; its log is {}", self.log.display()),
+        }
+    }
+
+    /// The sum of a metric over its labels; 0 for a server that has none of ours.
+    pub(crate) async fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let Some(admin) = self.admin else { return Ok(0.0) };
+        let text = get(admin, "/metrics").await?;
+        let lines = text
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
+        Ok(lines
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum())
+    }
+}
+
+fn spawn(binary: &Path, settings: &Path, log: &Path) -> anyhow::Result<Process> {
+    let mut command = Command::new(binary);
+    command.arg("serve").arg("--config").arg(settings);
+    Process::start(command, log).context("the control plane")
+}
+
+async fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: mesh\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}

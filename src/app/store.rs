@@ -1,0 +1,97 @@
+//! What was known before the start, and writing down what is said from now on.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{Parts, Tasks};
+use crate::config::{Config, MemberSource};
+use crate::model::{ClusterId, NetworkId};
+use crate::store::{Database, Recorder, Remembered};
+use crate::table::{EventSink, RegistryChange, RegistryEvent};
+
+/// What came back from the last known good.
+pub(super) struct Recalled {
+    /// The members that are served already, by what was known of them.
+    pub(super) members: BTreeSet<ClusterId>,
+    /// Those of them that the settings don't name: they came in Secrets, which tell whether they are still members.
+    pub(super) of_secrets: BTreeSet<ClusterId>,
+    /// Where members that are API servers say what is to be written down.
+    pub(super) sink: Arc<dyn EventSink>,
+}
+
+/// Serves what the file knows of the members of the settings, and forgets the others: their owner took them out.
+pub(super) async fn recall(tasks: &mut Tasks, config: &Config, parts: &Parts) -> anyhow::Result<Recalled> {
+    let Some(path) = config.store.clone() else {
+        return Ok(Recalled {
+            members: BTreeSet::new(),
+            of_secrets: BTreeSet::new(),
+            sink: parts.sink(),
+        });
+    };
+    let opened = tokio::task::spawn_blocking(move || {
+        let database = Database::open(&path)?;
+        let known = database.load()?;
+        anyhow::Ok((database, known))
+    });
+    let (database, known) = opened.await??;
+    let recorder = Recorder::new(parts.sink(), database, parts.store_metrics.clone());
+    let (mut members, mut of_secrets) = (BTreeSet::new(), BTreeSet::new());
+    for (name, remembered) in known {
+        match network_of(config, &name)? {
+            Some(network) => {
+                serve(parts, &name, network, remembered);
+                members.insert(name);
+            }
+            None if config.member_secrets.is_some() => {
+                serve(parts, &name, None, remembered);
+                of_secrets.insert(name.clone());
+                members.insert(name);
+            }
+            None => {
+                tracing::info!(member = %name, "no longer a member; its last known good is removed");
+                recorder.apply(RegistryEvent {
+                    member: name,
+                    change: RegistryChange::Left,
+                });
+            }
+        }
+    }
+    let (writer, drained) = (Arc::clone(&recorder), parts.drain.clone());
+    tasks.spawn("store", async move { writer.run(drained).await });
+    Ok(Recalled {
+        members,
+        of_secrets,
+        sink: recorder,
+    })
+}
+
+/// The network that the settings give a member that is an API server; `None` for any other name.
+fn network_of(config: &Config, name: &ClusterId) -> anyhow::Result<Option<Option<NetworkId>>> {
+    let api_server = |source: &MemberSource| !matches!(source, MemberSource::Folder(_));
+    let member = config
+        .members
+        .iter()
+        .find(|member| member.name == name.as_str() && api_server(&member.source));
+    Ok(match member {
+        Some(member) => Some(member.network.as_deref().map(NetworkId::new).transpose()?),
+        None => None,
+    })
+}
+
+fn serve(parts: &Parts, name: &ClusterId, network: Option<NetworkId>, remembered: Remembered) {
+    let Remembered {
+        records,
+        at,
+        unreadable,
+    } = remembered;
+    let objects: usize = records.values().map(Vec::len).sum();
+    tracing::info!(member = %name, objects, unreadable, age = ?at.elapsed().unwrap_or_default(), "serving what was known");
+    parts.members.remember(name, at);
+    let sink = parts.sink();
+    for change in [RegistryChange::Joined { network }, RegistryChange::Replace(records)] {
+        sink.apply(RegistryEvent {
+            member: name.clone(),
+            change,
+        });
+    }
+}

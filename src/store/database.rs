@@ -1,0 +1,248 @@
+//! The file: an embedded database with one row for each object.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use redb::{ReadableDatabase, ReadableTable, TableDefinition};
+
+use super::pending::Pending;
+use super::row;
+use crate::model::ClusterId;
+use crate::table::{Kind, Record};
+
+/// Raised whenever rows change their form. A file of another schema is set aside, and a new one begun.
+const SCHEMA: u64 = 1;
+
+/// Member, kind, namespace and name, to the record.
+const OBJECTS: TableDefinition<(&str, u8, &str, &str), &[u8]> = TableDefinition::new("objects");
+/// Member, to the time when it was last written: seconds since the epoch.
+const WRITTEN: TableDefinition<&str, u64> = TableDefinition::new("written");
+/// `schema`, to its number.
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+
+/// Why the file can't be opened or written. The message names the file and the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has it open.
+    #[error("{0} is in use by another process; give each replica a file of its own")]
+    InUse(PathBuf),
+    /// Neither it nor a new one in its place can be opened.
+    #[error("{path} can't be opened: {problem}; make its folder writable, or leave out `store.path`")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system or the database says.
+        problem: String,
+    },
+    /// It can't be written at present.
+    #[error("{path} can't be written: {problem}; free some space")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system or the database says.
+        problem: String,
+    },
+}
+
+/// What the file knows of one member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// Its objects, with all kinds.
+    pub records: BTreeMap<Kind, Vec<Record>>,
+    /// When the last of it was written.
+    pub at: SystemTime,
+    /// How many rows could not be read; they were removed.
+    pub unreadable: usize,
+}
+
+/// The open file.
+#[derive(Debug)]
+pub struct Database {
+    path: PathBuf,
+    file: redb::Database,
+}
+
+impl Database {
+    /// Opens the file, or makes it. One that is damaged or of another schema is moved aside, to `PATH.unreadable-N`, and a new
+    /// one begun; the message says so.
+    ///
+    /// # Errors
+    /// When another process has it, or its folder can't be written.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        match Self::try_open(path) {
+            Ok(database) => Ok(database),
+            Err(Trouble::InUse) => Err(StoreError::InUse(path.to_owned())),
+            Err(Trouble::Fatal(problem)) => Err(StoreError::Open {
+                path: path.to_owned(),
+                problem,
+            }),
+            Err(Trouble::Damaged(problem)) => {
+                let aside = free_name(path);
+                std::fs::rename(path, &aside).map_err(|error| StoreError::Open {
+                    path: path.to_owned(),
+                    problem: format!("{problem}; and it can't be moved aside: {error}"),
+                })?;
+                tracing::error!(
+                    file = %path.display(), aside = %aside.display(), problem,
+                    "the last known good can't be read; it was set aside, and a new file begun"
+                );
+                Self::try_open(path).map_err(|trouble| StoreError::Open {
+                    path: path.to_owned(),
+                    problem: trouble.to_string(),
+                })
+            }
+        }
+    }
+
+    fn try_open(path: &Path) -> Result<Self, Trouble> {
+        let file = redb::Database::create(path).map_err(Trouble::of_opening)?;
+        let damaged = |error: redb::Error| Trouble::Damaged(error.to_string());
+        let write = file.begin_write().map_err(|error| damaged(error.into()))?;
+        {
+            let mut meta = write.open_table(META).map_err(|error| damaged(error.into()))?;
+            let schema = meta
+                .get("schema")
+                .map_err(|error| damaged(error.into()))?
+                .map(|number| number.value());
+            match schema {
+                Some(SCHEMA) => {}
+                None => {
+                    meta.insert("schema", SCHEMA).map_err(|error| damaged(error.into()))?;
+                }
+                Some(other) => return Err(Trouble::Damaged(format!("it is of schema {other}, not {SCHEMA}"))),
+            }
+            write.open_table(OBJECTS).map_err(|error| damaged(error.into()))?;
+            write.open_table(WRITTEN).map_err(|error| damaged(error.into()))?;
+        }
+        write.commit().map_err(|error| damaged(error.into()))?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+        })
+    }
+
+    /// Everything that is known, by member. Rows that can't be read are left out and counted.
+    ///
+    /// # Errors
+    /// When the file can't be read at all.
+    pub fn load(&self) -> Result<BTreeMap<ClusterId, Remembered>, StoreError> {
+        self.read().map_err(|error| StoreError::Open {
+            path: self.path.clone(),
+            problem: error.to_string(),
+        })
+    }
+
+    fn read(&self) -> Result<BTreeMap<ClusterId, Remembered>, redb::Error> {
+        let read = self.file.begin_read()?;
+        let mut members = BTreeMap::new();
+        for entry in read.open_table(WRITTEN)?.iter()? {
+            let (member, seconds) = entry?;
+            let Ok(member) = ClusterId::new(member.value()) else {
+                continue;
+            };
+            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.value());
+            let records = Kind::ALL.into_iter().map(|kind| (kind, Vec::new())).collect();
+            members.insert(
+                member,
+                Remembered {
+                    records,
+                    at,
+                    unreadable: 0,
+                },
+            );
+        }
+        for entry in read.open_table(OBJECTS)?.iter()? {
+            let (key, bytes) = entry?;
+            let (member, ..) = key.value();
+            let Some(remembered) = ClusterId::new(member).ok().and_then(|member| members.get_mut(&member)) else {
+                continue;
+            };
+            match row::decode(bytes.value()) {
+                Ok(record) => remembered.records.entry(record.kind()).or_default().push(record),
+                Err(_) => remembered.unreadable += 1,
+            }
+        }
+        Ok(members)
+    }
+
+    /// Writes a batch as one step: after a crash there is all of it or none.
+    pub(super) fn write(&self, batch: &Pending) -> Result<(), StoreError> {
+        self.try_write(batch).map_err(|error| StoreError::Write {
+            path: self.path.clone(),
+            problem: error.to_string(),
+        })
+    }
+
+    fn try_write(&self, batch: &Pending) -> Result<(), redb::Error> {
+        let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
+        let write = self.file.begin_write()?;
+        {
+            let mut objects = write.open_table(OBJECTS)?;
+            let mut written = write.open_table(WRITTEN)?;
+            for (member, words) in &batch.0 {
+                let member = member.as_str();
+                if words.left {
+                    objects.retain_in((member, 0, "", "")..=(member, u8::MAX, "", ""), |_, _| false)?;
+                    written.remove(member)?;
+                }
+                for (kind, words) in &words.kinds {
+                    let kind = row::number(*kind);
+                    if words.replaces {
+                        objects.retain_in((member, kind, "", "")..(member, kind + 1, "", ""), |_, _| false)?;
+                    }
+                    for (name, bytes) in &words.objects {
+                        let key = (member, kind, &*name.namespace, &*name.name);
+                        match bytes {
+                            Some(bytes) => objects.insert(key, &**bytes)?,
+                            None => objects.remove(key)?,
+                        };
+                    }
+                    written.insert(member, now)?;
+                }
+            }
+        }
+        write.commit()?;
+        Ok(())
+    }
+}
+
+/// What keeps the file from being opened.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error("another process has it open")]
+    InUse,
+    #[error("{0}")]
+    Damaged(String),
+    #[error("{0}")]
+    Fatal(String),
+}
+
+impl Trouble {
+    fn of_opening(error: redb::DatabaseError) -> Self {
+        match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => Self::InUse,
+            redb::DatabaseError::Storage(redb::StorageError::Io(error))
+                if error.kind() != io::ErrorKind::InvalidData =>
+            {
+                Self::Fatal(error.to_string())
+            }
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+/// A name beside the file that is not taken.
+fn free_name(path: &Path) -> PathBuf {
+    let mut number = 1;
+    loop {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".unreadable-{number}"));
+        let name = PathBuf::from(name);
+        if !name.exists() {
+            return name;
+        }
+        number += 1;
+    }
+}

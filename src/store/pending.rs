@@ -1,0 +1,93 @@
+//! What waits to be written: the latest word on each object, so that it is bounded by the number of objects. Pure.
+
+use std::collections::BTreeMap;
+
+use super::row;
+use crate::model::{ClusterId, ObjectName};
+use crate::table::{Kind, Record, RegistryChange, RegistryEvent};
+
+/// The words on one kind of one member.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Words {
+    /// Everything that the file has of this kind goes before the objects below are written.
+    pub(super) replaces: bool,
+    /// The bytes of each object; none for one that is gone.
+    pub(super) objects: BTreeMap<ObjectName, Option<Vec<u8>>>,
+}
+
+/// What waits for one member.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct OfMember {
+    /// The member left: everything of it goes first.
+    pub(super) left: bool,
+    pub(super) kinds: BTreeMap<Kind, Words>,
+}
+
+/// What waits, by member.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Pending(pub(super) BTreeMap<ClusterId, OfMember>);
+
+impl Pending {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds a member's word.
+    pub(super) fn add(&mut self, event: &RegistryEvent) {
+        match &event.change {
+            RegistryChange::Joined { .. } => {}
+            RegistryChange::Left => {
+                self.0.insert(
+                    event.member.clone(),
+                    OfMember {
+                        left: true,
+                        kinds: BTreeMap::new(),
+                    },
+                );
+            }
+            RegistryChange::Replace(lists) => {
+                for (kind, records) in lists {
+                    let words = self.words(&event.member, *kind);
+                    words.replaces = true;
+                    words.objects = records.iter().map(written).collect();
+                }
+            }
+            RegistryChange::Upsert(record) => {
+                let (name, bytes) = written(record);
+                self.words(&event.member, record.kind()).objects.insert(name, bytes);
+            }
+            RegistryChange::Remove(kind, name) => {
+                self.words(&event.member, *kind).objects.insert(name.clone(), None);
+            }
+        }
+    }
+
+    /// Puts back what could not be written, under what came since.
+    pub(super) fn put_back(&mut self, older: Self) {
+        for (member, older) in older.0 {
+            let newer = self.0.entry(member).or_default();
+            if newer.left {
+                continue;
+            }
+            newer.left = older.left;
+            for (kind, older) in older.kinds {
+                let newer = newer.kinds.entry(kind).or_default();
+                if newer.replaces {
+                    continue;
+                }
+                newer.replaces = older.replaces;
+                for (name, word) in older.objects {
+                    newer.objects.entry(name).or_insert(word);
+                }
+            }
+        }
+    }
+
+    fn words(&mut self, member: &ClusterId, kind: Kind) -> &mut Words {
+        self.0.entry(member.clone()).or_default().kinds.entry(kind).or_default()
+    }
+}
+
+fn written(record: &Record) -> (ObjectName, Option<Vec<u8>>) {
+    (record.name(), Some(row::encode(record)))
+}

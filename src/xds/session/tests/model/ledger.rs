@@ -1,0 +1,299 @@
+//! Which answer is due now: read off from what was received and sent, with no state of its own beyond that.
+
+use super::*;
+
+/// The versions and sizes of what exists now.
+pub(super) type Now<'a> = &'a dyn Fn(ResourceType, Name) -> Option<(Version, usize)>;
+
+/// An answer that is this large takes no more; what is left follows in the next one.
+const FULL: usize = 1 << 20;
+
+/// What was received and sent about one type.
+#[derive(Debug, Default)]
+struct Account {
+    asked: bool,
+    /// A name, even one that means nothing, was asked for.
+    named: bool,
+    star: bool,
+    names: BTreeSet<Name>,
+    /// What the client was last given, or says that it has.
+    has: BTreeMap<Name, Version>,
+    /// Of these, what was given on this stream.
+    given: BTreeSet<Name>,
+    /// To be given whatever the client has: it asked for these, or got a new parent of theirs.
+    again: BTreeSet<Name>,
+    /// What the client took.
+    took: BTreeMap<Name, Version>,
+    /// It refused an answer with these, and may have kept them all the same.
+    unsure: BTreeSet<Name>,
+    /// Lost by the client together with their parents; nobody waits for them until they change.
+    lost: BTreeSet<Name>,
+    /// A `*` waits for a word.
+    greet: bool,
+    /// The nonce of the answer in flight, and the names in it.
+    out: Option<(String, Vec<Name>)>,
+}
+
+impl Account {
+    fn wants(&self, name: Name) -> bool {
+        self.star || self.names.contains(name)
+    }
+
+    /// Reads what was said to the answer in flight as said about everything: right for full sets, and only there it counts.
+    fn settle(&mut self, refused: bool) {
+        if refused {
+            let has = self
+                .has
+                .iter()
+                .filter(|(name, version)| self.took.get(*name) != Some(version));
+            self.unsure.extend(has.map(|(name, _)| name));
+        } else {
+            self.took.clone_from(&self.has);
+            self.unsure.clear();
+        }
+    }
+
+    fn drop_unwanted(&mut self) {
+        let (star, names) = (self.star, &self.names);
+        let wanted = |name: &Name| star || names.contains(name);
+        self.has.retain(|name, _| wanted(name));
+        self.took.retain(|name, _| wanted(name));
+        for set in [&mut self.given, &mut self.again, &mut self.unsure, &mut self.lost] {
+            set.retain(wanted);
+        }
+        self.greet &= star;
+    }
+}
+
+/// An answer that is due.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Due {
+    pub(super) resources: BTreeMap<Name, Version>,
+    pub(super) removed: BTreeSet<Name>,
+    /// Names whose children are awaited anew.
+    fresh: Vec<Name>,
+    /// Names that the client loses.
+    gone: Vec<Name>,
+}
+
+#[derive(Debug)]
+pub(super) struct Ledger {
+    dialect: Dialect,
+    accounts: BTreeMap<ResourceType, Account>,
+}
+
+impl Ledger {
+    pub(super) fn new(dialect: Dialect) -> Self {
+        let accounts = ResourceType::ALL.map(|kind| (kind, Account::default()));
+        Self {
+            dialect,
+            accounts: accounts.into(),
+        }
+    }
+
+    fn account(&mut self, kind: ResourceType) -> &mut Account {
+        self.accounts.get_mut(&kind).unwrap()
+    }
+
+    pub(super) fn in_flight(&self, kind: ResourceType) -> bool {
+        self.accounts[&kind].out.is_some()
+    }
+
+    pub(super) fn wants(&self, kind: ResourceType, name: &str) -> bool {
+        name_of(name).is_some_and(|name| self.accounts[&kind].wants(name))
+    }
+
+    /// A resource changed, or may have.
+    pub(super) fn changed(&mut self, kind: ResourceType, name: Name) {
+        self.account(kind).lost.remove(name);
+    }
+
+    /// A request was received; true when it settles the answer in flight.
+    pub(super) fn received(&mut self, request: &Request) -> bool {
+        let kind = ResourceType::from_url(&request.type_url).unwrap();
+        let parent = ResourceType::ALL
+            .into_iter()
+            .find(|other| child_of(*other) == Some(kind));
+        let new_parents = parent
+            .map(|parent| self.accounts[&parent].given.clone())
+            .unwrap_or_default();
+        let account = self.account(kind);
+        let settles = account.out.as_ref().is_some_and(|(nonce, _)| *nonce == request.nonce);
+        if settles {
+            account.out = None;
+            account.settle(request.error.is_some());
+        }
+        let first = !std::mem::replace(&mut account.asked, true);
+        let capable = kind.is_wildcard_capable();
+        let star = |list: &[String]| capable && list.iter().any(|name| name == "*");
+        let real = |list: &[String]| -> Vec<Name> { list.iter().filter_map(|name| name_of(name)).collect() };
+        match &request.body {
+            Body::Names(list) => {
+                account.named |= !list.is_empty();
+                let before = account.star;
+                account.star = star(list) || (capable && !account.named);
+                account.greet |= account.star && !before;
+                let names: BTreeSet<Name> = real(list).into_iter().collect();
+                account.again.extend(names.difference(&account.names));
+                account.names = names;
+                account.drop_unwanted();
+            }
+            Body::Delta {
+                subscribe,
+                unsubscribe,
+                initial,
+            } => {
+                let silent = first && capable && subscribe.is_empty();
+                let claims: BTreeMap<Name, &String> = match first {
+                    true => initial
+                        .iter()
+                        .map(|(name, text)| (name_of(name).unwrap(), text))
+                        .collect(),
+                    false => BTreeMap::new(),
+                };
+                if silent || star(subscribe) {
+                    if let (false, Some((_, names))) = (account.star, &account.out) {
+                        // The client may get these only now, when it wants them again.
+                        let lost = names.iter().filter(|name| !account.has.contains_key(*name));
+                        account.again.extend(lost);
+                    }
+                    account.star = true;
+                    account.greet = claims.is_empty();
+                }
+                for name in real(subscribe) {
+                    account.names.insert(name);
+                    // Who has it needs it again only with a parent that is new.
+                    if !claims.contains_key(name) || new_parents.contains(name) {
+                        account.again.insert(name);
+                    }
+                }
+                for (name, text) in claims {
+                    account.lost.remove(name);
+                    let version = run::version_of(text);
+                    account.has.insert(name, version);
+                }
+                for name in real(unsubscribe) {
+                    if account.names.remove(name) {
+                        // Whether `*` still covers it the client can't know. A star that goes too is seen below.
+                        account.again.insert(name);
+                    }
+                }
+                account.star &= !star(unsubscribe);
+                account.drop_unwanted();
+            }
+        }
+        settles
+    }
+
+    /// What must be given now, if anything; it counts as given from here on.
+    pub(super) fn next(&mut self, now: Now<'_>) -> Option<(ResourceType, Due)> {
+        for kind in ResourceType::ALL {
+            let full = self.dialect == Dialect::StateOfTheWorld && kind.is_wildcard_capable();
+            let account = self.account(kind);
+            if account.out.is_some() {
+                continue;
+            }
+            let greet = std::mem::take(&mut account.greet);
+            let again = std::mem::take(&mut account.again);
+            let due = match full {
+                true => full_set(account, kind, greet || !again.is_empty(), now),
+                false => self.difference(kind, greet, &again, now),
+            };
+            let Some(due) = due else { continue };
+            let account = self.account(kind);
+            for name in &due.gone {
+                account.has.remove(name);
+                account.given.remove(name);
+                account.took.remove(name);
+                account.unsure.remove(name);
+            }
+            for (name, version) in &due.resources {
+                account.has.insert(name, *version);
+                account.lost.remove(name);
+                if due.fresh.contains(name) {
+                    account.given.insert(name);
+                }
+            }
+            if let Some(child) = child_of(kind) {
+                let child = self.account(child);
+                let awaited = due.fresh.iter().filter(|name| child.names.contains(*name));
+                child.again.extend(awaited);
+                for name in &due.gone {
+                    child.has.remove(name);
+                    child.given.remove(name);
+                    child.lost.insert(name);
+                }
+            }
+            return Some((kind, due));
+        }
+        None
+    }
+
+    /// The nonce that the answer got.
+    pub(super) fn sent(&mut self, kind: ResourceType, nonce: &str, due: &Due) {
+        let names = due.resources.keys().copied().collect();
+        self.account(kind).out = Some((nonce.to_owned(), names));
+    }
+
+    fn difference(&mut self, kind: ResourceType, greet: bool, again: &BTreeSet<Name>, now: Now<'_>) -> Option<Due> {
+        let delta = self.dialect == Dialect::Delta;
+        let has_empty = kind == EDS;
+        let account = self.account(kind);
+        let mut due = Due::default();
+        let mut bytes = 0;
+        for name in NAMES {
+            if bytes >= FULL {
+                // What was owed stays owed; what differs will differ then too.
+                account.again.extend(again.get(name));
+                continue;
+            }
+            if !account.wants(name) || (account.lost.contains(name) && !again.contains(name)) {
+                continue;
+            }
+            let has = account.has.get(name).copied();
+            let again = again.contains(name);
+            let there = now(kind, name).or_else(|| {
+                // What was used can only be emptied; what a client of this dialect waits for it must get.
+                (has_empty && (has.is_some() || (again && !delta))).then(|| (run::empty_version(name), 0))
+            });
+            match there {
+                Some((version, size)) if again || has != Some(version) => {
+                    bytes += size;
+                    due.fresh.push(name);
+                    due.resources.insert(name, version);
+                }
+                None if has.is_some() || again => {
+                    if account.has.remove(name).is_some() {
+                        account.given.remove(name);
+                        due.gone.push(name);
+                    }
+                    if delta {
+                        due.removed.insert(name);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let silent = due.resources.is_empty() && due.removed.is_empty();
+        (greet || !silent).then_some(due)
+    }
+}
+
+fn full_set(account: &Account, kind: ResourceType, asked: bool, now: Now<'_>) -> Option<Due> {
+    let wanted = NAMES.into_iter().filter(|name| account.wants(name));
+    let resources: BTreeMap<Name, Version> = wanted.filter_map(|name| Some((name, now(kind, name)?.0))).collect();
+    let differs = |(name, version): &(&Name, &Version)| account.has.get(**name) != Some(version);
+    let new = resources.iter().any(|entry| differs(&entry));
+    let fresh = resources
+        .iter()
+        .filter(|entry| differs(entry) || account.unsure.contains(entry.0));
+    let fresh: Vec<Name> = fresh.map(|(name, _)| *name).collect();
+    let has = account.has.keys().copied();
+    let gone: Vec<Name> = has.filter(|name| !resources.contains_key(name)).collect();
+    (asked || new || !gone.is_empty()).then_some(Due {
+        resources,
+        removed: BTreeSet::new(),
+        fresh,
+        gone,
+    })
+}
