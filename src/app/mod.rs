@@ -144,6 +144,7 @@ impl Parts {
             max_request_bytes: config.xds.max_request_bytes,
             max_node_bytes: config.xds.max_node_bytes,
             max_streams: config.xds.max_streams,
+            max_total_names: config.xds.max_names,
             max_initial_bytes_in_flight: config.xds.max_initial_bytes_in_flight,
             // Leaves room to close connections before the deadline.
             drain_spread: config.drain.deadline / 2,

@@ -17,6 +17,8 @@ pub struct XdsConfig {
     pub max_node_bytes: usize,
     /// The most names that one stream may subscribe to.
     pub max_names: usize,
+    /// The most names that all streams together may subscribe to, beyond the first 1,000 of each.
+    pub max_total_names: usize,
     /// The most streams at a time.
     pub max_streams: usize,
     /// How many bytes of answers may be unacknowledged on new streams, together; the next ones wait their turn.
@@ -47,6 +49,7 @@ impl Default for XdsConfig {
             request_patience: Duration::from_secs(30),
             max_node_bytes: 256 << 10,
             max_names: 500_000,
+            max_total_names: 10_000_000,
             max_streams: 20_000,
             max_initial_bytes_in_flight: 256 << 20,
             initial_ack_patience: Duration::from_secs(5),

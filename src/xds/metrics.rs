@@ -42,6 +42,7 @@ pub struct XdsMetrics {
     node_changes: Counter,
     slow_streams: Gauge,
     stuck: Counter,
+    names: Gauge,
     requests_in_flight: Gauge,
     initial_in_flight: Gauge,
     initial_waiting: Gauge,
@@ -79,6 +80,7 @@ impl XdsMetrics {
             node_changes: Counter::default(),
             slow_streams: Gauge::default(),
             stuck: Counter::default(),
+            names: Gauge::default(),
             requests_in_flight: Gauge::default(),
             initial_in_flight: Gauge::default(),
             initial_waiting: Gauge::default(),
@@ -117,6 +119,11 @@ impl XdsMetrics {
             "stuck_streams",
             "Streams whose clients did not even read their end; their connections were ended",
             self.stuck.clone(),
+        );
+        xds.register(
+            "subscribed_names",
+            "Resource names that streams subscribe to, summed over streams",
+            self.names.clone(),
         );
         xds.register_with_unit(
             "large_requests",
@@ -199,6 +206,14 @@ impl XdsMetrics {
         self.stuck.inc();
     }
 
+    pub(super) fn names_subscribed(&self, names: usize) {
+        self.names.inc_by(signed(names));
+    }
+
+    pub(super) fn names_unsubscribed(&self, names: usize) {
+        self.names.dec_by(signed(names));
+    }
+
     pub(super) fn let_in(&self, more: u32, less: u32) {
         self.requests_in_flight.inc_by(i64::from(more) - i64::from(less));
     }
@@ -220,7 +235,6 @@ impl XdsMetrics {
     }
 
     pub(super) fn newcomers_charged(&self, more: usize, less: usize) {
-        let signed = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
         self.initial_in_flight.inc_by(signed(more) - signed(less));
     }
 
@@ -228,6 +242,10 @@ impl XdsMetrics {
         let dialect = dialect.to_string();
         self.streams.get_or_create(&ByDialect { dialect }).clone()
     }
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// Counts a slow stream as long as it is one.

@@ -10,6 +10,7 @@ mod config;
 mod hangup;
 mod intake;
 mod metrics;
+mod names;
 mod node;
 mod requests;
 mod service;

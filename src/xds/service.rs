@@ -25,6 +25,7 @@ use super::config::XdsConfig;
 use super::hangup::Hangup;
 use super::intake::Intake;
 use super::metrics::XdsMetrics;
+use super::names::NameBudget;
 use super::requests::Requests;
 use super::status::End;
 use super::stream;
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     pub(super) streams: Arc<Streams>,
     pub(super) drain: CancellationToken,
     pub(super) admission: Arc<Admission>,
+    pub(super) names: Arc<NameBudget>,
     intake: Arc<Intake>,
     ready: Box<dyn Fn() -> bool + Send + Sync>,
     slots: Arc<Semaphore>,
@@ -72,6 +74,7 @@ impl AdsServer {
                     config.initial_ack_patience,
                     metrics.clone(),
                 ),
+                names: NameBudget::new(config.max_total_names, metrics.clone()),
                 intake: Arc::new(Intake::new(
                     config.max_requests_in_flight,
                     config.max_request_bytes,

@@ -58,6 +58,9 @@ pub(super) enum End {
     /// The protocol was broken.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// All streams together ask for too much.
+    #[error("all streams together subscribe to more than {limit} resource names; ask for fewer or raise the limit")]
+    TooManyNames { limit: usize },
     /// An answer does not fit.
     #[error(transparent)]
     Frame(#[from] FrameTooLarge),
@@ -77,6 +80,7 @@ impl End {
             | Self::TooManyRequests => Code::Unavailable,
             Self::TooManyStreams { .. }
             | Self::RequestTooLarge { .. }
+            | Self::TooManyNames { .. }
             | Self::Node(NodeError::TooLarge { .. })
             | Self::Session(SessionError::TooManyNames { .. } | SessionError::TooManyTypes)
             | Self::Frame(_) => Code::ResourceExhausted,
@@ -104,6 +108,7 @@ impl End {
             Self::RequestTooLarge { .. } => "request_too_large",
             Self::Unreadable(_) => "unreadable",
             Self::Node(_) => "bad_node",
+            Self::Session(SessionError::TooManyNames { .. }) | Self::TooManyNames { .. } => "too_many_names",
             Self::Session(_) => "protocol",
             Self::Frame(_) => "answer_too_large",
         }
@@ -145,6 +150,7 @@ mod tests {
                 End::Node(NodeError::TooLarge { bytes: 2, limit: 1 }),
                 Code::ResourceExhausted,
             ),
+            (End::TooManyNames { limit: 1 }, Code::ResourceExhausted),
             (End::Session(SessionError::NoTypeUrl), Code::InvalidArgument),
             (
                 End::Session(SessionError::TooManyNames { limit: 1 }),

@@ -15,6 +15,7 @@ use super::codec::RequestMessage;
 use super::config::XdsConfig;
 use super::hangup::Hangup;
 use super::metrics::XdsMetrics;
+use super::names::NameShare;
 use super::node::ProxyNode;
 use super::requests::Requests;
 use super::service::Shared;
@@ -152,7 +153,8 @@ impl<'a> Served<'a> {
         mut leave: std::pin::Pin<&mut impl Future<Output = End>>,
     ) -> Result<std::convert::Infallible, End> {
         let mut newcomer = Newcomer::new(&self.shared.admission);
-        self.take(first, &mut newcomer)?;
+        let mut share = NameShare::new(&self.shared.names);
+        self.take(first, &mut newcomer, &mut share)?;
         // Something may be due. Asking the session is the only way to know.
         let mut due = true;
         let mut in_a_row = 0;
@@ -165,7 +167,7 @@ impl<'a> Served<'a> {
                 request = read(&mut requests, self.shared), if in_a_row < REQUESTS_IN_A_ROW => {
                     let (node, request) = request?;
                     self.compare(node);
-                    if self.take(request, &mut newcomer)?.is_some() {
+                    if self.take(request, &mut newcomer, &mut share)?.is_some() {
                         slow = None;
                     }
                     in_a_row += 1;
@@ -207,7 +209,7 @@ impl<'a> Served<'a> {
     }
 
     /// Gives a request to the session, and what follows from it to the cache, before anything is answered.
-    fn take(&self, request: Request, newcomer: &mut Newcomer) -> Result<Option<Verdict>, End> {
+    fn take(&self, request: Request, newcomer: &mut Newcomer, share: &mut NameShare) -> Result<Option<Verdict>, End> {
         if let Some(kind) = ResourceType::from_url(&request.type_url) {
             newcomer.asked(kind);
         }
@@ -221,9 +223,15 @@ impl<'a> Served<'a> {
         let subscriber = &self.stream.subscriber;
         for interest in effect.interests {
             match interest {
-                Interest::Subscribe(kind, names) => subscriber.subscribe(kind, &names),
+                Interest::Subscribe(kind, names) => {
+                    share.add(names.len())?;
+                    subscriber.subscribe(kind, &names);
+                }
                 Interest::SubscribeAll(kind) => subscriber.subscribe_all(kind),
-                Interest::Unsubscribe(kind, names) => subscriber.unsubscribe(kind, &names),
+                Interest::Unsubscribe(kind, names) => {
+                    share.remove(names.len());
+                    subscriber.unsubscribe(kind, &names);
+                }
                 Interest::UnsubscribeAll(kind) => subscriber.unsubscribe_all(kind),
             }
         }

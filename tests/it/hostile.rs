@@ -28,10 +28,17 @@ struct Stage {
 
 impl Stage {
     async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// With these limits.
+    async fn with(limits: &str) -> Self {
         let members = Members::new();
         members.place("east", "net1");
         members.web("east", &[Pod::new("a", "10.1.0.1")]);
-        let control_plane = ControlPlane::on_members(members.path()).await;
+        let folder = members.path().display();
+        let mut control_plane = ControlPlane::on_settings(&format!("membersFolder: {folder}\n{limits}"));
+        control_plane.ready().await;
         let connection = RawConnection::open(control_plane.xds, WINDOW).await;
         let mut good = connection.stream().await.expect("a stream");
         let request = framed(&first("good", EDS, [WEB.to_owned()]));
@@ -282,10 +289,43 @@ async fn names_by_the_hundred_thousand_cost_a_bounded_sum_that_is_given_back() {
     let per_name = grown * 1024.0 * 1024.0 / (CLIENTS * NAMES) as f64;
     println!("{per_name:.0} bytes for each name, {grown:.0} MiB");
     assert!(per_name < 1024.0, "{per_name:.0} bytes for each name");
+    let names = "parallax_xds_subscribed_names";
+    assert_eq!(stage.control_plane.metric(names).await, (CLIENTS * NAMES + 1) as f64);
     stage.is_served().await;
     drop(clients);
     stage.is_alone().await;
+    assert_eq!(stage.control_plane.metric(names).await, 1.0);
     stage.is_served().await;
+}
+
+#[tokio::test]
+async fn who_asks_for_masses_of_names_keeps_nobody_out_who_asks_for_few() {
+    let mut stage = Stage::with("xds:\n  maxNames: 50000\n").await;
+    let ask = async |stage: &Stage, names: usize| {
+        let connection = RawConnection::open(stage.xds(), WINDOW).await;
+        let mut stream = connection.stream().await.expect("a stream");
+        let names = (0..names).map(|name| format!("outbound|80||absent-{name}.shop.svc.cluster.local"));
+        stream
+            .send(framed(&first("asking", EDS, names)))
+            .await
+            .expect("it is taken");
+        stream
+    };
+    let mut greedy = ask(&stage, 51_000).await;
+    greedy.answer().await.expect("an answer").expect("no end");
+    assert_eq!(ask(&stage, 1001).await.end().await.expect("an end"), Some(8));
+    let mut modest = ask(&stage, 1000).await;
+    modest.answer().await.expect("an answer").expect("no end");
+    stage.is_served().await;
+    stage.counts(STREAM_ENDS, "reason=\"too_many_names\"", 1.0).await;
+    drop((greedy, modest));
+    stage.is_alone().await;
+    ask(&stage, 51_000)
+        .await
+        .answer()
+        .await
+        .expect("an answer")
+        .expect("no end");
 }
 
 #[tokio::test]
@@ -327,7 +367,7 @@ async fn a_client_that_reads_nothing_is_shown_the_door() {
     mute.send(request).await.expect("it is taken");
     stage.counts("parallax_xds_pushes_total", "type=\"CDS\"", 1.0).await;
     stage.is_served().await;
-    // The drain does not wait for it: its connection is ended when it does not take its stream's end.
+    // The drain does not wait for it.
     stage.control_plane.process.terminate();
     let status = stage.control_plane.process.wait(Duration::from_secs(20)).await;
     let status = status.expect("it ends");
