@@ -6,6 +6,11 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use parallax::cli::{Cli, Command, Failure, ServeArgs};
 
+/// Gives memory back to the system: reading a large list needs a lot for a moment, and the C library's allocator keeps most of
+/// it for good.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match &cli.command {

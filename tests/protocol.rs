@@ -109,8 +109,8 @@ fn page(tests: &BTreeMap<String, Vec<Found>>) -> String {
          117 rules that an xDS server has to keep, in short, and the tests that hold Parallax to each: {kept} are kept, {in_part} \
          in part, {later} come with features that are not there yet, {not_ours} do not apply. {} tests name a rule; a test does \
          so by the beginning of its name.\n\n\
-         *SotW* is the state-of-the-world dialect, *delta* the incremental one. Parallax serves CDS and EDS over aggregated \
-         streams of both.\n\n\
+         *SotW* is the state-of-the-world dialect, *delta* the incremental one. Parallax serves CDS and EDS, and \
+         LDS and RDS for gRPC clients, over aggregated streams of both.\n\n\
          Beside these tests, a model of the session (`src/xds/session/tests/model`) takes some millions of random steps in \
          every run and compares each answer with a reference.\n",
         all.len()

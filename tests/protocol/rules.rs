@@ -225,18 +225,18 @@ pub(crate) const RULES: &[Rule] = &[
     rule(71, Kept, "Types may come in any order"),
     rule(
         72,
-        InPart("of clusters and assignments; there are no listeners and routes yet"),
+        InPart("routes are sent after clusters, and clusters are not kept back until routes let go of them"),
         "What is new goes from clusters to routes, what goes the other way",
     ),
     rule(
         73,
-        Later("it is about routes that change over, which are not there yet"),
+        Later("no route changes over from one cluster to another yet: they come and go together"),
         "A change of both kinds goes in two steps, each acknowledged",
     ),
     rule(
         74,
-        InPart("nothing is sent yet that has to wait for the ACK of clusters"),
-        "Assignments never wait for the ACK of their clusters",
+        InPart("routes do not wait for that ACK yet"),
+        "Assignments never wait for the ACK of their clusters; routes do",
     ),
     rule(75, Kept, "A changed cluster gets its assignment again, changed or not"),
     rule(
@@ -255,14 +255,10 @@ pub(crate) const RULES: &[Rule] = &[
         Kept,
         "Each cluster has an assignment of its own, so that no client asks for one on behalf of two",
     ),
-    rule(
-        80,
-        Later("there are no routes yet"),
-        "A new route name is answered at once, for its listener warms",
-    ),
+    rule(80, Kept, "A new route name is answered at once, for its listener warms"),
     rule(
         81,
-        Later("there are no routes yet"),
+        Later("a route names the cluster of its own service only, and is sent after it, but not after its ACK"),
         "A route names only clusters that are acknowledged",
     ),
     rule(82, Kept, "A change of endpoints touches nothing but assignments"),
@@ -282,7 +278,11 @@ pub(crate) const RULES: &[Rule] = &[
     rule(88, Kept, "A slow client costs names, not bytes"),
     rule(89, Kept, "Requests go first, but can't keep answers back"),
     rule(90, Kept, "A client that does not read holds up no other"),
-    rule(91, Kept, "Initial answers are admitted by bytes in flight"),
+    rule(
+        91,
+        Kept,
+        "Initial answers are admitted by bytes in flight, in the order of asking",
+    ),
     rule(92, Kept, "A stream ends at its age, more or less, and can come back"),
     rule(93, Kept, "A client that answers no ping is let go"),
     rule(94, Kept, "Many streams may share a connection"),

@@ -32,15 +32,17 @@ async fn one(options: &Options, results: &Results, steps: &[usize], tls: bool) -
         let mut mesh = Mesh::start(options, options.size_or(S), tls).await?;
         let mut floor = Floor::start(tls.then_some(&*mesh.folder), &mesh.folder.join("floor.log"))?;
         // All on one network, so that one large service is large for all.
-        let plan = |clients| -> anyhow::Result<_> {
+        let plan = |mesh: &Mesh, clients| -> anyhow::Result<_> {
             let mut plan = mesh.plan(clients)?;
             plan.groups.truncate(1);
             Ok(plan)
         };
         // A first proxy, so that what is there once for all is there.
-        let one = mesh.swarm(plan(1)?).await?;
+        let one = mesh.swarm(plan(&mesh, 1)?).await?;
         floor.begin_with(&one.captured())?;
-        let mut bare_plan = plan(1)?;
+        // What reading so large an object leaves in the allocator is no proxy's.
+        megabyte(&mut mesh, std::slice::from_ref(&one)).await?;
+        let mut bare_plan = plan(&mesh, 1)?;
         bare_plan.address = floor.address;
         bare_plan.strict = false;
         let bare_one = Swarm::start(bare_plan.clone());
@@ -52,7 +54,7 @@ async fn one(options: &Options, results: &Results, steps: &[usize], tls: bool) -
         for step in steps {
             let more = step - there;
             there = *step;
-            swarms.push(mesh.swarm(plan(more)?).await?);
+            swarms.push(mesh.swarm(plan(&mesh, more)?).await?);
             bare_plan.clients = more;
             let bare = Swarm::start(bare_plan.clone());
             bare.in_sync(SYNC).await?;

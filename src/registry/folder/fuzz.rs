@@ -1,11 +1,8 @@
 //! Manifests that almost make sense, through parser, conversion and table: no panic, no growth, nothing left behind.
 
-#[path = "../../../fuzz/mutate.rs"]
-mod mutate;
-
 use super::parse::{Format, parse};
+use crate::mutate::{Draw, LONGEST, Material, seeds};
 use crate::table::testing::{joined, listed, table};
-use mutate::{Draw, LONGEST, Material, seeds};
 
 const YAML: [&str; 6] = [
     "apiVersion: v1\nkind: Service\nmetadata:\n  name: web\n  namespace: shop\n  labels: {topology.istio.io/network: net1}\nspec:\n  \

@@ -1,11 +1,8 @@
 //! Kubeconfigs that almost make sense: a client or a message, never a panic, and no secret in a message.
 
-#[path = "../../../fuzz/mutate.rs"]
-mod mutate;
-
 use super::super::MemberSource;
 use super::client::connect;
-use mutate::{Draw, Material, seeds};
+use crate::mutate::{Draw, Material, seeds};
 
 /// Shows where a secret would come to light.
 const SECRET: &str = "s3cr3t-t0k3n";

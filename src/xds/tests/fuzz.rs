@@ -1,15 +1,12 @@
 //! Nodes and cluster names that almost make sense. A parser of SNI is to join them when there is one.
 
-#[path = "../../../fuzz/mutate.rs"]
-mod mutate;
-
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::google::protobuf::{Struct, Value, value::Kind};
 use prost::Message;
 
 use super::super::node::ProxyNode;
+use crate::mutate::{Draw, LONGEST, Material, seeds};
 use crate::resources::ClusterName;
-use mutate::{Draw, LONGEST, Material, seeds};
 
 fn each(material: &Material, count: u64, mut target: impl FnMut(&[u8])) {
     for seed in seeds(count) {

@@ -22,8 +22,10 @@ use tonic::transport::Server;
 use super::super::envoys::DEADLINE;
 use super::super::harness::{Dialect, Envoy, EnvoyOptions, eventually};
 
+type Content = BTreeMap<(ResourceType, Arc<str>), Arc<Resource>>;
+
 #[derive(Debug, Default)]
-struct World(Mutex<BTreeMap<(ResourceType, Arc<str>), Arc<Resource>>>);
+struct World(Mutex<Content>);
 
 impl Source for World {
     fn locate(&self, _: &Viewer) -> Standpoint {

@@ -1,8 +1,5 @@
 //! Requests that almost make sense, as bytes, through decoder, session and encoder: no panic, no growth, good answers.
 
-#[path = "../../../../fuzz/mutate.rs"]
-mod mutate;
-
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use envoy_types::pb::google::rpc::Status;
 use prost::Message;
@@ -10,7 +7,7 @@ use prost::Message;
 use super::super::super::codec::RequestMessage;
 use super::super::super::wire;
 use super::*;
-use mutate::{Draw, Material, seeds};
+use crate::mutate::{Draw, Material, seeds};
 
 const MAX_NAMES: usize = 30;
 const WORLD: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
