@@ -3,6 +3,7 @@
 //! Everything is bound first, so that a port in use is an error at the start and not a surprise later; then the parts are
 //! wired, in the order data flows; then tasks run until a signal, and end in order: streams first, the admin endpoint last.
 
+mod connections;
 mod members;
 mod serve;
 mod store;
@@ -23,8 +24,9 @@ use crate::registry::{Members, RegistryMetrics};
 use crate::store::StoreMetrics;
 use crate::table::{EndpointTable, EventSink, TableSettings};
 use crate::telemetry::{self, Metrics};
-use crate::tls;
+use crate::tls::{self, AcceptorMetrics};
 use crate::xds::{AdsServer, XdsConfig, XdsMetrics};
+use connections::ConnectionMetrics;
 
 /// Runs the control plane until a signal, or until one of its parts fails.
 ///
@@ -39,7 +41,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     telemetry::init(format, &config.log.level)?;
     tls::install_provider();
     let signals = Signals::catch().context("can't catch signals")?;
-    let xds = serve::bind_xds(&config)?;
+    let acceptor_metrics = AcceptorMetrics::default();
+    let xds = serve::bind_xds(&config, &acceptor_metrics)?;
     let admin = serve::bind_admin(&config)?;
     tracing::info!(xds = %shown(&xds, &config.listen), admin = %shown(&admin, &config.admin.listen), version = env!("CARGO_PKG_VERSION"), "listening");
 
@@ -48,7 +51,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let readiness = Readiness::new();
     // Held until every member has a block of its own, so that "ready" can't be said in between.
     let starting = readiness.block("the start");
-    let parts = Parts::wire(&config, &readiness, &watcher)?;
+    let parts = Parts::wire(&config, &readiness, &watcher, &acceptor_metrics)?;
     parts.spawn(&mut tasks, xds, admin, watcher);
     let recalled = store::recall(&mut tasks, &config, &parts).await?;
     members::spawn(&mut tasks, &config, &parts, &readiness, &recalled).await?;
@@ -91,6 +94,9 @@ struct Parts {
     store_metrics: StoreMetrics,
     pusher: Arc<Pusher>,
     ads: AdsServer,
+    connections: ConnectionMetrics,
+    /// How many connections there may be: none is of use without a stream.
+    max_connections: usize,
     admin: AdminState,
     /// Cancelled when the drain begins.
     drain: CancellationToken,
@@ -99,7 +105,12 @@ struct Parts {
 }
 
 impl Parts {
-    fn wire(config: &Config, readiness: &Readiness, watcher: &DrainWatcher) -> anyhow::Result<Self> {
+    fn wire(
+        config: &Config,
+        readiness: &Readiness,
+        watcher: &DrainWatcher,
+        acceptor: &AcceptorMetrics,
+    ) -> anyhow::Result<Self> {
         let mut metrics = Metrics::new();
         let members = Members::new(RegistryMetrics::register(metrics.registry()));
         let store_metrics = StoreMetrics::default();
@@ -108,6 +119,9 @@ impl Parts {
         push_metrics.register(metrics.registry());
         let xds_metrics = XdsMetrics::new();
         xds_metrics.register(metrics.registry());
+        acceptor.register(metrics.registry());
+        let connections = ConnectionMetrics::default();
+        connections.register(metrics.registry());
 
         let table = Arc::new(EndpointTable::new(TableSettings {
             default_network: NetworkId::new(&config.mesh.default_network)?,
@@ -130,9 +144,11 @@ impl Parts {
             max_request_bytes: config.xds.max_request_bytes,
             max_node_bytes: config.xds.max_node_bytes,
             max_streams: config.xds.max_streams,
+            max_total_names: config.xds.max_names,
             max_initial_bytes_in_flight: config.xds.max_initial_bytes_in_flight,
             // Leaves room to close connections before the deadline.
             drain_spread: config.drain.deadline / 2,
+            farewell: XdsConfig::default().farewell.min(config.drain.deadline / 4),
             ..XdsConfig::default()
         };
         let ads = AdsServer::new(
@@ -156,6 +172,8 @@ impl Parts {
             store_metrics,
             pusher,
             ads,
+            connections,
+            max_connections: config.xds.max_streams,
             admin,
             drain: watcher.token(),
             drained: CancellationToken::new(),
@@ -169,7 +187,10 @@ impl Parts {
         tasks.spawn("push", async move {
             drain.run_until_cancelled(pusher.run()).await.map_or((), |never| never)
         });
-        tasks.spawn("xds", serve::serve_xds(xds, self.ads.clone(), watcher));
+        let (ads, metrics, limit) = (self.ads.clone(), self.connections.clone(), self.max_connections);
+        tasks.spawn("xds", async move {
+            connections::serve(xds, ads, metrics, limit, &watcher).await;
+        });
         tasks.spawn(
             "admin",
             serve::serve_admin(admin, self.admin.clone(), self.drained.clone()),

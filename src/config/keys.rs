@@ -36,6 +36,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "maxRequestBytes",
             "maxNodeBytes",
             "maxStreams",
+            "maxNames",
             "maxInitialBytesInFlight",
             "allowPlaintext",
         ],

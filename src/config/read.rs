@@ -158,6 +158,7 @@ fn xds(reader: &mut Reader<'_>, root: &Section<'_>, default: XdsConfig) -> XdsCo
     let request = |scalar: &tree::Scalar| values::size(scalar, 64 << 10..=1 << 30);
     let node = |scalar: &tree::Scalar| values::size(scalar, 1 << 10..=16 << 20);
     let initial = |scalar: &tree::Scalar| values::size(scalar, 1 << 20..=64 << 30);
+    let names = |scalar: &tree::Scalar| values::integer(scalar, 0..=1_000_000_000);
     let streams = |scalar: &tree::Scalar| values::integer(scalar, 1..=1_000_000);
     let xds = XdsConfig {
         max_request_bytes: reader
@@ -169,6 +170,7 @@ fn xds(reader: &mut Reader<'_>, root: &Section<'_>, default: XdsConfig) -> XdsCo
         max_streams: reader
             .value(&section, "maxStreams", streams)
             .unwrap_or(default.max_streams),
+        max_names: reader.value(&section, "maxNames", names).unwrap_or(default.max_names),
         max_initial_bytes_in_flight: reader
             .value(&section, "maxInitialBytesInFlight", initial)
             .unwrap_or(default.max_initial_bytes_in_flight),

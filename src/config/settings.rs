@@ -60,6 +60,7 @@ impl Default for Config {
                 max_request_bytes: 64 << 20,
                 max_node_bytes: 256 << 10,
                 max_streams: 20_000,
+                max_names: 10_000_000,
                 max_initial_bytes_in_flight: 256 << 20,
                 allow_plaintext: false,
             },
@@ -182,6 +183,8 @@ pub struct XdsConfig {
     pub max_node_bytes: usize,
     /// `xds.maxStreams`: how many streams may be open at a time.
     pub max_streams: usize,
+    /// `xds.maxNames`: how many names all streams together may subscribe to, beyond the first 1,000 of each.
+    pub max_names: usize,
     /// `xds.maxInitialBytesInFlight`: how many bytes of answers new streams may leave unacknowledged together.
     pub max_initial_bytes_in_flight: usize,
     /// `xds.allowPlaintext`: listen without TLS where other machines can connect.

@@ -112,7 +112,7 @@ members:
   - {name: d, inCluster: true}
 readiness: {memberSyncDeadline: 500ms}
 drain: {deadline: 2m}
-xds: {maxRequestBytes: 1MiB, maxNodeBytes: 2048, maxStreams: 7, maxInitialBytesInFlight: 2GiB, allowPlaintext: true}
+xds: {maxRequestBytes: 1MiB, maxNodeBytes: 2048, maxStreams: 7, maxNames: 5000, maxInitialBytesInFlight: 2GiB, allowPlaintext: true}
 tls: {certificate: c.pem, key: k.pem}
 log: {level: 'warn,parallax::xds=trace', format: json}
 ";
@@ -153,7 +153,7 @@ log: {level: 'warn,parallax::xds=trace', format: json}
         (xds.max_request_bytes, xds.max_node_bytes, xds.max_streams),
         (1 << 20, 2048, 7)
     );
-    assert_eq!(xds.max_initial_bytes_in_flight, 2 << 30);
+    assert_eq!((xds.max_names, xds.max_initial_bytes_in_flight), (5000, 2 << 30));
     assert!(xds.allow_plaintext);
     let tls = TlsFiles {
         certificate: "/etc/p/c.pem".into(),

@@ -19,6 +19,7 @@ use crate::lifecycle::Backoff;
 use super::conn::{Conn, Peer};
 use super::files::ServerTls;
 use super::listener::{Accepted, Listener};
+use super::metrics::{AcceptorMetrics, HandshakeEnd};
 
 /// Ready connections that wait for the server; more wait in their handshakes and then in the kernel.
 const READY: usize = 64;
@@ -51,6 +52,7 @@ pub struct Acceptor {
     listener: Listener,
     tls: Option<ServerTls>,
     limits: HandshakeLimits,
+    metrics: AcceptorMetrics,
 }
 
 impl Acceptor {
@@ -61,7 +63,15 @@ impl Acceptor {
             listener,
             tls,
             limits: HandshakeLimits::default(),
+            metrics: AcceptorMetrics::default(),
         }
+    }
+
+    /// Counts in these.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: AcceptorMetrics) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// Other limits than the default ones.
@@ -97,6 +107,9 @@ impl Acceptor {
                 () = ready.closed() => return,
                 accepted = self.listener.accept() => accepted,
             };
+            if accepted.is_ok() {
+                self.metrics.accepted();
+            }
             let conn = match accepted {
                 Ok(Accepted::Unix(stream)) => Conn::unix(stream),
                 Ok(Accepted::Tcp(stream, peer)) => match &tls {
@@ -107,6 +120,7 @@ impl Acceptor {
                             stream,
                             peer,
                             limit: self.limits.timeout,
+                            metrics: self.metrics.clone(),
                             _permit: permit,
                         };
                         handshakes.spawn(handshake.run(tls.clone(), ready.clone()));
@@ -119,6 +133,7 @@ impl Acceptor {
                 }
                 Err(error) => {
                     // Trying again at once would burn a core and free nothing.
+                    self.metrics.accept_failed();
                     let pause = backoff.next_delay().max(PAUSE.0);
                     tracing::warn!(%error, ?pause, "cannot accept connections; if files ran out, raise the limit (ulimit -n)");
                     tokio::select! {
@@ -141,13 +156,22 @@ struct Handshake {
     stream: TcpStream,
     peer: SocketAddr,
     limit: Duration,
+    metrics: AcceptorMetrics,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Handshake {
     async fn run(self, tls: TlsAcceptor, ready: mpsc::Sender<Conn>) {
         let peer = Peer::Tcp(self.peer);
-        match timeout(self.limit, tls.accept(self.stream)).await {
+        let handshaking = self.metrics.handshaking();
+        let shaken = timeout(self.limit, tls.accept(self.stream)).await;
+        drop(handshaking);
+        self.metrics.handshake_ended(match &shaken {
+            Ok(Ok(_)) => HandshakeEnd::Done,
+            Ok(Err(_)) => HandshakeEnd::Failed,
+            Err(_) => HandshakeEnd::Late,
+        });
+        match shaken {
             Ok(Ok(stream)) => {
                 // An error means that the server stopped taking connections: this one ends with it.
                 let conn = Conn::tls(stream, self.peer).first_word_within(self.limit);

@@ -8,6 +8,7 @@ mod acceptor;
 mod conn;
 mod files;
 mod listener;
+mod metrics;
 #[cfg(test)]
 mod tests;
 
@@ -15,3 +16,4 @@ pub use acceptor::{Acceptor, HandshakeLimits, Incoming};
 pub use conn::{Conn, ConnInfo, Peer};
 pub use files::{ServerTls, TlsError, install_provider};
 pub use listener::{ListenError, Listener};
+pub use metrics::AcceptorMetrics;

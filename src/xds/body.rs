@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::Frame;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Status;
 
 /// The writing end; held by the stream's task.
@@ -16,6 +17,8 @@ use tonic::Status;
 pub(super) struct Outbox {
     messages: mpsc::Sender<Vec<Bytes>>,
     end: oneshot::Sender<Status>,
+    /// Cancelled when the reading end is gone.
+    let_go: CancellationToken,
 }
 
 impl Outbox {
@@ -29,10 +32,12 @@ impl Outbox {
         self.messages.closed().await;
     }
 
-    /// Ends the stream. What was given before still goes out first.
-    pub(super) fn finish(self, status: Status) {
+    /// Ends the stream. What was given before still goes out first. The token is cancelled when the last byte was taken,
+    /// or never will be.
+    pub(super) fn finish(self, status: Status) -> CancellationToken {
         // Nobody to tell is nothing to do.
         let _ = self.end.send(status);
+        self.let_go
     }
 }
 
@@ -45,6 +50,7 @@ pub(super) struct AnswerBody {
     end: Option<oneshot::Receiver<Status>>,
     /// A stream counts until its last bytes are let go, also when its task has ended and its client reads nothing.
     _slot: Arc<OwnedSemaphorePermit>,
+    _let_go: DropGuard,
 }
 
 /// Both ends of a response.
@@ -52,13 +58,19 @@ pub(super) fn channel(slot: Arc<OwnedSemaphorePermit>) -> (Outbox, AnswerBody) {
     // One message waits here while the one before goes out; a later state replaces neither, so there are no more.
     let (send, receive) = mpsc::channel(1);
     let (end, ended) = oneshot::channel();
+    let let_go = CancellationToken::new();
     let body = AnswerBody {
         pieces: VecDeque::new(),
         messages: receive,
         end: Some(ended),
         _slot: slot,
+        _let_go: let_go.clone().drop_guard(),
     };
-    let outbox = Outbox { messages: send, end };
+    let outbox = Outbox {
+        messages: send,
+        end,
+        let_go,
+    };
     (outbox, body)
 }
 
@@ -111,7 +123,7 @@ mod tests {
         let (outbox, mut body) = channel(slot(&slots));
         let permit = outbox.ready().await.unwrap();
         permit.send(vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")]);
-        outbox.finish(Status::unavailable("later"));
+        let let_go = outbox.finish(Status::unavailable("later"));
         for expected in ["a", "b"] {
             let piece = frame(&mut body).await.unwrap().into_data().unwrap();
             assert_eq!(piece, expected.as_bytes());
@@ -120,7 +132,9 @@ mod tests {
         assert_eq!(trailers["grpc-status"], "14");
         assert!(frame(&mut body).await.is_none());
         assert_eq!(slots.available_permits(), 0);
+        assert!(!let_go.is_cancelled());
         drop(body);
+        assert!(let_go.is_cancelled());
         assert_eq!(slots.available_permits(), 1);
     }
 

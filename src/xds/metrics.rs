@@ -40,6 +40,10 @@ pub struct XdsMetrics {
     ack_seconds: Family<ByType, Histogram, fn() -> Histogram>,
     sent_bytes: Counter,
     node_changes: Counter,
+    slow_streams: Gauge,
+    stuck: Counter,
+    names: Gauge,
+    requests_in_flight: Gauge,
     initial_in_flight: Gauge,
     initial_waiting: Gauge,
     initial_wait_seconds: Histogram,
@@ -74,6 +78,10 @@ impl XdsMetrics {
             ack_seconds: Family::new_with_constructor(ack_seconds),
             sent_bytes: Counter::default(),
             node_changes: Counter::default(),
+            slow_streams: Gauge::default(),
+            stuck: Counter::default(),
+            names: Gauge::default(),
+            requests_in_flight: Gauge::default(),
             initial_in_flight: Gauge::default(),
             initial_waiting: Gauge::default(),
             initial_wait_seconds: ack_seconds(),
@@ -101,6 +109,27 @@ impl XdsMetrics {
             "node_changes",
             "Requests whose node differs from the first one of their stream, which is ignored",
             self.node_changes.clone(),
+        );
+        xds.register(
+            "slow_streams",
+            "Open streams that have left an answer without ACK or NACK for long",
+            self.slow_streams.clone(),
+        );
+        xds.register(
+            "stuck_streams",
+            "Streams whose clients did not even read their end; their connections were ended",
+            self.stuck.clone(),
+        );
+        xds.register(
+            "subscribed_names",
+            "Resource names that streams subscribe to, summed over streams",
+            self.names.clone(),
+        );
+        xds.register_with_unit(
+            "large_requests",
+            "Large requests that are being received",
+            Unit::Bytes,
+            self.requests_in_flight.clone(),
         );
         xds.register_with_unit(
             "initial_in_flight",
@@ -167,6 +196,28 @@ impl XdsMetrics {
         self.node_changes.inc();
     }
 
+    /// A stream is slow until this is dropped.
+    pub(super) fn slow(&self) -> SlowStream {
+        self.slow_streams.inc();
+        SlowStream(self.slow_streams.clone())
+    }
+
+    pub(super) fn stuck(&self) {
+        self.stuck.inc();
+    }
+
+    pub(super) fn names_subscribed(&self, names: usize) {
+        self.names.inc_by(signed(names));
+    }
+
+    pub(super) fn names_unsubscribed(&self, names: usize) {
+        self.names.dec_by(signed(names));
+    }
+
+    pub(super) fn let_in(&self, more: u32, less: u32) {
+        self.requests_in_flight.inc_by(i64::from(more) - i64::from(less));
+    }
+
     pub(super) fn newcomer_waits(&self) {
         self.initial_waiting.inc();
     }
@@ -184,12 +235,25 @@ impl XdsMetrics {
     }
 
     pub(super) fn newcomers_charged(&self, more: usize, less: usize) {
-        let signed = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
         self.initial_in_flight.inc_by(signed(more) - signed(less));
     }
 
     fn of_dialect(&self, dialect: Dialect) -> Gauge {
         let dialect = dialect.to_string();
         self.streams.get_or_create(&ByDialect { dialect }).clone()
+    }
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Counts a slow stream as long as it is one.
+#[derive(Debug)]
+pub(super) struct SlowStream(Gauge);
+
+impl Drop for SlowStream {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }

@@ -7,7 +7,10 @@ mod admission;
 mod body;
 mod codec;
 mod config;
+mod hangup;
+mod intake;
 mod metrics;
+mod names;
 mod node;
 mod requests;
 mod service;
@@ -19,6 +22,7 @@ mod text;
 mod wire;
 
 pub use config::XdsConfig;
+pub use hangup::Hangup;
 pub use metrics::XdsMetrics;
 pub use node::{NodeError, ProxyKind, ProxyNode};
 pub use service::AdsServer;

@@ -22,7 +22,10 @@ use super::admission::Admission;
 use super::body;
 use super::codec::RequestMessage;
 use super::config::XdsConfig;
+use super::hangup::Hangup;
+use super::intake::Intake;
 use super::metrics::XdsMetrics;
+use super::names::NameBudget;
 use super::requests::Requests;
 use super::status::End;
 use super::stream;
@@ -37,6 +40,8 @@ pub(super) struct Shared {
     pub(super) streams: Arc<Streams>,
     pub(super) drain: CancellationToken,
     pub(super) admission: Arc<Admission>,
+    pub(super) names: Arc<NameBudget>,
+    intake: Arc<Intake>,
     ready: Box<dyn Fn() -> bool + Send + Sync>,
     slots: Arc<Semaphore>,
 }
@@ -69,6 +74,13 @@ impl AdsServer {
                     config.initial_ack_patience,
                     metrics.clone(),
                 ),
+                names: NameBudget::new(config.max_total_names, metrics.clone()),
+                intake: Arc::new(Intake::new(
+                    config.max_requests_in_flight,
+                    config.max_request_bytes,
+                    config.request_patience,
+                    metrics.clone(),
+                )),
                 config,
                 metrics,
                 streams: Arc::default(),
@@ -116,11 +128,13 @@ impl AdsServer {
         };
         let request = tonic::Request::from_http(request);
         let peer: Option<SocketAddr> = request.remote_addr();
-        let requests = Requests::<M>::new(request.into_inner(), self.shared.config.max_request_bytes);
+        let hangup = request.extensions().get::<Hangup>().cloned();
+        let requests = Body::new(self.shared.intake.guard(request.into_inner()));
+        let requests = Requests::<M>::new(requests, self.shared.config.max_request_bytes);
         let (outbox, body) = body::channel(slot);
         let shared = Arc::clone(&self.shared);
         // The task ends with its client: it notices when the body is dropped.
-        tokio::spawn(stream::run(shared, requests, outbox, peer));
+        tokio::spawn(stream::run(shared, requests, outbox, peer, hangup));
         let mut response = Response::new(Body::new(body));
         response
             .headers_mut()

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tonic::{Code, Status};
 
+use super::config::XdsConfig;
 use super::node::NodeError;
 use super::session::SessionError;
 use super::wire::FrameTooLarge;
@@ -39,6 +40,12 @@ pub(super) enum End {
     /// Neither ACK nor NACK in time.
     #[error("an answer was neither acknowledged nor refused within {0:?}; connect again")]
     AckLate(Duration),
+    /// A large request came too slowly.
+    #[error("a large request was not there within {0:?} of its beginning; connect again")]
+    RequestLate(Duration),
+    /// Too much is being received.
+    #[error("too many large requests are under way; connect again")]
+    TooManyRequests,
     /// A request is too large.
     #[error("a request is larger than {limit} bytes; subscribe to fewer names or raise the limit")]
     RequestTooLarge { limit: usize },
@@ -51,6 +58,9 @@ pub(super) enum End {
     /// The protocol was broken.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// All streams together ask for too much.
+    #[error("all streams together subscribe to more than {limit} resource names; ask for fewer or raise the limit")]
+    TooManyNames { limit: usize },
     /// An answer does not fit.
     #[error(transparent)]
     Frame(#[from] FrameTooLarge),
@@ -62,9 +72,15 @@ impl End {
         let code = match self {
             Self::Closed => Code::Ok,
             Self::Gone(_) => Code::Cancelled,
-            Self::MaxAge | Self::Draining | Self::NotReady | Self::AckLate(_) => Code::Unavailable,
+            Self::MaxAge
+            | Self::Draining
+            | Self::NotReady
+            | Self::AckLate(_)
+            | Self::RequestLate(_)
+            | Self::TooManyRequests => Code::Unavailable,
             Self::TooManyStreams { .. }
             | Self::RequestTooLarge { .. }
+            | Self::TooManyNames { .. }
             | Self::Node(NodeError::TooLarge { .. })
             | Self::Session(SessionError::TooManyNames { .. } | SessionError::TooManyTypes)
             | Self::Frame(_) => Code::ResourceExhausted,
@@ -87,18 +103,26 @@ impl End {
             Self::TooManyStreams { .. } => "too_many_streams",
             Self::FirstMessageLate(_) => "first_message_late",
             Self::AckLate(_) => "ack_late",
+            Self::RequestLate(_) => "request_late",
+            Self::TooManyRequests => "too_many_requests",
             Self::RequestTooLarge { .. } => "request_too_large",
             Self::Unreadable(_) => "unreadable",
             Self::Node(_) => "bad_node",
+            Self::Session(SessionError::TooManyNames { .. }) | Self::TooManyNames { .. } => "too_many_names",
             Self::Session(_) => "protocol",
             Self::Frame(_) => "answer_too_large",
         }
     }
 
     /// What an error of reading requests means. Tonic tells these apart by code only.
-    pub(super) fn of_reading(status: &Status, limit: usize) -> Self {
+    pub(super) fn of_reading(status: &Status, config: &XdsConfig) -> Self {
         match status.code() {
-            Code::OutOfRange => Self::RequestTooLarge { limit },
+            Code::OutOfRange => Self::RequestTooLarge {
+                limit: config.max_request_bytes,
+            },
+            // These two are the intake's own; tonic makes neither of them.
+            Code::Aborted => Self::TooManyRequests,
+            Code::DeadlineExceeded => Self::RequestLate(config.request_patience),
             Code::Internal | Code::Unimplemented => Self::Unreadable(status.message().to_owned()),
             _ => Self::Gone(status.message().to_owned()),
         }
@@ -117,6 +141,8 @@ mod tests {
             (End::Draining, Code::Unavailable),
             (End::NotReady, Code::Unavailable),
             (End::AckLate(Duration::ZERO), Code::Unavailable),
+            (End::TooManyRequests, Code::Unavailable),
+            (End::RequestLate(Duration::ZERO), Code::Unavailable),
             (End::TooManyStreams { limit: 1 }, Code::ResourceExhausted),
             (End::RequestTooLarge { limit: 1 }, Code::ResourceExhausted),
             (End::Node(NodeError::Missing), Code::InvalidArgument),
@@ -124,6 +150,7 @@ mod tests {
                 End::Node(NodeError::TooLarge { bytes: 2, limit: 1 }),
                 Code::ResourceExhausted,
             ),
+            (End::TooManyNames { limit: 1 }, Code::ResourceExhausted),
             (End::Session(SessionError::NoTypeUrl), Code::InvalidArgument),
             (
                 End::Session(SessionError::TooManyNames { limit: 1 }),

@@ -12,7 +12,10 @@ use tokio::time::{sleep, sleep_until, timeout};
 use super::admission::Newcomer;
 use super::body::Outbox;
 use super::codec::RequestMessage;
+use super::config::XdsConfig;
+use super::hangup::Hangup;
 use super::metrics::XdsMetrics;
+use super::names::NameShare;
 use super::node::ProxyNode;
 use super::requests::Requests;
 use super::service::Shared;
@@ -32,11 +35,19 @@ pub(super) async fn run<M: RequestMessage>(
     requests: Requests<M>,
     outbox: Outbox,
     peer: Option<SocketAddr>,
+    hangup: Option<Hangup>,
 ) {
     let end = serve(&shared, requests, &outbox, peer).await;
     shared.metrics.ended(&end);
     tracing::debug!(?peer, dialect = %M::DIALECT, "stream ended: {end}");
-    outbox.finish(end.status());
+    let let_go = outbox.finish(end.status());
+    if timeout(shared.config.farewell, let_go.cancelled()).await.is_err() {
+        shared.metrics.stuck();
+        tracing::debug!(?peer, dialect = %M::DIALECT, "the client does not read its stream's end");
+        if let Some(hangup) = hangup {
+            hangup.ask();
+        }
+    }
 }
 
 async fn serve<M: RequestMessage>(
@@ -76,7 +87,7 @@ async fn read<M: RequestMessage>(requests: &mut Requests<M>, shared: &Shared) ->
     match requests.message().await {
         Ok(Some(message)) => Ok(message.split()),
         Ok(None) => Err(End::Closed),
-        Err(status) => Err(End::of_reading(&status, shared.config.max_request_bytes)),
+        Err(status) => Err(End::of_reading(&status, &shared.config)),
     }
 }
 
@@ -142,10 +153,12 @@ impl<'a> Served<'a> {
         mut leave: std::pin::Pin<&mut impl Future<Output = End>>,
     ) -> Result<std::convert::Infallible, End> {
         let mut newcomer = Newcomer::new(&self.shared.admission);
-        self.take(first, &mut newcomer)?;
+        let mut share = NameShare::new(&self.shared.names);
+        self.take(first, &mut newcomer, &mut share)?;
         // Something may be due. Asking the session is the only way to know.
         let mut due = true;
         let mut in_a_row = 0;
+        let mut slow = None;
         loop {
             tokio::select! {
                 biased;
@@ -154,7 +167,9 @@ impl<'a> Served<'a> {
                 request = read(&mut requests, self.shared), if in_a_row < REQUESTS_IN_A_ROW => {
                     let (node, request) = request?;
                     self.compare(node);
-                    self.take(request, &mut newcomer)?;
+                    if self.take(request, &mut newcomer, &mut share)?.is_some() {
+                        slow = None;
+                    }
                     in_a_row += 1;
                     due = true;
                 }
@@ -183,9 +198,10 @@ impl<'a> Served<'a> {
                     due = true;
                 }
                 () = newcomer.moved() => {}
-                () = self.ack_late() => {
-                    return Err(End::AckLate(self.shared.config.ack_deadline));
-                }
+                () = self.ack_late(slow.is_some()) => match slow {
+                    None => slow = Some(self.shared.metrics.slow()),
+                    Some(_) => return Err(End::AckLate(self.shared.config.ack_deadline)),
+                },
                 // No answer can go out now, so requests may go on.
                 () = std::future::ready(()), if in_a_row >= REQUESTS_IN_A_ROW => in_a_row = 0,
             }
@@ -193,7 +209,7 @@ impl<'a> Served<'a> {
     }
 
     /// Gives a request to the session, and what follows from it to the cache, before anything is answered.
-    fn take(&self, request: Request, newcomer: &mut Newcomer) -> Result<(), End> {
+    fn take(&self, request: Request, newcomer: &mut Newcomer, share: &mut NameShare) -> Result<Option<Verdict>, End> {
         if let Some(kind) = ResourceType::from_url(&request.type_url) {
             newcomer.asked(kind);
         }
@@ -207,13 +223,19 @@ impl<'a> Served<'a> {
         let subscriber = &self.stream.subscriber;
         for interest in effect.interests {
             match interest {
-                Interest::Subscribe(kind, names) => subscriber.subscribe(kind, &names),
+                Interest::Subscribe(kind, names) => {
+                    share.add(names.len())?;
+                    subscriber.subscribe(kind, &names);
+                }
                 Interest::SubscribeAll(kind) => subscriber.subscribe_all(kind),
-                Interest::Unsubscribe(kind, names) => subscriber.unsubscribe(kind, &names),
+                Interest::Unsubscribe(kind, names) => {
+                    share.remove(names.len());
+                    subscriber.unsubscribe(kind, &names);
+                }
                 Interest::UnsubscribeAll(kind) => subscriber.unsubscribe_all(kind),
             }
         }
-        Ok(())
+        Ok(effect.verdict)
     }
 
     fn log(&self, verdict: Verdict) {
@@ -239,10 +261,21 @@ impl<'a> Served<'a> {
         }
     }
 
-    /// Waits until the oldest answer in flight has waited too long. Safe to drop and call again.
-    async fn ack_late(&self) {
+    /// Waits until the oldest answer in flight has waited long, or too long where it has already. Safe to drop and call
+    /// again.
+    async fn ack_late(&self, already_slow: bool) {
+        let XdsConfig {
+            ack_deadline,
+            slow_after,
+            ..
+        } = self.shared.config;
+        let limit = if already_slow {
+            ack_deadline
+        } else {
+            slow_after.min(ack_deadline)
+        };
         match self.stream.waiting_since() {
-            Some(since) => sleep_until(since + self.shared.config.ack_deadline).await,
+            Some(since) => sleep_until(since + limit).await,
             None => std::future::pending().await,
         }
     }

@@ -99,11 +99,17 @@ impl ControlPlane {
 
     /// The sum of a metric's values over all labels; 0 while there are none.
     pub(crate) async fn metric(&mut self, name: &str) -> f64 {
+        self.metric_where(name, "").await
+    }
+
+    /// The sum of a metric's values over all labels that include this one, `name="value"`.
+    pub(crate) async fn metric_where(&mut self, name: &str, label: &str) -> f64 {
         let text = self.answers("/metrics", 200).await;
         let lines = text.lines().filter_map(|line| {
             let (series, value) = line.rsplit_once(' ')?;
             let labels = series.strip_prefix(name)?;
-            (labels.is_empty() || labels.starts_with('{')).then_some(value)
+            let whole = labels.is_empty() || labels.starts_with('{');
+            (whole && labels.contains(label)).then_some(value)
         });
         lines.map(|value| value.parse::<f64>().expect("a number")).sum()
     }

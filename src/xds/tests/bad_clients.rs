@@ -153,3 +153,46 @@ async fn r89_a_flood_of_requests_does_not_keep_answers_back() {
     client.take(CDS).await;
     client.take(EDS).await;
 }
+
+#[tokio::test]
+async fn r87_a_client_that_neither_reads_nor_acknowledges_is_slow_then_ended_then_hung_up_on() {
+    let bench = Bench::start(XdsConfig {
+        slow_after: Duration::from_millis(20),
+        ack_deadline: Duration::from_millis(400),
+        farewell: Duration::from_millis(50),
+        ..XdsConfig::default()
+    })
+    .await;
+    bench.change(EDS, "a", Some(assignment("a", 0, 1 << 20)));
+    bench.put("small", 0);
+    let mut mute = bench.connect(Dialect::Delta).await;
+    mute.ask(EDS, &["a"]).await;
+    // The first answer fills the connection's buffer, the second is what nobody takes.
+    bench
+        .until("it is answered", |bench| bench.metric("xds_pushes_total") == 1.0)
+        .await;
+    mute.ask(CDS, &[]).await;
+    bench
+        .until("it is slow", |bench| bench.metric("xds_slow_streams") == 1.0)
+        .await;
+    bench
+        .until("it is stuck", |bench| bench.metric("xds_stuck_streams_total") == 1.0)
+        .await;
+    assert_eq!(bench.metric("xds_stream_ends_total"), 1.0);
+    assert_eq!(bench.metric("xds_slow_streams"), 0.0);
+
+    // One that acknowledges late is slow only until then, and one that reads takes its stream's end.
+    let mut late = bench.connect(Dialect::Delta).await;
+    late.ask(EDS, &["small"]).await;
+    let answer = late.next().await.unwrap();
+    bench
+        .until("it is slow", |bench| bench.metric("xds_slow_streams") == 1.0)
+        .await;
+    late.reply(&answer, None).await;
+    bench
+        .until("it is not any more", |bench| bench.metric("xds_slow_streams") == 0.0)
+        .await;
+    bench.put("small", 1);
+    assert_eq!(late.end().await.code(), Code::Unavailable);
+    assert_eq!(bench.metric("xds_stuck_streams_total"), 1.0);
+}
