@@ -28,3 +28,7 @@ pub mod telemetry;
 pub mod tls;
 pub mod view;
 pub mod xds;
+
+#[cfg(test)]
+#[path = "../fuzz/mutate.rs"]
+mod mutate;

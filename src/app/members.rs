@@ -1,13 +1,22 @@
 //! Starts the reader of each member.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 
 use super::store::Recalled;
 use super::{Parts, hold_ready};
 use crate::config::{self, Config};
-use crate::lifecycle::{Readiness, Tasks};
+use crate::lifecycle::{BlockReady, Readiness, Tasks};
 use crate::model::{ClusterId, NetworkId};
-use crate::registry::{MemberSource, list_members_folder, run_member, run_members_folder};
+use crate::registry::{
+    MemberSource, Members, SecretMembers, list_members_folder, run_member, run_members_folder, run_secret_members,
+};
+
+/// How soon a folder of members that can't be read is tried again.
+const FOLDER_AGAIN: Duration = Duration::from_millis(500);
 
 /// Starts a task for each member of the settings, and one for the folder of members. Each member that is known now holds
 /// readiness back until it is synced or its deadline passed.
@@ -18,25 +27,19 @@ pub(super) async fn spawn(
     readiness: &Readiness,
     recalled: &Recalled,
 ) -> anyhow::Result<()> {
+    let deadline = config.readiness.member_sync_deadline;
     let mut names = Vec::new();
     for member in &config.members {
         let name = ClusterId::new(&member.name)?;
         let network = member.network.as_deref().map(NetworkId::new).transpose()?;
-        let source = match &member.source {
-            config::MemberSource::Folder(path) => MemberSource::Folder { path: path.clone() },
-            config::MemberSource::Kubeconfig { path, context } => MemberSource::Kubernetes {
-                kubeconfig: Some(path.clone()),
-                context: context.clone(),
-            },
-            config::MemberSource::InCluster => MemberSource::InCluster,
-        };
+        let source = source(&member.source);
         // What is known of it from before is served at once: nobody has to wait.
         if !recalled.members.contains(&name) {
             names.push(name.clone());
         }
         let sink = match &source {
             MemberSource::Folder { .. } => parts.sink(),
-            MemberSource::Kubernetes { .. } | MemberSource::InCluster => Arc::clone(&recalled.sink),
+            _ => Arc::clone(&recalled.sink),
         };
         let reader = run_member(name, source, network, sink, parts.members.clone(), parts.drain.clone());
         tasks.spawn(format!("member {}", member.name), reader);
@@ -44,19 +47,111 @@ pub(super) async fn spawn(
     if let Some(folder) = &config.members_folder {
         match list_members_folder(folder.clone()).await {
             Ok(found) => names.extend(found),
-            Err(problem) => tracing::error!(%problem, "the folder of members can't be read yet"),
+            // Ready without it would tell Envoys that reconnect that all they had is gone.
+            Err(problem) => {
+                tracing::error!(%problem, "the folder of members can't be read yet");
+                let block = readiness.block(format!("the folder of members {}", folder.display()));
+                let waiting = wait_for_folder(
+                    folder.clone(),
+                    block,
+                    readiness.clone(),
+                    parts.members.clone(),
+                    deadline,
+                );
+                tokio::spawn(waiting);
+            }
         }
         let reader = run_members_folder(folder.clone(), parts.sink(), parts.members.clone(), parts.drain.clone());
         tasks.spawn("folder of members", reader);
     }
-    if names.is_empty() && recalled.members.is_empty() {
+    if let Some(secrets) = &config.member_secrets {
+        spawn_secrets(tasks, config, secrets, parts, readiness, recalled);
+    } else if names.is_empty() && recalled.members.is_empty() {
         tracing::warn!("no members: nothing will be served; see `members` and `membersFolder` in the settings");
     }
-    let deadline = config.readiness.member_sync_deadline;
+    wait_for(names, readiness, &parts.members, deadline);
+    Ok(())
+}
+
+/// Has readiness wait for each of these members.
+fn wait_for(names: Vec<ClusterId>, readiness: &Readiness, members: &Members, deadline: Duration) {
     for name in names {
         let block = readiness.block(format!("member {name}"));
         // Not one of the tasks that must last: it is done when the member is.
-        tokio::spawn(hold_ready(block, parts.members.clone(), name, deadline));
+        tokio::spawn(hold_ready(block, members.clone(), name, deadline));
     }
-    Ok(())
+}
+
+/// Blocks readiness until a folder of members can be read, and then for its members, or until the deadline passed.
+async fn wait_for_folder(
+    folder: PathBuf,
+    block: BlockReady,
+    readiness: Readiness,
+    members: Members,
+    deadline: Duration,
+) {
+    let begun = Instant::now();
+    while begun.elapsed() < deadline {
+        if let Ok(names) = list_members_folder(folder.clone()).await {
+            wait_for(names, &readiness, &members, deadline.saturating_sub(begun.elapsed()));
+            break;
+        }
+        sleep(FOLDER_AGAIN.min(deadline)).await;
+    }
+    drop(block);
+}
+
+fn source(configured: &config::MemberSource) -> MemberSource {
+    match configured {
+        config::MemberSource::Folder(path) => MemberSource::Folder { path: path.clone() },
+        config::MemberSource::Kubeconfig { path, context } => MemberSource::Kubernetes {
+            kubeconfig: Some(path.clone()),
+            context: context.clone(),
+        },
+        config::MemberSource::InCluster => MemberSource::InCluster,
+    }
+}
+
+/// Starts the reader of Secrets. Readiness waits for their first list and for the members in it, within the deadline of one
+/// member; those that are served as they were known need not be waited for.
+fn spawn_secrets(
+    tasks: &mut Tasks,
+    config: &Config,
+    secrets: &config::MemberSecretsConfig,
+    parts: &Parts,
+    readiness: &Readiness,
+    recalled: &Recalled,
+) {
+    let (listed, list) = tokio::sync::oneshot::channel();
+    let namespace = secrets.namespace.as_ref().unwrap_or(&config.mesh.system_namespace);
+    let place = SecretMembers {
+        source: source(&secrets.source),
+        namespace: namespace.clone(),
+        known: recalled.of_secrets.clone(),
+        listed,
+    };
+    let sink = Arc::clone(&recalled.sink);
+    tasks.spawn(
+        "member secrets",
+        run_secret_members(place, sink, parts.members.clone(), parts.drain.clone()),
+    );
+    let (members, known) = (parts.members.clone(), recalled.of_secrets.clone());
+    let block = readiness.block(format!("members in Secrets of {namespace}"));
+    let deadline = config.readiness.member_sync_deadline;
+    tokio::spawn(async move {
+        let synced = async {
+            for name in list.await.unwrap_or_default() {
+                if !known.contains(&name) {
+                    members.wait_synced(&name).await;
+                }
+            }
+        };
+        if tokio::time::timeout(deadline, synced).await.is_err() {
+            tracing::warn!(
+                ?deadline,
+                "not all members in Secrets are synced within their deadline; the others are served"
+            );
+        }
+        drop(block);
+    });
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::AdminState;
 use crate::cache::{Cache, Source};
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, Listen, LogFormat};
 use crate::lifecycle::{BlockReady, DrainWatcher, Drained, Readiness, Signals, Tasks, drain};
 use crate::model::NetworkId;
 use crate::push::{Builder, PushMetrics, Pusher, WithheldCollector};
@@ -41,7 +41,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let signals = Signals::catch().context("can't catch signals")?;
     let xds = serve::bind_xds(&config)?;
     let admin = serve::bind_admin(&config)?;
-    tracing::info!(xds = %config.listen, admin = %config.admin.listen, version = env!("CARGO_PKG_VERSION"), "listening");
+    tracing::info!(xds = %shown(&xds, &config.listen), admin = %shown(&admin, &config.admin.listen), version = env!("CARGO_PKG_VERSION"), "listening");
 
     let (trigger, watcher) = drain();
     let mut tasks = Tasks::new(&watcher);
@@ -78,6 +78,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     );
     tracing::info!("drained");
     Ok(())
+}
+
+/// The address as it is: port 0 in the settings means that the system chose one.
+fn shown(bound: &tls::Incoming, settings: &Listen) -> Listen {
+    bound.local_addr().map_or_else(|| settings.clone(), Listen::Tcp)
 }
 
 /// Everything that lives as long as the process.

@@ -19,6 +19,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Relays and gRPC applications put many streams on one connection; the number of all streams is limited elsewhere.
 const STREAMS_PER_CONNECTION: u32 = 1000;
+/// Once no stream is open, clients have this long to close their connections; whoever does not, loses nothing.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// How much of a client's requests is buffered unread, per stream and per connection.
 const WINDOW_BYTES: u32 = 256 << 10;
 
@@ -56,24 +58,30 @@ pub(super) fn control_plane_id() -> String {
     format!("parallax-{}-{}-{started}", host.trim(), std::process::id())
 }
 
-/// Serves ADS until the drain; streams end themselves then. Keeps the watcher until the last connection is closed.
+/// Serves ADS until the drain; streams end themselves then. Keeps the watcher until the last of them is gone.
 pub(super) async fn serve_xds(
     incoming: Incoming,
     ads: AdsServer,
     watcher: DrainWatcher,
 ) -> Result<(), tonic::transport::Error> {
-    let served = Server::builder()
+    let serving = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(4 * WINDOW_BYTES)
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .layer(tower::util::MapRequestLayer::new(tell_peer))
-        .add_service(ads)
-        .serve_with_incoming_shutdown(incoming, watcher.begun())
-        .await;
-    drop(watcher);
-    served
+        .add_service(ads.clone())
+        .serve_with_incoming_shutdown(incoming, watcher.begun());
+    let left = async {
+        watcher.begun().await;
+        ads.no_streams().await;
+        tokio::time::sleep(FAREWELL).await;
+    };
+    tokio::select! {
+        served = serving => served,
+        () = left => Ok(()),
+    }
 }
 
 /// Puts the peer's address where tonic looks for it.

@@ -13,6 +13,8 @@ use crate::table::{EventSink, RegistryChange, RegistryEvent};
 pub(super) struct Recalled {
     /// The members that are served already, by what was known of them.
     pub(super) members: BTreeSet<ClusterId>,
+    /// Those of them that the settings don't name: they came in Secrets, which tell whether they are still members.
+    pub(super) of_secrets: BTreeSet<ClusterId>,
     /// Where members that are API servers say what is to be written down.
     pub(super) sink: Arc<dyn EventSink>,
 }
@@ -22,6 +24,7 @@ pub(super) async fn recall(tasks: &mut Tasks, config: &Config, parts: &Parts) ->
     let Some(path) = config.store.clone() else {
         return Ok(Recalled {
             members: BTreeSet::new(),
+            of_secrets: BTreeSet::new(),
             sink: parts.sink(),
         });
     };
@@ -32,11 +35,16 @@ pub(super) async fn recall(tasks: &mut Tasks, config: &Config, parts: &Parts) ->
     });
     let (database, known) = opened.await??;
     let recorder = Recorder::new(parts.sink(), database, parts.store_metrics.clone());
-    let mut members = BTreeSet::new();
+    let (mut members, mut of_secrets) = (BTreeSet::new(), BTreeSet::new());
     for (name, remembered) in known {
         match network_of(config, &name)? {
             Some(network) => {
                 serve(parts, &name, network, remembered);
+                members.insert(name);
+            }
+            None if config.member_secrets.is_some() => {
+                serve(parts, &name, None, remembered);
+                of_secrets.insert(name.clone());
                 members.insert(name);
             }
             None => {
@@ -52,6 +60,7 @@ pub(super) async fn recall(tasks: &mut Tasks, config: &Config, parts: &Parts) ->
     tasks.spawn("store", async move { writer.run(drained).await });
     Ok(Recalled {
         members,
+        of_secrets,
         sink: recorder,
     })
 }

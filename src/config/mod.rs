@@ -18,6 +18,6 @@ mod values;
 
 pub use error::{ConfigError, ConfigErrors, InvalidValue, Position};
 pub use settings::{
-    AdminConfig, Config, DrainConfig, Listen, LogConfig, LogFormat, MemberConfig, MemberSource, MeshConfig,
-    ReadinessConfig, TlsFiles, XdsConfig,
+    AdminConfig, Config, DrainConfig, Listen, LogConfig, LogFormat, MemberConfig, MemberSecretsConfig, MemberSource,
+    MeshConfig, ReadinessConfig, TlsFiles, XdsConfig,
 };

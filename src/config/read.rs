@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::error::{ConfigError, ConfigErrors, InvalidValue, Position};
 use super::reader::{Reader, Section};
 use super::settings::{
-    AdminConfig, Config, DrainConfig, Listen, LogConfig, MemberConfig, MemberSource, MeshConfig, ReadinessConfig,
-    TlsFiles, XdsConfig,
+    AdminConfig, Config, DrainConfig, Listen, LogConfig, MemberConfig, MemberSecretsConfig, MemberSource, MeshConfig,
+    ReadinessConfig, TlsFiles, XdsConfig,
 };
 use super::tree;
 use super::values;
@@ -96,6 +96,7 @@ fn config(reader: &mut Reader<'_>, node: Option<&tree::Node>) -> Config {
         mesh: mesh(reader, &root, default.mesh),
         members_folder: reader.path(&root, "membersFolder"),
         members: members(reader, &root),
+        member_secrets: member_secrets(reader, &root),
         readiness: readiness(reader, &root, default.readiness),
         drain: drain(reader, &root, default.drain),
         store: store(reader, &root),
@@ -249,7 +250,7 @@ fn members(reader: &mut Reader<'_>, root: &Section<'_>) -> Vec<MemberConfig> {
             );
         }
         let network = reader.value(&section, "network", values::label_value);
-        let source = source(reader, &section);
+        let source = source(reader, &section, &["folder", "kubeconfig"]);
         if let Some(name) = name {
             first_of_name.entry(name.clone()).or_insert(at);
             members.extend(source.map(|source| MemberConfig { name, network, source }));
@@ -258,27 +259,38 @@ fn members(reader: &mut Reader<'_>, root: &Section<'_>) -> Vec<MemberConfig> {
     members
 }
 
-/// The one source of a member; `None` where it has none, several or a wrong one.
-fn source(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<MemberSource> {
-    let folder = reader.path(section, "folder");
+fn member_secrets(reader: &mut Reader<'_>, root: &Section<'_>) -> Option<MemberSecretsConfig> {
+    if !root.has("memberSecrets") {
+        return None;
+    }
+    let section = reader.child(root, "memberSecrets");
+    let namespace = reader.value(&section, "namespace", values::dns_label);
+    let source = source(reader, &section, &["kubeconfig"])?;
+    Some(MemberSecretsConfig { source, namespace })
+}
+
+/// The one source of a member, `inCluster` or one of `paths`; `None` where there is none, several or a wrong one.
+fn source(reader: &mut Reader<'_>, section: &Section<'_>, paths: &[&str]) -> Option<MemberSource> {
+    let folder = if paths.contains(&"folder") {
+        reader.path(section, "folder")
+    } else {
+        None
+    };
     let kubeconfig = reader.path(section, "kubeconfig");
     let context = reader.value(section, "context", |scalar| values::text(scalar).map(str::to_owned));
     let in_cluster = reader.value(section, "inCluster", values::boolean);
 
-    let mut given: Vec<&str> = ["folder", "kubeconfig"]
-        .into_iter()
-        .filter(|key| section.has(key))
-        .collect();
+    let mut given: Vec<&str> = paths.iter().copied().filter(|key| section.has(key)).collect();
     if section.has("inCluster") && in_cluster != Some(false) {
         given.push("inCluster");
     }
     if section.has("context") && !section.has("kubeconfig") {
         let what = InvalidValue::new("needs a kubeconfig", "add `kubeconfig: FILE`, or remove the context");
         reader.error(section.place("context"), section.key_path("context"), what);
-    } else if given.is_empty() && section.lacks("folder") {
+    } else if given.is_empty() && paths.iter().all(|key| section.lacks(key)) {
         let what = InvalidValue::new(
             "has no source",
-            "add one of `folder`, `kubeconfig` or `inCluster: true`",
+            format!("add one of `{}` or `inCluster: true`", paths.join("`, `")),
         );
         reader.error(section.at, section.path.clone(), what);
     }

@@ -18,6 +18,8 @@ pub struct Config {
     pub members_folder: Option<PathBuf>,
     /// `members`: the members named one by one, in the order of the file; names are unique.
     pub members: Vec<MemberConfig>,
+    /// `memberSecrets`: where members join by Secrets; nowhere where absent.
+    pub member_secrets: Option<MemberSecretsConfig>,
     /// `readiness`: when we say that we are ready.
     pub readiness: ReadinessConfig,
     /// `drain`: how we stop.
@@ -46,6 +48,7 @@ impl Default for Config {
             },
             members_folder: None,
             members: Vec::new(),
+            member_secrets: None,
             readiness: ReadinessConfig {
                 member_sync_deadline: Duration::from_secs(30),
             },
@@ -145,6 +148,15 @@ pub enum MemberSource {
     },
     /// `inCluster: true`: the API server of the cluster we run in, through the pod's service account.
     InCluster,
+}
+
+/// `memberSecrets`: Secrets labelled `istio/multiCluster: "true"`, whose keys name members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberSecretsConfig {
+    /// The cluster that the Secrets are in; never a folder.
+    pub source: MemberSource,
+    /// `memberSecrets.namespace`: their namespace; the mesh's system namespace where `None`.
+    pub namespace: Option<String>,
 }
 
 /// `readiness`: when we say that we are ready.

@@ -1,9 +1,11 @@
 //! Single values: durations, sizes, names. Each says what is wrong and what to write instead.
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::error::InvalidValue;
 use super::settings::LogFormat;
@@ -212,12 +214,19 @@ fn is_dns_label(text: &str) -> bool {
 /// A log filter that the logger will take.
 pub(super) fn log_filter(scalar: &Scalar) -> Parsed<String> {
     let given = text(scalar)?;
-    match EnvFilter::builder().parse(given) {
-        Ok(_) => Ok(given.to_owned()),
-        Err(error) => Err(InvalidValue::new(
-            format!("{} is no log filter: {error}", shown(given)),
+    let wrong = |why: &dyn Display| {
+        InvalidValue::new(
+            format!("{} is no log filter: {why}", shown(given)),
             "write error, warn, info, debug or trace, or a list such as info,parallax::xds=debug",
-        )),
+        )
+    };
+    EnvFilter::builder().parse(given).map_err(|error| wrong(&error))?;
+    // The parser takes any lone word for a module of that name and turns off all others, so that a mistyped level is silence.
+    let lone =
+        |part: &&str| !part.is_empty() && !part.contains(['=', '[', ']']) && part.parse::<LevelFilter>().is_err();
+    match given.split(',').map(str::trim).find(lone) {
+        Some(word) => Err(wrong(&format_args!("{} is no level", shown(word)))),
+        None => Ok(given.to_owned()),
     }
 }
 
@@ -275,6 +284,20 @@ mod tests {
             let error = read(text).unwrap_err();
             assert!(error.problem.contains(problem), "{text}: {error}");
             assert!(error.remedy.contains("from 1ms to 1h"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_log_level_is_no_module() {
+        for (given, is_right) in [
+            ("info", true),
+            ("warn,parallax::xds=debug", true),
+            ("off", true),
+            ("loud", false),
+            ("inof,parallax::xds=debug", false),
+            ("a=b=c", false),
+        ] {
+            assert_eq!(log_filter(&plain(given, Kind::Text)).is_ok(), is_right, "{given}");
         }
     }
 

@@ -69,7 +69,7 @@ impl fmt::Display for UnusableReason {
             Self::PortNotExposed(port) => {
                 write!(
                     f,
-                    "port {port} is none of its service ports; set the label networking.istio.io/gatewayPort"
+                    "port {port} is none of its service ports; add it, or name one of them in the label networking.istio.io/gatewayPort"
                 )
             }
             Self::NoReadyPod => f.write_str("none of its pods is ready"),

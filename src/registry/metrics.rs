@@ -81,4 +81,17 @@ impl RegistryMetrics {
         );
         metrics
     }
+
+    /// Drops the series of a member that left.
+    pub(super) fn forget(&self, member: &ClusterId) {
+        for kind in Kind::ALL {
+            let label = ByKind::new(member, kind);
+            self.events.remove(&label);
+            self.objects.remove(&label);
+        }
+        let label = ByMember::new(member);
+        self.problems.remove(&label);
+        self.synced.remove(&label);
+        self.failures.remove(&label);
+    }
 }

@@ -9,6 +9,7 @@ mod kubernetes;
 mod metrics;
 mod problem;
 mod run;
+mod secrets;
 mod source;
 mod status;
 #[cfg(test)]
@@ -17,5 +18,6 @@ mod testing;
 pub use metrics::RegistryMetrics;
 pub use problem::Problem;
 pub use run::{list_members_folder, run_member, run_members_folder};
-pub use source::MemberSource;
+pub use secrets::{SecretMembers, run_secret_members};
+pub use source::{MemberSource, SecretText};
 pub use status::{MemberReport, MemberState, Members};

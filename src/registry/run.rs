@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::status::MemberStatus;
 use super::{MemberSource, Members, Problem, folder, kubernetes};
 use crate::model::{ClusterId, NetworkId};
 use crate::table::{EventSink, RegistryChange, RegistryEvent};
@@ -34,6 +35,18 @@ pub async fn run_member(
         cancel.cancelled().await;
         return;
     };
+    read_member(name, source, network, sink, status, cancel).await;
+}
+
+/// Reads a member whose status is at hand.
+pub(super) async fn read_member(
+    name: ClusterId,
+    source: MemberSource,
+    network: Option<NetworkId>,
+    sink: Arc<dyn EventSink>,
+    status: MemberStatus,
+    cancel: CancellationToken,
+) {
     sink.apply(RegistryEvent {
         member: name.clone(),
         change: RegistryChange::Joined { network },
@@ -42,7 +55,7 @@ pub async fn run_member(
         MemberSource::Folder { path } => {
             folder::run(&name, path.clone(), sink, &status, cancel).await;
         }
-        MemberSource::Kubernetes { .. } | MemberSource::InCluster => {
+        MemberSource::Kubernetes { .. } | MemberSource::InCluster | MemberSource::Secret { .. } => {
             kubernetes::run(&name, &source, sink, &status, cancel).await;
         }
     }

@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::model::ObjectName;
 
 /// Where a member is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +23,36 @@ pub enum MemberSource {
     },
     /// The API server of the cluster that we run in, with the pod's service account.
     InCluster,
+    /// An API server that the kubeconfig in a Secret tells of.
+    Secret {
+        /// The Secret.
+        secret: ObjectName,
+        /// The kubeconfig in it.
+        kubeconfig: SecretText,
+    },
+}
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(Arc<str>);
+
+impl SecretText {
+    /// Hides a text.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for whoever has to read it.
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
 }
 
 impl fmt::Display for MemberSource {
@@ -37,6 +70,7 @@ impl fmt::Display for MemberSource {
                 }
             }
             Self::InCluster => f.write_str("in-cluster"),
+            Self::Secret { secret, .. } => write!(f, "secret {secret}"),
         }
     }
 }

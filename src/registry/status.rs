@@ -201,7 +201,26 @@ impl Members {
         })
     }
 
-    /// Notes what is wrong with a folder of members.
+    /// Adds a member, or goes on with one that is read from elsewhere now.
+    pub(super) fn join_again(&self, name: &ClusterId, source: &MemberSource) -> MemberStatus {
+        if let Some(entry) = self.entries().get_mut(name) {
+            entry.source = source.clone();
+            return MemberStatus {
+                name: name.clone(),
+                members: self.clone(),
+            };
+        }
+        self.join(name, source).expect("nobody else adds members of this name")
+    }
+
+    /// Takes a member out.
+    pub(super) fn leave(&self, name: &ClusterId) {
+        self.entries().remove(name);
+        self.inner.metrics.forget(name);
+        self.inner.synced.send_if_modified(|synced| synced.remove(name));
+    }
+
+    /// Notes what is wrong with a place where members are listed: a folder, or the Secrets of a namespace.
     pub(super) fn set_problems(&self, folder: &std::path::Path, problems: Vec<Problem>) {
         let mut general = lock(&self.inner.general);
         let earlier = general.insert(folder.to_owned(), problems.clone());

@@ -103,7 +103,8 @@ impl Member {
         let mut touched = Touched::default();
         self.take_in(change, &mut touched);
         if touched.everything {
-            touched.services = self.all_services();
+            // Beside those that went in the same step, which nothing else knows any more.
+            touched.services.extend(self.all_services());
         } else {
             self.touch_services(&mut touched);
         }

@@ -24,12 +24,12 @@ pub enum LogFormat {
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
     /// The filter is none.
-    #[error("log filter {filter:?}: {source}; write a level such as info, or a list such as info,parallax::xds=debug")]
+    #[error("log filter {filter:?}: {cause}; write a level such as info, or a list such as info,parallax::xds=debug")]
     Filter {
         /// The filter as given.
         filter: String,
         /// What is wrong.
-        source: ParseError,
+        cause: ParseError,
     },
     /// There is a logger already.
     #[error("logging was already set up in this process; call `init` once")]
@@ -60,9 +60,9 @@ fn dispatch<W>(format: LogFormat, filter: &str, colours: Colours, writer: W) -> 
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let wrong = |source| InitError::Filter {
+    let wrong = |cause| InitError::Filter {
         filter: filter.to_owned(),
-        source,
+        cause,
     };
     let mut quieted = EnvFilter::builder().parse(filter).map_err(wrong)?;
     if !filter.contains(SAID_ELSEWHERE.0) {

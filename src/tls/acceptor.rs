@@ -31,7 +31,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_s
 pub struct HandshakeLimits {
     /// Handshakes at a time, at least one; further connections wait in the kernel's queue.
     pub concurrent: usize,
-    /// How long a handshake may take.
+    /// How long a handshake may take, and then the first word of the client.
     pub timeout: Duration,
 }
 
@@ -128,6 +128,7 @@ impl Acceptor {
                 }
             };
             backoff.reset();
+            let conn = conn.first_word_within(self.limits.timeout);
             if ready.send(conn).await.is_err() {
                 return;
             }
@@ -149,7 +150,8 @@ impl Handshake {
         match timeout(self.limit, tls.accept(self.stream)).await {
             Ok(Ok(stream)) => {
                 // An error means that the server stopped taking connections: this one ends with it.
-                let _ = ready.send(Conn::tls(stream, self.peer)).await;
+                let conn = Conn::tls(stream, self.peer).first_word_within(self.limit);
+                let _ = ready.send(conn).await;
             }
             Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(%peer, limit = ?self.limit, "TLS handshake took too long"),

@@ -6,10 +6,12 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
@@ -47,6 +49,8 @@ pub struct ConnInfo {
 pub struct Conn {
     peer: Peer,
     io: Io,
+    /// Until its first word: a client that connects and says nothing would be kept for ever, and HTTP has no limit for it.
+    silent: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Debug)]
@@ -58,24 +62,25 @@ enum Io {
 
 impl Conn {
     pub(super) fn tcp(stream: TcpStream, peer: SocketAddr) -> Self {
-        Self {
-            peer: Peer::Tcp(peer),
-            io: Io::Tcp(stream),
-        }
+        Self::new(Peer::Tcp(peer), Io::Tcp(stream))
     }
 
     pub(super) fn tls(stream: TlsStream<TcpStream>, peer: SocketAddr) -> Self {
-        Self {
-            peer: Peer::Tcp(peer),
-            io: Io::Tls(Box::new(stream)),
-        }
+        Self::new(Peer::Tcp(peer), Io::Tls(Box::new(stream)))
     }
 
     pub(super) fn unix(stream: UnixStream) -> Self {
-        Self {
-            peer: Peer::Unix,
-            io: Io::Unix(stream),
-        }
+        Self::new(Peer::Unix, Io::Unix(stream))
+    }
+
+    fn new(peer: Peer, io: Io) -> Self {
+        Self { peer, io, silent: None }
+    }
+
+    /// Reading fails unless the client says something within `limit`.
+    pub(super) fn first_word_within(mut self, limit: Duration) -> Self {
+        self.silent = Some(Box::pin(sleep(limit)));
+        self
     }
 
     /// Who is at the other end.
@@ -112,8 +117,16 @@ macro_rules! delegate {
 }
 
 impl AsyncRead for Conn {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        delegate!(self, poll_read, cx, buf)
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = delegate!(self.as_mut(), poll_read, cx, buf);
+        if read.is_ready() {
+            self.silent = None;
+        } else if let Some(silent) = &mut self.silent
+            && silent.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
     }
 }
 

@@ -20,12 +20,12 @@ pub fn install_provider() {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("cannot read {}: {source}; name a file that this user may read", file.display())]
+    #[error("cannot read {}: {cause}; name a file that this user may read", file.display())]
     Read {
         /// The file.
         file: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A file is not PEM. The parser's own words are left out: they quote lines of the file.
     #[error("{} is damaged PEM; each block needs its BEGIN and END lines with base64 between them", file.display())]
@@ -120,9 +120,9 @@ impl ServerTls {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(file).map_err(|source| TlsError::Read {
+    std::fs::read(file).map_err(|cause| TlsError::Read {
         file: file.into(),
-        source,
+        cause,
     })
 }
 

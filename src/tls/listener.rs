@@ -15,12 +15,12 @@ const BACKLOG: u32 = 4096;
 
 /// Why we cannot listen.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}; {}", remedy(source))]
+#[error("cannot listen on {address}: {cause}; {}", remedy(cause))]
 pub struct ListenError {
     /// The address as settings write it.
     pub address: String,
     /// What the system says.
-    pub source: io::Error,
+    pub cause: io::Error,
 }
 
 fn remedy(error: &io::Error) -> &'static str {
@@ -70,9 +70,9 @@ impl Listener {
         };
         match listen() {
             Ok(listener) => Ok(Self(Kind::Tcp(listener))),
-            Err(source) => Err(ListenError {
+            Err(cause) => Err(ListenError {
                 address: address.to_string(),
-                source,
+                cause,
             }),
         }
     }
@@ -94,9 +94,9 @@ impl Listener {
                 listener,
                 path: path.to_owned(),
             })),
-            Err(source) => Err(ListenError {
+            Err(cause) => Err(ListenError {
                 address: format!("unix:{}", path.display()),
-                source,
+                cause,
             }),
         }
     }

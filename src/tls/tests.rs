@@ -208,6 +208,29 @@ async fn a_silent_client_is_dropped_and_holds_up_others_no_longer() {
 }
 
 #[tokio::test]
+async fn a_client_that_connects_and_says_nothing_is_let_go_and_one_that_spoke_once_is_kept() {
+    let limits = HandshakeLimits {
+        timeout: Duration::from_millis(200),
+        ..HandshakeLimits::default()
+    };
+    let plain = Acceptor::new(Listener::tcp(ANY_PORT).unwrap(), None).with_limits(limits);
+    let mut incoming = plain.incoming();
+    let address = incoming.local_addr().unwrap();
+    let mut buffer = [0; 8];
+    let _silent = TcpStream::connect(address).await.unwrap();
+    let mut conn = soon(incoming.next_conn()).await.unwrap();
+    let error = soon(conn.read(&mut buffer)).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+
+    let mut speaks = TcpStream::connect(address).await.unwrap();
+    speaks.write_all(b"a").await.unwrap();
+    let mut conn = soon(incoming.next_conn()).await.unwrap();
+    assert_eq!(soon(conn.read(&mut buffer)).await.unwrap(), 1);
+    let quiet = timeout(limits.timeout * 2, conn.read(&mut buffer)).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+}
+
+#[tokio::test]
 async fn plain_tcp_is_taken_and_dropping_the_stream_closes_the_port() {
     let mut incoming = Acceptor::new(Listener::tcp(ANY_PORT).unwrap(), None).incoming();
     let address = incoming.local_addr().unwrap();

@@ -10,8 +10,8 @@ use std::pin::Pin;
 
 use bytes::{Buf, BytesMut};
 use http_body::Body as _;
+use prost::DecodeError;
 use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field};
-use prost::{DecodeError, Message};
 use tonic::Status;
 use tonic::body::Body;
 
@@ -147,6 +147,7 @@ mod tests {
     use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
     use http_body::Frame;
     use http_body_util::StreamBody;
+    use prost::Message;
 
     fn framed(message: &impl Message) -> Vec<u8> {
         let mut bytes = vec![0];

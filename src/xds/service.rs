@@ -85,6 +85,13 @@ impl AdsServer {
         Arc::clone(&self.shared.streams)
     }
 
+    /// Waits until no stream is open: its last bytes are written, or its connection is gone.
+    pub async fn no_streams(&self) {
+        let all = self.shared.config.max_streams.min(Semaphore::MAX_PERMITS);
+        let all = u32::try_from(all).unwrap_or(u32::MAX);
+        let _slots = self.shared.slots.acquire_many(all).await;
+    }
+
     /// Whether one more stream may be opened.
     fn admit(&self) -> Result<OwnedSemaphorePermit, End> {
         if self.shared.drain.is_cancelled() {

@@ -1,7 +1,12 @@
 //! Foreign text, cut to what is worth keeping.
 
-/// At most this many bytes of a text, with a mark where something was cut off.
+/// At most this many bytes of a text, with a mark where something was cut off. Control characters become marks of the same
+/// kind, but for ends of lines: the text is shown on people's terminals.
 pub(super) fn clip(text: &str, bytes: usize) -> String {
+    let is_dangerous = |c: char| c.is_control() && c != '\n';
+    if text.contains(is_dangerous) {
+        return clip(&text.replace(is_dangerous, "…"), bytes);
+    }
     if text.len() <= bytes {
         return text.to_owned();
     }
@@ -14,4 +19,16 @@ pub(super) fn clip(text: &str, bytes: usize) -> String {
     kept.push_str(&text[..end]);
     kept.push('…');
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters_and_commands_no_terminal() {
+        assert_eq!(clip("short", 5), "short");
+        assert_eq!(clip("größer", 3), "gr…");
+        assert_eq!(clip("a\u{1b}[31m\r\nb", 99), "a…[31m…\nb");
+    }
 }

@@ -138,6 +138,17 @@ impl ControlPlane {
             .expect("it says so")
     }
 
+    /// Waits until the log has these words.
+    pub(crate) async fn logs(&self, words: &str) {
+        let look = async || {
+            let log = std::fs::read_to_string(self.process.log()).map_err(|error| error.to_string())?;
+            if log.contains(words) { Ok(()) } else { Err(log) }
+        };
+        eventually(&format!("{words:?} in the log"), DEADLINE, look)
+            .await
+            .expect("it is logged");
+    }
+
     /// Waits until a metric without labels has a value.
     pub(crate) async fn says_metric(&self, name: &str, holds: impl Fn(f64) -> bool) {
         let look = async || {

@@ -11,7 +11,7 @@ use super::envoys::{DEADLINE, Envoys};
 use super::harness::{Kubernetes, Member, eventually};
 
 /// Makes an object out of JSON.
-async fn create<K>(api: &Api<K>, object: Value)
+pub(crate) async fn create<K>(api: &Api<K>, object: Value)
 where
     K: kube::Resource + Clone + std::fmt::Debug + DeserializeOwned + serde::Serialize,
 {

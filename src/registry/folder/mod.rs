@@ -5,6 +5,8 @@
 //! system did not tell of.
 
 mod files;
+#[cfg(test)]
+mod fuzz;
 mod members;
 mod merge;
 mod parse;

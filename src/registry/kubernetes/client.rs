@@ -6,6 +6,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use super::super::MemberSource;
+use super::credentials;
 use super::failure::{Failure, chain};
 
 const CONNECT: Duration = Duration::from_secs(10);
@@ -38,6 +39,11 @@ async fn config(source: MemberSource) -> Result<Config, Failure> {
         MemberSource::Kubernetes { kubeconfig, context } => (kubeconfig, context),
         MemberSource::InCluster => {
             return Config::incluster().map_err(|error| Failure::Config(chain(&error)));
+        }
+        MemberSource::Secret { kubeconfig, .. } => {
+            let kubeconfig = credentials::checked(kubeconfig.reveal())?;
+            let options = KubeConfigOptions::default();
+            return Ok(Config::from_custom_kubeconfig(kubeconfig, &options).await?);
         }
         MemberSource::Folder { path } => {
             return Err(Failure::Config(format!("{} is a folder of manifests", path.display())));

@@ -3,15 +3,20 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 
+use kube::client::AuthError;
 use kube::config::KubeconfigError;
 
 /// Why an API server can't be read.
 #[derive(Debug, Clone, thiserror::Error)]
-pub(super) enum Failure {
+pub(in super::super) enum Failure {
     #[error("there is no usable kubeconfig: {0}")]
     Config(String),
     #[error("the API server can't be reached: {0}; check its address, and that it runs")]
     Unreachable(String),
+    #[error(
+        "the API server's certificate is not trusted: {0}; correct certificate-authority and server in the kubeconfig"
+    )]
+    Untrusted(String),
     #[error("the API server does not answer a request for {0} in time")]
     TimedOut(&'static str),
     #[error("the API server does not take our credentials: {0}; renew the token or certificate")]
@@ -42,8 +47,17 @@ impl Failure {
             kube::Error::SerdeError(error) => Self::Malformed(resource.to_owned(), error.to_string()),
             kube::Error::ReadEvents(error) => Self::Cut(chain(error)),
             // The client's name for this says nothing to anybody.
-            kube::Error::Service(error) => Self::Unreachable(chain(&**error)),
-            other => Self::Unreachable(chain(other)),
+            kube::Error::Service(error) => Self::of_connection(chain(&**error)),
+            other => Self::of_connection(chain(other)),
+        }
+    }
+
+    fn of_connection(words: String) -> Self {
+        // The libraries in between wrap it in errors that can't be taken apart.
+        if words.contains("invalid peer certificate") {
+            Self::Untrusted(words)
+        } else {
+            Self::Unreachable(words)
         }
     }
 
@@ -114,10 +128,13 @@ impl From<KubeconfigError> for Failure {
 }
 
 /// An error with its causes: the outermost alone often says no more than that there was one.
-pub(super) fn chain(error: &dyn Error) -> String {
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
+    if let Some(words) = causes.clone().find_map(of_program) {
+        return words;
+    }
     let mut text = String::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
+    for error in causes {
         let message = error.to_string();
         let message = message.lines().next().unwrap_or_default();
         if !text.contains(message) {
@@ -126,7 +143,51 @@ pub(super) fn chain(error: &dyn Error) -> String {
             }
             text.push_str(message);
         }
-        next = error.source();
     }
     text
+}
+
+/// What is to be told of a program for credentials that failed: the client's own words show its environment and all that it
+/// printed, which may be the credentials.
+fn of_program(error: &(dyn Error + 'static)) -> Option<String> {
+    let why = match error.downcast_ref()? {
+        AuthError::AuthExecRun { out, .. } => format!("ended with {}", out.status),
+        AuthError::AuthExecParse(_) => "printed no ExecCredential".to_owned(),
+        _ => return None,
+    };
+    Some(format!("its program for credentials {why}; run it by hand to see why"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_for_credentials_printed_is_not_told() {
+        let output = std::process::Command::new("sh")
+            .args(["-c", "echo printed; echo said >&2; exit 3"])
+            .output()
+            .unwrap();
+        let failed = || AuthError::AuthExecRun {
+            cmd: "TOKEN=\"in the environment\" aws".to_owned(),
+            out: Box::new(output.clone()),
+        };
+        for error in [kube::Error::Auth(failed()), kube::Error::Service(Box::new(failed()))] {
+            let said = Failure::of("pods", &error).to_string();
+            assert!(said.contains("exit status: 3"), "{said}");
+            for secret in ["printed", "said", "environment"] {
+                assert!(!said.contains(secret), "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_leads_to_the_kubeconfig() {
+        let error = std::io::Error::other("invalid peer certificate: UnknownIssuer");
+        let said = Failure::of("pods", &kube::Error::Service(Box::new(error))).to_string();
+        assert!(
+            said.contains("UnknownIssuer") && said.contains("certificate-authority"),
+            "{said}"
+        );
+    }
 }

@@ -59,7 +59,7 @@ pub(super) async fn follow<W: WatchedKind>(client: &Client, listener: &Listener<
                 listener.failed(W::KIND, failure);
                 match failure {
                     Failure::Unauthorized(_) => return failure.clone(),
-                    Failure::Unreachable(_) | Failure::TimedOut(_) => unreachable += 1,
+                    Failure::Unreachable(_) | Failure::Untrusted(_) | Failure::TimedOut(_) => unreachable += 1,
                     // It is told again in a list.
                     Failure::Malformed(..) => follower.position = None,
                     _ => unreachable = 0,

@@ -5,11 +5,14 @@
 //! status tells since when.
 
 mod client;
+mod credentials;
 mod failure;
 #[cfg(test)]
 mod fake;
 mod fold;
 mod follow;
+#[cfg(test)]
+mod fuzz;
 mod item;
 mod listener;
 #[cfg(test)]
@@ -29,7 +32,7 @@ use super::status::MemberStatus;
 use crate::lifecycle::Backoff;
 use crate::model::ClusterId;
 use crate::table::EventSink;
-use failure::Failure;
+pub(super) use failure::Failure;
 use follow::follow;
 use listener::Listener;
 
@@ -60,6 +63,26 @@ pub(super) async fn run(
         () = cancel.cancelled() => {}
         () = reading => {}
     }
+}
+
+/// Which cluster an API server is of: the UID of its namespace `kube-system`, as is the custom.
+pub(super) async fn identify(source: &MemberSource) -> Result<String, Failure> {
+    let asking = async {
+        let client = client::connect(source).await?;
+        let namespaces: kube::Api<Namespace> = kube::Api::all(client);
+        let found = namespaces.get("kube-system").await;
+        let namespace = found.map_err(|error| Failure::of("namespaces", &error))?;
+        Ok(namespace.metadata.uid.unwrap_or_default())
+    };
+    match tokio::time::timeout(VERSION_ANSWER, asking).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Failure::TimedOut("the namespace kube-system")),
+    }
+}
+
+/// A client for other uses than reading a member.
+pub(super) async fn connect(source: &MemberSource) -> Result<Client, Failure> {
+    client::connect(source).await
 }
 
 /// Connects, and connects again whenever that is what helps.

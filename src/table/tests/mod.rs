@@ -72,6 +72,18 @@ fn a_relist_of_the_same_changes_nothing_and_a_gap_is_made_up_for() {
 }
 
 #[test]
+fn a_service_that_goes_in_the_moment_when_its_members_network_changes_is_gone() {
+    let table = east();
+    // One list in which the namespace has another label and the service is missing.
+    let changes = table.apply(listed(
+        "east",
+        [namespace("istio-system", Some("net9")), service("cart")],
+    ));
+    assert_eq!(services(&changes), ["cart.shop", "web.shop"]);
+    assert!(table.service(&web_key()).is_none(), "nothing of it is left");
+}
+
+#[test]
 fn members_merge_by_name_and_leave_alone() {
     let table = east();
     table.apply(joined("west", "net2"));

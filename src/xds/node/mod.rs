@@ -38,6 +38,12 @@ pub enum NodeError {
         /// Its length.
         bytes: usize,
     },
+    /// The id would move the cursor of whoever reads it, or break a line of a log.
+    #[error("node.id {id:?} has control characters; use printable ones")]
+    IdUnprintable {
+        /// The id, shortened.
+        id: String,
+    },
     /// The whole node is larger than the settings allow.
     #[error("the node has {bytes} bytes encoded, at most {limit} are taken; shorten its metadata or raise the limit")]
     TooLarge {
@@ -122,6 +128,11 @@ impl ProxyNode {
             0 => return Err(NodeError::NoId),
             bytes if bytes > MAX_ID_BYTES => return Err(NodeError::IdTooLong { bytes }),
             _ => {}
+        }
+        if node.id.contains(char::is_control) {
+            return Err(NodeError::IdUnprintable {
+                id: clip(&node.id, MAX_TEXT_BYTES),
+            });
         }
         let bytes = node.encoded_len();
         if bytes > limit {

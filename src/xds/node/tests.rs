@@ -80,6 +80,7 @@ fn r5_bad_nodes_get_a_clear_word() {
     for (id, metadata, word) in [
         ("", vec![], "node.id is empty"),
         (&*long, vec![], "1048576 bytes"),
+        ("a\u{1b}[2Jb", vec![], "control characters"),
         ("sidecar~10.0.0.1~web.shop", vec![], "four parts"),
         ("a~10.0.0.1~web.shop~d", vec![], "TYPE must be sidecar"),
         ("sidecar~host~web.shop~d", vec![], "IP address"),

@@ -34,6 +34,7 @@ impl Subscription {
     /// client has just that.
     fn full_set(&mut self, nonce: u64, lookup: &dyn Lookup) -> Option<Answer> {
         let owed = std::mem::take(&mut self.owed);
+        self.owed_for_nothing = 0;
         let due = owed.iter().any(|name| self.wants(name)) || self.answer_owed;
         self.changed.clear();
         self.sweep = false;
@@ -115,6 +116,9 @@ impl Subscription {
             }
         }
         self.changed = changed;
+        if owed.is_empty() {
+            self.owed_for_nothing = 0;
+        }
         self.owed = owed;
         if self.dialect == Dialect::StateOfTheWorld {
             // It has no way to say so; what a name belongs to says it.

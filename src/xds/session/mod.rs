@@ -44,7 +44,7 @@ pub(super) enum SessionError {
     #[error("more than {MAX_FOREIGN_TYPES} types that are not served here were asked for on one stream")]
     TooManyTypes,
     /// Too many names on one stream.
-    #[error("more than {limit} resource names were asked for on one stream; raise the limit or ask for fewer")]
+    #[error("more than {limit} resource names were asked for on one stream; ask for fewer")]
     TooManyNames { limit: usize },
 }
 

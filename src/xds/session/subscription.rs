@@ -89,6 +89,8 @@ pub(super) struct Subscription {
     pub(super) changed: BTreeSet<Arc<str>>,
     /// Names to be sent even if they equal what was sent before.
     pub(super) owed: BTreeSet<Arc<str>>,
+    /// How many names given back under `*` are among those, at most: a client that never acknowledges can make them grow.
+    pub(super) owed_for_nothing: usize,
     /// Every name of the type has to be compared.
     pub(super) sweep: bool,
     /// An answer is due even if there is nothing to say.
@@ -117,6 +119,7 @@ impl Subscription {
             held: BTreeMap::new(),
             changed: BTreeSet::new(),
             owed: BTreeSet::new(),
+            owed_for_nothing: 0,
             sweep: false,
             answer_owed: false,
             in_flight: None,
@@ -129,8 +132,9 @@ impl Subscription {
         }
     }
 
+    /// How many names are kept for what the client asked.
     pub(super) fn name_count(&self) -> usize {
-        self.names.len()
+        self.names.len() + self.owed_for_nothing
     }
 
     pub(super) fn is_whole(&self) -> bool {
@@ -286,6 +290,7 @@ impl Subscription {
         }
         if self.is_whole() {
             // The client can't tell whether `*` still covers these, so it is told.
+            self.owed_for_nothing += dropped.len();
             self.owed.extend(dropped.iter().cloned());
         }
         self.forget(before, &dropped);

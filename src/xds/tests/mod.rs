@@ -3,6 +3,7 @@
 mod admission;
 mod bad_clients;
 mod client;
+mod fuzz;
 mod hard;
 mod lifecycle;
 mod messages;

@@ -234,3 +234,44 @@ fn r56_an_answer_that_arrives_between_two_stars_is_not_forgotten() {
     bench.ack(CDS, &got);
     bench.sent(CDS, &[], &["a"]);
 }
+
+#[test]
+fn r88_names_given_back_under_a_star_are_bounded() {
+    let mut bench = Bench::delta();
+    bench.adjust(CDS, "", &["*"], &[]);
+    bench.expect(CDS);
+    // It never acknowledges, and makes us owe it a word about ever new names.
+    let mut rounds = 0;
+    let error = loop {
+        let name = format!("name-{rounds}");
+        let request = |add: &[&str], drop: &[&str]| Request {
+            type_url: CDS.url().to_owned(),
+            nonce: String::new(),
+            error: None,
+            body: Body::Delta {
+                subscribe: owned(add),
+                unsubscribe: owned(drop),
+                initial: BTreeMap::new(),
+            },
+        };
+        let add = bench.session.on_request(request(&[&name], &[]));
+        if let Err(error) = add.and_then(|_| bench.session.on_request(request(&[], &[&name]))) {
+            break error;
+        }
+        rounds += 1;
+        assert!(rounds <= 1000, "it can go on for ever");
+    };
+    assert_eq!(error, SessionError::TooManyNames { limit: 1000 });
+
+    // Who acknowledges may go on.
+    let mut bench = Bench::delta();
+    bench.adjust(CDS, "", &["*"], &[]);
+    bench.sent(CDS, &[], &[]);
+    for round in 0..3000 {
+        let name = format!("name-{round}");
+        bench.adjust(CDS, "", &[&name], &[]);
+        bench.sent(CDS, &[], &[&name]);
+        bench.adjust(CDS, "", &[], &[&name]);
+        bench.sent(CDS, &[], &[&name]);
+    }
+}

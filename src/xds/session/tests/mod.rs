@@ -2,6 +2,7 @@
 
 mod acks;
 mod deltas;
+mod fuzz;
 mod model;
 mod subscribing;
 mod warming;

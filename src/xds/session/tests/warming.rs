@@ -223,3 +223,38 @@ fn r19_a_cluster_that_was_refused_and_goes_out_again_with_others_is_followed_by_
     bench.sent(CDS, &["a=2", "b=1", "c=1", "d=1"], &[]);
     bench.silent();
 }
+
+#[test]
+fn r72_r80_r84_routes_come_last_and_a_new_name_of_one_is_answered_at_once() {
+    const LDS: ResourceType = ResourceType::Listener;
+    const RDS: ResourceType = ResourceType::RouteConfiguration;
+    for dialect in BOTH {
+        let mut bench = Bench::new(dialect);
+        let ask = |bench: &mut Bench, kind| match dialect {
+            Dialect::StateOfTheWorld => bench.ask(kind, "", &["a"]),
+            Dialect::Delta => bench.adjust(kind, "", &["a"], &[]),
+        };
+        for kind in [RDS, LDS, EDS, CDS] {
+            bench.put(kind, "a", "1");
+            ask(&mut bench, kind);
+        }
+        let order = [CDS, EDS, LDS, RDS];
+        let answers = order.map(|kind| bench.expect(kind));
+        for (kind, answer) in order.into_iter().zip(&answers).skip(1) {
+            bench.ack(kind, answer);
+        }
+        // Clusters are not acknowledged yet, and nobody waits for that.
+        bench.silent();
+        match dialect {
+            Dialect::StateOfTheWorld => bench.ask(RDS, &answers[3].nonce, &["a", "b"]),
+            Dialect::Delta => bench.adjust(RDS, "", &["b"], &[]),
+        };
+        match dialect {
+            // It can't say that there is none, and says nothing that is not so.
+            Dialect::StateOfTheWorld => bench.silent(),
+            Dialect::Delta => drop(bench.sent(RDS, &[], &["b"])),
+        }
+        bench.put(RDS, "b", "1");
+        bench.sent(RDS, &["b=1"], &[]);
+    }
+}

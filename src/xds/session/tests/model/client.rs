@@ -279,7 +279,7 @@ impl Client {
     }
 
     fn awaited_no_more(&mut self, kind: ResourceType, name: Name) {
-        if self.mode == Mode::Envoy && child_of(kind).is_none() {
+        if self.mode == Mode::Envoy && is_child(kind) {
             self.warming.remove(name);
         }
     }
@@ -325,4 +325,10 @@ impl Client {
             self.change_names(child, &[], &[name], None);
         }
     }
+}
+
+fn is_child(kind: ResourceType) -> bool {
+    ResourceType::ALL
+        .into_iter()
+        .any(|parent| child_of(parent) == Some(kind))
 }

@@ -70,22 +70,22 @@ fn explore(dialect: Dialect, mode: Mode, steps: usize) {
 
 #[test]
 fn r22_r27_r52_r54_r56_r86_any_client_in_state_of_the_world() {
-    explore(Dialect::StateOfTheWorld, Mode::Free, 600_000);
+    explore(Dialect::StateOfTheWorld, Mode::Free, 1_000_000);
 }
 
 #[test]
 fn r23_r27_r42_r54_r56_r86_any_client_in_delta() {
-    explore(Dialect::Delta, Mode::Free, 600_000);
+    explore(Dialect::Delta, Mode::Free, 1_000_000);
 }
 
 #[test]
 fn r19_r72_r75_r84_an_envoy_in_state_of_the_world() {
-    explore(Dialect::StateOfTheWorld, Mode::Envoy, 600_000);
+    explore(Dialect::StateOfTheWorld, Mode::Envoy, 1_000_000);
 }
 
 #[test]
 fn r19_r72_r75_r78_r84_an_envoy_in_delta() {
-    explore(Dialect::Delta, Mode::Envoy, 600_000);
+    explore(Dialect::Delta, Mode::Envoy, 1_000_000);
 }
 
 /// A model that can't fail proves nothing: each of these servers has one mistake.

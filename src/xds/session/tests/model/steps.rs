@@ -81,7 +81,9 @@ impl Draw {
     }
 
     fn kind(&mut self) -> ResourceType {
-        ResourceType::ALL[self.below(ResourceType::ALL.len())]
+        // Parents and their children meet most.
+        let end = if self.coin() { 2 } else { ResourceType::ALL.len() };
+        ResourceType::ALL[self.below(end)]
     }
 
     fn name(&mut self) -> usize {

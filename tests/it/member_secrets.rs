@@ -1,0 +1,100 @@
+//! Members that join, rotate and leave by Secrets as Istio's tools make them, on real API servers, seen in real Envoys.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
+
+use super::control_plane::ControlPlane;
+use super::envoys::Envoys;
+use super::harness::Kubernetes;
+use super::kubernetes::{create, furnish, run_pod};
+
+const EAST: &str = "10.1.0.1:8080*1@net1/z1";
+
+/// The Secret of one member, under the name that Istio's tool would give it.
+fn secret(member: &str, kubeconfig: &str) -> serde_json::Value {
+    json!({
+        "metadata": {"name": format!("istio-remote-secret-{member}"), "labels": {"istio/multiCluster": "true"}},
+        "stringData": {member: kubeconfig},
+    })
+}
+
+#[tokio::test]
+async fn members_join_rotate_and_leave_by_secrets() {
+    let kubernetes = Kubernetes::start().await.expect("etcd starts");
+    // The Secrets are in east, which is a member itself.
+    let east = kubernetes.start_member("east").await.expect("the API server starts");
+    let west = kubernetes.start_member("west").await.expect("the API server starts");
+    let east_client = furnish(&east, "net1", "192.0.2.1").await;
+    let west_client = furnish(&west, "net2", "192.0.2.2").await;
+    run_pod(&east_client, "web-1", "10.1.0.1", true).await;
+    run_pod(&west_client, "web-1", "10.2.0.1", true).await;
+    let kubeconfig = BTreeMap::from([("east", east.kubeconfig()), ("west", west.kubeconfig())]);
+    let kubeconfig = |name: &str| kubeconfig[name].as_ref().expect("it can be read").clone();
+    let secrets: Api<Secret> = Api::namespaced(east_client.clone(), "istio-system");
+    create(&secrets, secret("east", &kubeconfig("east"))).await;
+
+    let settings = format!("memberSecrets:\n  kubeconfig: {}\n", east.kubeconfig_path().display());
+    let mut control_plane = ControlPlane::on_settings(&settings);
+    control_plane.ready().await;
+    let mut envoys = Envoys::start(&control_plane, "east", "10.1.0.50").await;
+    envoys.hold(&[EAST]).await;
+    let gateway = |weight| format!("192.0.2.2:15443*{weight}@net2/z1");
+
+    // Join.
+    create(&secrets, secret("west", &kubeconfig("west"))).await;
+    envoys.hold(&[EAST, &gateway(1)]).await;
+
+    // A Secret that is of no use says why, and is nobody's business but its own.
+    create(&secrets, secret("north", "kind: [Config, s3cret")).await;
+    let said = control_plane.says(&["get", "members"], "north is connecting").await;
+    assert!(said.contains("there is no usable kubeconfig"), "{said}");
+
+    // Rotations that must not be: credentials that are refused, and a kubeconfig of another cluster.
+    let rotate = async |name: &str, kubeconfig: String| {
+        let change = json!({"stringData": {name: kubeconfig}});
+        let secret = format!("istio-remote-secret-{name}");
+        secrets
+            .patch(&secret, &PatchParams::default(), &Patch::Merge(change))
+            .await
+            .expect("it is taken");
+    };
+    rotate("west", kubeconfig("west").replace(west.token(), "expired-token")).await;
+    control_plane
+        .says(&["get", "members"], "the one before stays in use")
+        .await;
+    run_pod(&west_client, "web-2", "10.2.0.2", true).await;
+    envoys.hold(&[EAST, &gateway(2)]).await;
+    rotate("west", kubeconfig("east")).await;
+    control_plane
+        .says(&["get", "members"], "leads to another cluster")
+        .await;
+    run_pod(&west_client, "web-3", "10.2.0.3", true).await;
+    envoys.hold(&[EAST, &gateway(3)]).await;
+
+    // One that may be: the same cluster under another spelling. Nothing is lost on the way.
+    rotate("west", kubeconfig("west") + "\n").await;
+    let done = "going on with the new kubeconfig";
+    control_plane.logs(done).await;
+    run_pod(&west_client, "web-4", "10.2.0.4", true).await;
+    envoys.hold(&[EAST, &gateway(4)]).await;
+    let said = control_plane.say(&["get", "members"]);
+    assert!(!said.contains("stays in use"), "{said}");
+
+    // Leave: just what was its own.
+    secrets
+        .delete("istio-remote-secret-west", &DeleteParams::default())
+        .await
+        .expect("it is deleted");
+    envoys.hold(&[EAST]).await;
+    let said = control_plane.say(&["get", "members"]);
+    assert!(!said.contains("west"), "{said}");
+    envoys.are_content().await;
+    let log = std::fs::read_to_string(control_plane.process.log()).expect("there is a log");
+    for word in [east.token(), "s3cret", "expired-token"] {
+        assert!(!log.contains(word), "{word} is in the log");
+    }
+}

@@ -1,0 +1,7 @@
+//! The rules of the protocol that need the whole program, or a real Envoy.
+
+mod client;
+mod content;
+mod lab;
+mod served;
+mod warming;
