@@ -16,6 +16,7 @@ mod manifests;
 mod mesh;
 mod objects;
 mod options;
+mod page;
 mod process;
 mod results;
 mod runs;
@@ -43,7 +44,20 @@ async fn run(options: Options) -> anyhow::Result<()> {
     }
     let results = Results::in_folder(&options.results)?;
     for bench in &options.benches {
-        runs::run(bench, &options, &results).await?;
+        match &**bench {
+            "page" => page::write(&options.results)?,
+            "report" => {
+                for bench in runs::ALL {
+                    println!("{bench}");
+                    // One that fails must not take the others' figures along.
+                    if let Err(error) = runs::run(bench, &options, &results).await {
+                        println!("{bench} failed: {error:#}");
+                    }
+                }
+                page::write(&options.results)?;
+            }
+            bench => runs::run(bench, &options, &results).await?,
+        }
     }
     Ok(())
 }

@@ -14,7 +14,6 @@ cargo bench --bench mesh -- [BENCHMARK ...] [OPTIONS]
 Benchmarks: B1 B2 B4 B5 B6 B7 B8 B9 B10 B12 B13 B14 B15 B16 cold size
   report    run the whole set and write docs/performance.md
   page      write docs/performance.md from what is in docs/performance/
-  profile   B1's load for as long as --seconds says, for a profiler
 
 Options:
   --clients N,N,..    numbers of proxies (B1, B6, B7, ..)

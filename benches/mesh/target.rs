@@ -45,7 +45,7 @@ impl Target {
     ) -> anyhow::Result<Self> {
         let (xds, admin) = (free_port()?, free_port()?);
         let mut text = format!(
-            "listen: 127.0.0.1:{xds}\nadmin:\n  listen: 127.0.0.1:{admin}\nlog:\n  level: warn\nreadiness:\n  memberSyncDeadline: 5m\nmembersFolder: {}\nmembers:\n",
+            "listen: 127.0.0.1:{xds}\nadmin:\n  listen: 127.0.0.1:{admin}\nlog:\n  level: warn\nmembersFolder: {}\nmembers:\n",
             manifests.path().display()
         );
         for (name, kubeconfig) in members {

@@ -80,8 +80,9 @@ async fn by_folder(options: &Options, results: &Results, size: Size) -> anyhow::
         for member in members.clone() {
             mesh.manifests.leave(member)?;
         }
-        tokio::time::sleep(REST * 2).await;
+        tokio::time::sleep(REST * 5).await;
         let after = mesh.target.process.rss();
+        // Idle pages are given back within ten seconds.
         println!("B5 round {round}: {before:.1} MB before, {after:.1} MB after {more} members came and went");
         kept.push((after / before - 1.0) * 100.0);
     }

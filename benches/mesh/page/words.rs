@@ -1,0 +1,115 @@
+//! The words of the page.
+
+pub(super) const INTRODUCTION: &str = "\
+# Performance
+
+Written by `cargo bench --bench mesh -- report`; the figures are in [results.csv](performance/results.csv), every single
+repetition in [raw.csv](performance/raw.csv). Machine: {machine}.
+
+How it is measured: the release binary runs as a process of its own and watches API servers that the rig serves over HTTP, with
+the objects of a generated mesh (sizes S, M, L and XL). A swarm of proxies speaks ADS as Envoys do: a TCP connection each, CDS
+first, then EDS for what came, a node of 58 kB, an ACK at once; it checks the protocol while it runs and that all proxies of one
+view hold the same in the end. CPU and memory are of the server's process alone, from `/proc`. Times are from the moment an API
+server told a change. Swarm, API servers and server share the cores of the machine.
+
+**The floor** is a bare server of the same HTTP/2 and TLS stack, without any logic, that sends the same bytes to as many streams
+in the same run, turn by turn with ours. Machines are noisy and differ: the multiple of the floor is what counts. Figures are
+medians with the least and the most of all repetitions.
+
+istiod was measured once on a machine of this kind (two cores; master of late 2026, plaintext delta ADS, default settings and
+tuned with a debounce of 10 ms and lifted limits), on a mesh of similar size with three real API servers. It sends more than
+Parallax does (metadata of each endpoint, listeners), so its bytes and times are not those of equal work.
+
+";
+
+/// Benchmark, title, and what it does.
+pub(super) const BENCHMARKS: [(&str, &str, &str); 16] = [
+    (
+        "B1",
+        "B1: one endpoint changes",
+        "A pod is replaced and another one becomes ready or not, so that the weights of every viewer change. All proxies watch all\nservices.",
+    ),
+    (
+        "B2",
+        "B2: changes at a steady rate",
+        "Each change is of another service of another member. A proxy watches 50 services. Staleness is how old a change is when a\nproxy of the same network gets it.",
+    ),
+    (
+        "B4",
+        "B4: CPU of a push",
+        "One service, in as many networks as there are views; all of its members change at once.",
+    ),
+    (
+        "B5",
+        "B5: memory of endpoints",
+        "Without proxies. Members are API servers, read at the start, or folders that come and go.",
+    ),
+    (
+        "B6",
+        "B6: memory of proxies",
+        "All on one network. The push of a megabyte is one service that grows to 30,000 endpoints and shrinks again.",
+    ),
+    (
+        "B7",
+        "B7: kill -9, and everybody comes back",
+        "The server is started again at once with the same members. Proxies reconnect as Envoys do, after 0 to 0.5 s at first and up\nto 30 s later, and say which versions they hold.",
+    ),
+    (
+        "cold",
+        "Everybody at once, to a server that has encoded nothing",
+        "All proxies connect in the same moment and watch all services.",
+    ),
+    (
+        "B8",
+        "B8: cold start",
+        "From the start of the process until `/readyz` says so.",
+    ),
+    (
+        "B9",
+        "B9: bytes for one changed endpoint",
+        "To one proxy, with everything above HTTP/2. When a remote weight moves, a viewer with local endpoints gets those again,\nsince an assignment is one resource.",
+    ),
+    (
+        "B10",
+        "B10: dead proxies",
+        "Their connections stay open and nobody reads. Here the column of the floor is the same run without dead ones.",
+    ),
+    (
+        "B12",
+        "B12: everything is listed again",
+        "The API server of one member says that the version is too old.",
+    ),
+    (
+        "B13",
+        "B13: changes that change nothing",
+        "Annotations of EndpointSlices and Pods.",
+    ),
+    (
+        "B14",
+        "B14: a gateway's address changes",
+        "All proxies watch all services.",
+    ),
+    (
+        "B15",
+        "B15: a member joins and leaves",
+        "A folder of manifests: a reader waits until files rest, so the time from the first proxy to the last is what pushing takes.",
+    ),
+    (
+        "B16",
+        "B16: the pure parts",
+        "In one thread of the rig, without any I/O: the view, the resource, its version and its bytes. Shapes are those of Istio's\n`EndpointGeneration`.",
+    ),
+    (
+        "size",
+        "The largest sizes",
+        "L for minutes under the load of B2; XL loads.",
+    ),
+];
+
+pub(super) const END: &str = "
+## What is not measured here
+
+Parallax sends no metadata of endpoints and few listeners, so bytes are less than those of a mesh that needs them. B3 (rolling
+deployments) and B11 (make before break under churn, which takes real Envoys) are tests, not benchmarks. Latency between
+machines is none here: everything is on one.
+";
