@@ -116,7 +116,7 @@ pub(crate) fn gateway(size: &Size, member: usize, address: &str) -> Value {
 /// All objects of a member that are of a kind.
 pub(crate) fn all(size: &Size, member: usize, kind: Kind) -> Vec<Value> {
     let network = Size::network_name(size.network_of(member));
-    let services = size.services_of(member).enumerate();
+    let services = || size.services_of(member);
     match kind {
         NAMESPACES => {
             let system = metadata(
@@ -139,8 +139,8 @@ pub(crate) fn all(size: &Size, member: usize, kind: Kind) -> Vec<Value> {
                     "metadata": metadata("", &node_name(member, node), labels, &json!({"f:status": {}}))})
             })
             .collect(),
-        SERVICES => services
-            .map(|(_, service)| {
+        SERVICES => services()
+            .map(|service| {
                 let (namespace, name) = Size::service_name(service);
                 let fields = json!({"f:spec": {"f:ports": {}, "f:selector": {}, "f:type": {}}});
                 json!({"kind": "Service", "apiVersion": "v1",
@@ -154,11 +154,11 @@ pub(crate) fn all(size: &Size, member: usize, kind: Kind) -> Vec<Value> {
                 &size.gateway(member).to_string(),
             )))
             .collect(),
-        SLICES => services
-            .map(|(at, _)| slice(size, member, at, &backends(size, member, at)))
+        SLICES => (0..services().count())
+            .map(|at| slice(size, member, at, &backends(size, member, at)))
             .collect(),
-        _ => services
-            .flat_map(|(at, _)| {
+        _ => (0..services().count())
+            .flat_map(|at| {
                 let backends = backends(size, member, at);
                 backends
                     .iter()

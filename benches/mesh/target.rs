@@ -88,12 +88,6 @@ impl Target {
         }
     }
 
-    /// Kills it, and starts it again with the same settings and ports.
-    pub(crate) fn restart(&mut self) -> anyhow::Result<()> {
-        self.process.kill();
-        self.start_again()
-    }
-
     /// Starts it after it was killed.
     pub(crate) fn start_again(&mut self) -> anyhow::Result<()> {
         self.process = spawn(&self.binary, &self.settings, &self.log)?;

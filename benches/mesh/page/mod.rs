@@ -93,7 +93,7 @@ pub(crate) fn write(folder: &Path) -> anyhow::Result<()> {
         // Points of a curve are in the curve.
         for figure in own
             .iter()
-            .filter(|figure| figure.metric() != "resident" || figure.cell(11) != "")
+            .filter(|figure| figure.metric() != "resident" || !figure.cell(11).is_empty())
         {
             writeln!(
                 page,
@@ -117,7 +117,7 @@ pub(crate) fn write(folder: &Path) -> anyhow::Result<()> {
 
 /// What was aimed at and missed, first.
 fn goals(page: &mut String, figures: &[Figure]) -> anyhow::Result<()> {
-    let with: Vec<_> = figures.iter().filter(|figure| figure.cell(12) != "").collect();
+    let with: Vec<_> = figures.iter().filter(|figure| !figure.cell(12).is_empty()).collect();
     let missed: Vec<_> = with.iter().filter(|figure| figure.cell(12) == "no").collect();
     writeln!(
         page,

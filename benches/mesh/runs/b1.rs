@@ -144,11 +144,3 @@ async fn one(options: &Options, results: &Results, clients: usize, tls: bool) ->
         row("received per proxy", "kB").values(bytes),
     ])
 }
-
-fn received(swarm: &Swarm) -> u64 {
-    swarm
-        .slots()
-        .iter()
-        .map(|slot| slot.bytes.load(Ordering::Relaxed))
-        .sum()
-}

@@ -39,7 +39,7 @@ impl Witnesses {
     }
 
     fn look(&self, index: usize, content: &[u8], at: u64) {
-        if index / WITNESSES % WITNESSES != 0 || index % self.slow == self.slow - 1 {
+        if !(index / WITNESSES).is_multiple_of(WITNESSES) || index % self.slow == self.slow - 1 {
             return;
         }
         for count in Size::fresh_in(content) {

@@ -210,11 +210,6 @@ impl Swarm {
         &self.shared.slots
     }
 
-    /// How many streams ended.
-    pub(crate) fn disconnects(&self) -> u64 {
-        self.shared.disconnects.load(Ordering::Relaxed)
-    }
-
     /// Takes what the first proxy of each group was sent since the last call, as one piece each.
     pub(crate) fn captured(&self) -> Vec<Bytes> {
         let captured = std::mem::take(&mut *lock(&self.shared.captured));
