@@ -31,7 +31,10 @@ pub struct Recorder {
 
 impl EventSink for Recorder {
     fn apply(&self, event: RegistryEvent) {
-        self.pending().add(&event);
+        let mut pending = self.pending();
+        pending.add(&event);
+        self.metrics.waiting(&pending);
+        drop(pending);
         self.arrived.notify_one();
         self.next.apply(event);
     }
@@ -89,6 +92,8 @@ impl Recorder {
                 if self.metrics.written(begun.elapsed()) {
                     tracing::info!("the last known good is being written again");
                 }
+                let pending = self.pending();
+                self.metrics.waiting(&pending);
                 true
             }
             Ok((batch, Err(error))) => {
