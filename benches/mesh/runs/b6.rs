@@ -11,6 +11,8 @@ use crate::swarm::Swarm;
 use crate::world::{S, Size};
 
 const REST: Duration = Duration::from_secs(2);
+/// An allocator gives pages back some time after they are free.
+const GIVEN_BACK: Duration = Duration::from_secs(15);
 /// So many endpoints make an assignment of a megabyte.
 const MEGABYTE: usize = 30_000;
 
@@ -42,6 +44,7 @@ async fn one(options: &Options, results: &Results, steps: &[usize], tls: bool) -
         floor.begin_with(&one.captured())?;
         // What reading so large an object leaves in the allocator is no proxy's.
         megabyte(&mut mesh, std::slice::from_ref(&one)).await?;
+        tokio::time::sleep(GIVEN_BACK).await;
         let mut bare_plan = plan(&mesh, 1)?;
         bare_plan.address = floor.address;
         bare_plan.strict = false;
@@ -72,7 +75,7 @@ async fn one(options: &Options, results: &Results, steps: &[usize], tls: bool) -
         for (bare, before) in bares.iter().zip(before) {
             bare.changed(&before, SYNC).await?;
         }
-        tokio::time::sleep(REST).await;
+        tokio::time::sleep(GIVEN_BACK).await;
         let (after, floor_after) = (mesh.target.process.rss(), floor.process.rss());
         println!("B6 {how} {repetition}: base {base:.1}, {there} proxies {idle:.1}, after 1 MB each {after:.1} MB");
         grown.push((after - idle) / there as f64 * 1e3);

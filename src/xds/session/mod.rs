@@ -136,12 +136,17 @@ impl Session {
             Body::Delta { initial, .. } => initial.len(),
         };
         let renewed = self.renewed(kind, &body);
-        let subscription = self
+        let mut subscription = self
             .kinds
-            .entry(kind)
-            .or_insert_with(|| Subscription::new(kind, self.dialect));
+            .remove(&kind)
+            .unwrap_or_else(|| Subscription::new(kind, self.dialect));
         let verdict = subscription.settle(&nonce, error);
-        let interests = subscription.apply(body, &renewed);
+        let parent = ResourceType::ALL
+            .into_iter()
+            .find(|parent| child_of(*parent) == Some(kind));
+        let parent = parent.and_then(|parent| self.kinds.get(&parent));
+        let interests = subscription.apply(body, &renewed, parent);
+        self.kinds.insert(kind, subscription);
         let names: usize = self.kinds.values().map(Subscription::name_count).sum();
         if names.max(claims) > self.max_names {
             return Err(SessionError::TooManyNames { limit: self.max_names });

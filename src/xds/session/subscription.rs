@@ -193,27 +193,28 @@ impl Subscription {
         })
     }
 
-    /// Applies a change of subscriptions. Names in `renewed` are awaited although the client holds them.
-    pub(super) fn apply(&mut self, body: Body, renewed: &BTreeSet<String>) -> Vec<Interest> {
+    /// Applies a change of subscriptions. Names in `renewed` are awaited although the client holds them. `parent` is the
+    /// type whose resources these belong to.
+    pub(super) fn apply(&mut self, body: Body, renewed: &BTreeSet<String>, parent: Option<&Self>) -> Vec<Interest> {
         let first = !std::mem::replace(&mut self.asked, true);
         match body {
-            Body::Names(names) => self.replace(names),
+            Body::Names(names) => self.replace(names, parent),
             Body::Delta {
                 subscribe,
                 unsubscribe,
                 initial,
             } => {
                 let claims = if first { initial } else { BTreeMap::new() };
-                self.adjust(subscribe, &unsubscribe, claims, renewed)
+                self.adjust(subscribe, &unsubscribe, claims, renewed, parent)
             }
         }
     }
 
     /// State of the world: the list is all that is wanted.
-    fn replace(&mut self, names: Vec<String>) -> Vec<Interest> {
+    fn replace(&mut self, names: Vec<String>, parent: Option<&Self>) -> Vec<Interest> {
         let before = self.is_whole();
         let silent = names.is_empty();
-        let (star, wanted) = self.read(names);
+        let (star, wanted) = self.read(names, parent);
         self.whole = match self.whole {
             _ if star => Whole::Asked,
             Whole::Unsaid | Whole::Silently if silent => Whole::Silently,
@@ -238,10 +239,11 @@ impl Subscription {
         unsubscribe: &[String],
         claims: BTreeMap<String, String>,
         renewed: &BTreeSet<String>,
+        parent: Option<&Self>,
     ) -> Vec<Interest> {
         let before = self.is_whole();
         let silent = subscribe.is_empty();
-        let (star, asked) = self.read(subscribe);
+        let (star, asked) = self.read(subscribe, parent);
         if star {
             self.whole = Whole::Asked;
         } else if self.whole == Whole::Unsaid {
@@ -264,7 +266,8 @@ impl Subscription {
                     nacked: false,
                     unsure: false,
                 };
-                self.held.insert(name.as_str().into(), held);
+                let known = asked.get(name.as_str()).cloned();
+                self.held.insert(known.unwrap_or_else(|| name.as_str().into()), held);
             }
         }
         let mut added = Vec::new();
@@ -310,13 +313,16 @@ impl Subscription {
 
     /// Splits a list into `*` and real names. The empty name never exists, and `*` is nothing where a type can't be asked
     /// for as a whole; both still count as having asked.
-    fn read(&self, names: Vec<String>) -> (bool, BTreeSet<Arc<str>>) {
+    fn read(&self, names: Vec<String>, parent: Option<&Self>) -> (bool, BTreeSet<Arc<str>>) {
         let capable = self.kind.is_wildcard_capable();
         let star = capable && names.iter().any(|name| name == "*");
         let names = names.into_iter().filter(|name| name != "*");
         let names = names.filter(|name| !name.is_empty());
-        // The Arc of a name that is known is kept, so that an ACK which lists thousands of them costs no memory.
-        let known = |name: String| match self.names.get(name.as_str()) {
+        // The Arc of a name that is known is kept, so that an ACK which lists thousands of them costs no memory. An
+        // assignment is called as its cluster, whose name all streams share.
+        let own = |name: &str| self.names.get(name);
+        let of_parent = |name: &str| Some(parent?.held.get_key_value(name)?.0);
+        let known = |name: String| match own(&name).or_else(|| of_parent(&name)) {
             Some(name) => Arc::clone(name),
             None => name.into(),
         };
