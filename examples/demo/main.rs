@@ -9,6 +9,8 @@ mod stage;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use stage::{Expected, Stage};
 
 /// `web.shop:80` as its two networks see it, for each scene: address, port and weight.
@@ -20,11 +22,51 @@ const WEST_GATEWAY: &str = "192.0.2.20:15443";
 #[expect(clippy::print_stderr, reason = "the last word of a program that failed")]
 async fn main() -> ExitCode {
     let keep = std::env::args().any(|argument| argument == "--keep");
-    match play(keep).await {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(keep).await {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("\nThe demo failed: {error:#}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whoever ends us ends all that we started: Envoys would outlive a terminal that is closed.
+async fn run(keep: bool) -> anyhow::Result<ExitCode> {
+    let mut stop = Stop::catch()?;
+    let stage = tokio::select! {
+        played = play() => played?,
+        () = stop.asked() => return Ok(ExitCode::from(STOPPED)),
+    };
+    say_how_to_go_on(&stage, keep);
+    if keep {
+        stop.asked().await;
+    }
+    stage.end(Duration::from_secs(15)).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What shells report for a program ended by Ctrl-C.
+const STOPPED: u8 = 130;
+
+/// Ctrl-C, SIGTERM, or the end of the terminal.
+struct Stop([Signal; 3]);
+
+impl Stop {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ]))
+    }
+
+    async fn asked(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
         }
     }
 }
@@ -41,7 +83,7 @@ fn expected(behind_gateway: u32, west_pods: &[&'static str]) -> Expected {
 }
 
 #[expect(clippy::print_stdout, reason = "the demo speaks to a person")]
-async fn play(keep: bool) -> anyhow::Result<()> {
+async fn play() -> anyhow::Result<Stage> {
     let mut stage = Stage::set().await?;
     let two = ["10.2.0.11:8080", "10.2.0.12:8080"];
     let three = ["10.2.0.11:8080", "10.2.0.12:8080", "10.2.0.13:8080"];
@@ -68,6 +110,11 @@ async fn play(keep: bool) -> anyhow::Result<()> {
     stage.restore("west/gateway.yaml")?;
     stage.show(&expected(2, &three[1..])).await?;
 
+    Ok(stage)
+}
+
+#[expect(clippy::print_stdout, reason = "the demo speaks to a person")]
+fn say_how_to_go_on(stage: &Stage, keep: bool) {
     if keep {
         println!(
             "\nEverything stays up. Edit the manifests in {} and look:",
@@ -75,12 +122,10 @@ async fn play(keep: bool) -> anyhow::Result<()> {
         );
         println!("{}", stage.hints());
         println!("\nCtrl-C ends it.");
-        tokio::signal::ctrl_c().await?;
     } else {
         println!("\nDone. Next:");
         println!("  make demo KEEP=1          the same, and it stays up to look around");
         println!("  docs/looking-in.md        every command for looking around");
         println!("  make test                 all tests, with real Envoys and real API servers");
     }
-    stage.end(Duration::from_secs(15)).await
 }

@@ -5,6 +5,7 @@ mod harness;
 
 mod bad_input;
 mod control_plane;
+mod demo;
 mod envoys;
 mod grpc;
 mod horizons;
