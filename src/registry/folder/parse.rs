@@ -193,7 +193,6 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     fn node(name: &str) -> String {
