@@ -42,7 +42,7 @@ pub struct Cli {
 /// Options of every command that looks in.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Global {
-    /// The admin address of the server to ask: HOST:PORT or unix:PATH
+    /// The admin address of the server to ask: HOST:PORT, http://HOST:PORT or unix:PATH
     #[arg(
         long,
         global = true,

@@ -52,6 +52,18 @@ async fn every_list_can_be_read_by_people_and_programs() {
 }
 
 #[tokio::test]
+async fn a_server_may_be_named_as_a_browser_has_it() {
+    let running = Running::start().await;
+    for server in [
+        format!("http://{}", running.address),
+        format!("http://{}/", running.address),
+    ] {
+        let members = ask_at(&server, "get members").await.unwrap();
+        assert!(members.contains("west"), "{server}: {members}");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_question_is_answered_with_the_right_ones() {
     let running = Running::start().await;
     for (line, says) in [
