@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::process::{ChildStdin, Command};
+use std::process::{ChildStdin, ChildStdout, Command};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -42,6 +42,7 @@ pub(crate) struct Floor {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
     commands: ChildStdin,
+    answers: BufReader<ChildStdout>,
 }
 
 impl Floor {
@@ -54,18 +55,23 @@ impl Floor {
         let mut process = Process::start(command, log)?;
         let (commands, output) = process.pipes().context("a child has pipes")?;
         let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
+        let mut answers = BufReader::new(output);
+        answers.read_line(&mut line)?;
         let address = line.trim().parse().context("the floor told no address")?;
         Ok(Self {
             process,
             address,
             commands,
+            answers,
         })
     }
 
     /// Every stream from now on begins with these.
     pub(crate) fn begin_with(&mut self, messages: &[Bytes]) -> anyhow::Result<()> {
-        self.command(INITIAL, messages)
+        self.command(INITIAL, messages)?;
+        // A stream that is opened earlier would begin with nothing.
+        self.answers.read_line(&mut String::new())?;
+        Ok(())
     }
 
     /// Sends to all streams.
@@ -135,7 +141,10 @@ fn obey(initial: &Mutex<Vec<Messages>>, sends: &broadcast::Sender<Messages>) -> 
         }
         let messages = Arc::new(messages);
         match command[0] {
-            INITIAL => initial.lock().unwrap_or_else(PoisonError::into_inner).push(messages),
+            INITIAL => {
+                initial.lock().unwrap_or_else(PoisonError::into_inner).push(messages);
+                println!("taken");
+            }
             // Nobody may be connected.
             _ => drop(sends.send(messages)),
         }
