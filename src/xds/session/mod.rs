@@ -86,7 +86,8 @@ pub(super) struct Session {
     max_names: usize,
     /// Counts answers; the nonce of each.
     sent: u64,
-    kinds: BTreeMap<ResourceType, Subscription>,
+    /// Boxed, for a map of one entry has room for eleven.
+    kinds: BTreeMap<ResourceType, Box<Subscription>>,
     /// Types that we do not serve.
     foreign: BTreeMap<Arc<str>, Foreign>,
 }
@@ -139,15 +140,17 @@ impl Session {
         let mut subscription = self
             .kinds
             .remove(&kind)
-            .unwrap_or_else(|| Subscription::new(kind, self.dialect));
+            .unwrap_or_else(|| Box::new(Subscription::new(kind, self.dialect)));
         let verdict = subscription.settle(&nonce, error);
         let parent = ResourceType::ALL
             .into_iter()
             .find(|parent| child_of(*parent) == Some(kind));
-        let parent = parent.and_then(|parent| self.kinds.get(&parent));
+        let parent = parent
+            .and_then(|parent| self.kinds.get(&parent))
+            .map(|parent| &**parent);
         let interests = subscription.apply(body, &renewed, parent);
         self.kinds.insert(kind, subscription);
-        let names: usize = self.kinds.values().map(Subscription::name_count).sum();
+        let names: usize = self.kinds.values().map(|subscription| subscription.name_count()).sum();
         if names.max(claims) > self.max_names {
             return Err(SessionError::TooManyNames { limit: self.max_names });
         }
@@ -206,12 +209,15 @@ impl Session {
 
     /// What there is to show of each type that was asked for.
     pub(super) fn status(&self) -> impl Iterator<Item = TypeStatus> + '_ {
-        self.kinds.values().map(Subscription::status)
+        self.kinds.values().map(|subscription| subscription.status())
     }
 
     /// The state of each resource of a type, by name.
     pub(super) fn resources(&self, kind: ResourceType) -> Vec<ResourceStatus> {
-        self.kinds.get(&kind).map(Subscription::resources).unwrap_or_default()
+        self.kinds
+            .get(&kind)
+            .map(|subscription| subscription.resources())
+            .unwrap_or_default()
     }
 
     fn on_foreign(&mut self, url: &str, body: Body) -> Result<(), SessionError> {

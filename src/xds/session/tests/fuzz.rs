@@ -69,7 +69,11 @@ fn material(dialect: Dialect) -> Material {
 
 /// Whatever was asked, this much is kept and no more.
 fn check_size(session: &Session) {
-    let names: usize = session.kinds.values().map(Subscription::name_count).sum();
+    let names: usize = session
+        .kinds
+        .values()
+        .map(|subscription| subscription.name_count())
+        .sum();
     assert!(names <= MAX_NAMES, "{names} names");
     for subscription in session.kinds.values() {
         let most = 2 * MAX_NAMES + WORLD.len();
