@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 
+use tokio_util::sync::CancellationToken;
+
 use super::super::Problem;
 use super::super::convert::Converted;
 use super::super::status::{MemberStatus, Topic};
@@ -33,6 +35,8 @@ pub(super) struct Listener<'a> {
     sink: &'a dyn EventSink,
     status: &'a MemberStatus,
     state: Mutex<State>,
+    /// Cancelled once the table was told of everything.
+    started: CancellationToken,
 }
 
 impl<'a> Listener<'a> {
@@ -42,6 +46,7 @@ impl<'a> Listener<'a> {
             sink,
             status,
             state: Mutex::default(),
+            started: CancellationToken::new(),
         }
     }
 
@@ -51,6 +56,11 @@ impl<'a> Listener<'a> {
 
     pub(super) fn status(&self) -> &MemberStatus {
         self.status
+    }
+
+    /// Returns once the table was told of everything.
+    pub(super) async fn started(&self) {
+        self.started.cancelled().await;
     }
 
     /// A kind is known and watched.
@@ -138,6 +148,7 @@ impl<'a> Listener<'a> {
         if started {
             self.status.holds(kind, state.fold.count(kind));
         } else {
+            self.started.cancel();
             for kind in Kind::ALL {
                 self.status.holds(kind, state.fold.count(kind));
             }
