@@ -5,21 +5,29 @@ use std::time::Duration;
 use futures::StreamExt;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::{Api, Client, Resource};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::failure::Failure;
 use super::item::{Item, WatchedKind};
 use super::listener::Listener;
 use crate::lifecycle::Backoff;
 
-/// The server closes a watch after so many seconds.
-const WATCH_SECONDS: u32 = 60;
+/// The server closes a watch after so many seconds, with a bookmark two seconds before. Short, since that is the only sign of
+/// life of a watch whose objects rest; where a watch ends another one begins at the same place.
+const WATCH_SECONDS: u32 = 22;
+const WATCH: Duration = Duration::from_secs(WATCH_SECONDS as u64);
+/// A watch without a word for this long is dead.
+const SILENCE: Duration = Duration::from_secs(26);
 /// A list by a watch may take longer.
 const STREAM_SECONDS: u32 = 290;
-/// A watch without a word for this long is dead: bookmarks come every minute, or the watch ends.
-const SILENCE: Duration = Duration::from_secs(75);
+/// A list without a word for this long is dead.
+const LIST_SILENCE: Duration = Duration::from_secs(75);
 /// A server has this long to begin an answer, or to give one page of a list.
 const ANSWER: Duration = Duration::from_secs(60);
+/// A watch that lists nothing begins at once.
+const WATCH_ANSWER: Duration = Duration::from_secs(15);
+/// A request that went unanswered while the server was away gets this long once the server answers again.
+const ANSWER_AFTER_HEARTBEAT: Duration = Duration::from_secs(5);
 const PAGE: u32 = 500;
 /// A watch that held for this long was a good one.
 const HELD: Duration = Duration::from_secs(10);
@@ -59,7 +67,7 @@ pub(super) async fn follow<W: WatchedKind>(client: &Client, listener: &Listener<
                 listener.failed(W::KIND, failure);
                 match failure {
                     Failure::Unauthorized(_) => return failure.clone(),
-                    Failure::Unreachable(_) | Failure::Untrusted(_) | Failure::TimedOut(_) => unreachable += 1,
+                    failure if failure.is_of_connection() => unreachable += 1,
                     // It is told again in a list.
                     Failure::Malformed(..) => follower.position = None,
                     _ => unreachable = 0,
@@ -70,7 +78,10 @@ pub(super) async fn follow<W: WatchedKind>(client: &Client, listener: &Listener<
             }
         }
         tracing::debug!(member = %listener.name(), kind = %W::KIND, ?result, "a watch ended");
-        pace.rest(begun, &result).await;
+        tokio::select! {
+            () = pace.rest(begun, &result) => {}
+            () = listener.answered(), if result.is_err() => {}
+        }
     }
 }
 
@@ -138,20 +149,43 @@ impl<W: WatchedKind> Follower<'_, W> {
         };
         // An empty version asks for the present.
         let version = from.unwrap_or_default();
-        let events = timeout(ANSWER, self.api.watch(&params, &version))
-            .await
-            .map_err(|_| Failure::TimedOut("a watch"))?
+        let patience = if self.position.is_some() { WATCH_ANSWER } else { ANSWER };
+        let given_up = async {
+            self.listener.answered().await;
+            tokio::time::sleep(ANSWER_AFTER_HEARTBEAT).await;
+        };
+        let events = tokio::select! {
+            events = timeout(patience, self.api.watch(&params, &version)) => events.ok(),
+            () = given_up => None,
+        };
+        let events = events
+            .ok_or(Failure::TimedOut("a watch"))?
             .map_err(|error| self.failure(&error))?;
         let mut events = std::pin::pin!(events);
         match self.position {
             Some(_) => self.listener.alive(W::KIND),
             None => self.listener.list_begins(W::KIND),
         }
-        while let Ok(Some(event)) = timeout(SILENCE, events.next()).await {
-            let event = event.map_err(|error| self.failure(&error))?;
-            self.take(event)?;
+        // The watch that a list began has no end of its own that is near enough.
+        let mut until = None;
+        loop {
+            let next = match (self.position.is_some(), until) {
+                (false, _) => timeout(LIST_SILENCE, events.next()).await,
+                (true, None) => timeout(SILENCE, events.next()).await,
+                (true, Some(until)) => match timeout_at(until, events.next()).await {
+                    Err(_) => return Ok(()),
+                    next => next,
+                },
+            };
+            let Some(event) = next.map_err(|_| Failure::Silent(self.resource.clone()))? else {
+                return Ok(());
+            };
+            let is_listing = self.position.is_none();
+            self.take(event.map_err(|error| self.failure(&error))?)?;
+            if is_listing && self.position.is_some() {
+                until = Some(Instant::now() + WATCH);
+            }
         }
-        Ok(())
     }
 
     fn take(&mut self, event: WatchEvent<Item<W>>) -> Result<(), Failure> {
@@ -170,6 +204,7 @@ impl<W: WatchedKind> Follower<'_, W> {
                 self.listener.deleted(W::KIND, item.converted);
             }
             WatchEvent::Bookmark(bookmark) => {
+                self.listener.heard(W::KIND);
                 let metadata = bookmark.metadata;
                 match &mut self.position {
                     Some(position) => *position = metadata.resource_version,
