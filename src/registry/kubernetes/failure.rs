@@ -45,9 +45,7 @@ impl Failure {
     /// What kube's client says of a request for a kind.
     pub(super) fn of(resource: &str, error: &kube::Error) -> Self {
         match error {
-            kube::Error::Api(status) => Self::of_status(resource, status),
-            kube::Error::SerdeError(error) => Self::Malformed(resource.to_owned(), error.to_string()),
-            kube::Error::ReadEvents(error) => Self::Cut(chain(error)),
+            kube::Error::Api(status) => Self::of_status(resource, status.code, status.message.clone()),
             // The client's name for this says nothing to anybody.
             kube::Error::Service(error) => Self::of_connection(chain(&**error)),
             other => Self::of_connection(chain(other)),
@@ -64,14 +62,12 @@ impl Failure {
     }
 
     /// What an API server says of a request for a kind.
-    pub(super) fn of_status(resource: &str, status: &kube::core::Status) -> Self {
+    pub(super) fn of_status(resource: &str, code: u16, message: String) -> Self {
         let resource = resource.to_owned();
-        let message = status.message.clone();
-        match status.code {
+        match code {
             401 => Self::Unauthorized(message),
             403 => Self::Forbidden { resource, message },
             410 => Self::Expired,
-            // The client takes whatever it can't read for a status with nothing in it.
             0 => Self::Malformed(resource, "it is none that an API server gives".to_owned()),
             code => Self::Refused {
                 resource,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::super::Problem;
 use super::super::convert::Converted;
@@ -45,6 +46,8 @@ pub(super) struct Listener<'a> {
     state: Mutex<State>,
     /// Wakes whoever rests after a failure, once there is a sign of life.
     answered: Notify,
+    /// Cancelled once the table was told of everything.
+    started: CancellationToken,
 }
 
 impl<'a> Listener<'a> {
@@ -55,6 +58,7 @@ impl<'a> Listener<'a> {
             status,
             state: Mutex::default(),
             answered: Notify::new(),
+            started: CancellationToken::new(),
         }
     }
 
@@ -64,6 +68,11 @@ impl<'a> Listener<'a> {
 
     pub(super) fn status(&self) -> &MemberStatus {
         self.status
+    }
+
+    /// Returns once the table was told of everything.
+    pub(super) async fn started(&self) {
+        self.started.cancelled().await;
     }
 
     /// A kind is known and watched.
@@ -213,6 +222,7 @@ impl<'a> Listener<'a> {
         if started {
             self.status.holds(kind, state.fold.count(kind));
         } else {
+            self.started.cancel();
             for kind in Kind::ALL {
                 self.status.holds(kind, state.fold.count(kind));
             }

@@ -15,15 +15,16 @@ mod follow;
 mod fuzz;
 mod heartbeat;
 mod item;
+mod lines;
 mod listener;
+mod resource;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -32,10 +33,11 @@ use super::MemberSource;
 use super::status::MemberStatus;
 use crate::lifecycle::Backoff;
 use crate::model::ClusterId;
-use crate::table::EventSink;
+use crate::table::{EventSink, Kind};
 pub(super) use failure::Failure;
 use follow::follow;
 use listener::Listener;
+use resource::Resource;
 
 /// How long an API server has to tell its version, how often it is asked, and how soon again after a failure.
 const VERSION_ANSWER: Duration = Duration::from_secs(10);
@@ -114,21 +116,32 @@ async fn read<F: Future<Output = Result<Client, Failure>>>(
     }
 }
 
-/// Follows all kinds until one of them needs a new client.
+/// Follows all kinds until one of them needs a new client: five requests, each a list and the watch after it, which is the
+/// least there is. Namespaces, of which there are few, go first: the others then find a connection that is made.
 async fn follow_all(client: &Client, listener: &Listener<'_>) -> Failure {
+    let answered = CancellationToken::new();
+    let follow = |kind| follow(client, Resource::of(kind), listener, answered.clone());
+    let others = async {
+        answered.cancelled().await;
+        tokio::select! {
+            failure = follow(Kind::Node) => failure,
+            failure = follow(Kind::Service) => failure,
+            failure = follow(Kind::EndpointSlice) => failure,
+            failure = follow(Kind::Pod) => failure,
+            never = ask_version(client, listener) => match never {},
+        }
+    };
     tokio::select! {
-        failure = follow::<Namespace>(client, listener) => failure,
-        failure = follow::<Node>(client, listener) => failure,
-        failure = follow::<Service>(client, listener) => failure,
-        failure = follow::<EndpointSlice>(client, listener) => failure,
-        failure = follow::<Pod>(client, listener) => failure,
+        failure = follow(Kind::Namespace) => failure,
+        failure = others => failure,
         failure = heartbeat::beat(client, listener) => failure,
-        never = ask_version(client, listener) => match never {},
     }
 }
 
 /// Asks for the server's version now and then: it may be upgraded.
 async fn ask_version(client: &Client, listener: &Listener<'_>) -> std::convert::Infallible {
+    // Whoever starts needs the lists, and not this.
+    listener.started().await;
     loop {
         let answer = tokio::time::timeout(VERSION_ANSWER, client.apiserver_version()).await;
         let delay = match answer {
