@@ -19,6 +19,8 @@ pub(in super::super) enum Failure {
     Untrusted(String),
     #[error("the API server does not answer a request for {0} in time")]
     TimedOut(&'static str),
+    #[error("the API server's watch of {0} is silent, though it owes a sign of life; check the network between")]
+    Silent(String),
     #[error("the API server does not take our credentials: {0}; renew the token or certificate")]
     Unauthorized(String),
     #[error("{}", forbidden(&[.resource], .message))]
@@ -93,6 +95,14 @@ impl Failure {
         }
         sentences.extend(first.map(|message| forbidden(&resources, message)));
         Vec::from_iter(sentences).join("; ")
+    }
+
+    /// Whether it is about the way to the API server, and not about what that says.
+    pub(super) fn is_of_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable(_) | Self::Untrusted(_) | Self::TimedOut(_) | Self::Silent(_)
+        )
     }
 
     /// Whether an API server says so that doesn't know how to list by a watch.

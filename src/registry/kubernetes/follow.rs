@@ -8,7 +8,7 @@ use kube::Client;
 use kube::api::{ListParams, WatchParams};
 use kube::client::Body;
 use kube::core::{Request, Status};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
@@ -18,14 +18,22 @@ use super::listener::Listener;
 use super::resource::Resource;
 use crate::lifecycle::Backoff;
 
-/// The server closes a watch after so many seconds.
-const WATCH_SECONDS: u32 = 60;
+/// The server closes a watch after so many seconds, with a bookmark two seconds before. Short, since that is the only sign of
+/// life of a watch whose objects rest; where a watch ends another one begins at the same place.
+const WATCH_SECONDS: u32 = 22;
+const WATCH: Duration = Duration::from_secs(WATCH_SECONDS as u64);
+/// A watch without a word for this long is dead.
+const SILENCE: Duration = Duration::from_secs(26);
 /// A list by a watch may take longer.
 const STREAM_SECONDS: u32 = 290;
-/// A watch without a word for this long is dead: bookmarks come every minute, or the watch ends.
-const SILENCE: Duration = Duration::from_secs(75);
+/// A list without a word for this long is dead.
+const LIST_SILENCE: Duration = Duration::from_secs(75);
 /// A server has this long to begin an answer, or to give one page of a list.
 const ANSWER: Duration = Duration::from_secs(60);
+/// A watch that lists nothing begins at once.
+const WATCH_ANSWER: Duration = Duration::from_secs(15);
+/// A request that went unanswered while the server was away gets this long once the server answers again.
+const ANSWER_AFTER_HEARTBEAT: Duration = Duration::from_secs(5);
 const PAGE: u32 = 500;
 /// A page has to fit into this many bytes, and the words of an error into these.
 const LONGEST_PAGE: usize = 128 << 20;
@@ -75,7 +83,7 @@ pub(super) async fn follow(
                 listener.failed(kind, failure);
                 match failure {
                     Failure::Unauthorized(_) => return failure.clone(),
-                    Failure::Unreachable(_) | Failure::Untrusted(_) | Failure::TimedOut(_) => unreachable += 1,
+                    failure if failure.is_of_connection() => unreachable += 1,
                     // It is told again in a list.
                     Failure::Malformed(..) => follower.position = None,
                     _ => unreachable = 0,
@@ -86,7 +94,10 @@ pub(super) async fn follow(
             }
         }
         tracing::debug!(member = %listener.name(), %kind, ?result, "a watch ended");
-        pace.rest(begun, &result).await;
+        tokio::select! {
+            () = pace.rest(begun, &result) => {}
+            () = listener.answered(), if result.is_err() => {}
+        }
     }
 }
 
@@ -126,7 +137,7 @@ impl Follower<'_> {
         let mut params = ListParams::default().limit(PAGE);
         loop {
             let request = Request::new(self.resource.path()).list(&params);
-            let body = self.ask(request, "a list").await?;
+            let body = self.ask(request, "a list", ANSWER).await?;
             let text = timeout(ANSWER, whole(body, LONGEST_PAGE))
                 .await
                 .map_err(|_| Failure::TimedOut("a list"))?
@@ -158,19 +169,34 @@ impl Follower<'_> {
             let plain = HeaderValue::from_static("identity");
             request.headers_mut().insert(ACCEPT_ENCODING, plain);
         }
-        let body = self.ask(request, "a watch").await?;
+        let patience = if self.position.is_some() { WATCH_ANSWER } else { ANSWER };
+        let body = self.ask(request, "a watch", patience).await?;
         match self.position {
             Some(_) => self.listener.alive(self.resource.kind),
             None => self.listener.list_begins(self.resource.kind),
         }
         let mut lines = Lines::of(body);
-        while let Ok(line) = timeout(SILENCE, lines.next()).await {
-            match line.map_err(|broken| self.broken(broken))? {
-                Some(line) => self.take(&line)?,
-                None => break,
+        // The watch that a list began has no end of its own that is near enough.
+        let mut until = None;
+        loop {
+            let next = match (self.position.is_some(), until) {
+                (false, _) => timeout(LIST_SILENCE, lines.next()).await,
+                (true, None) => timeout(SILENCE, lines.next()).await,
+                (true, Some(until)) => match timeout_at(until, lines.next()).await {
+                    Err(_) => return Ok(()),
+                    next => next,
+                },
+            };
+            let line = next.map_err(|_| Failure::Silent(self.resource.plural.to_owned()))?;
+            let Some(line) = line.map_err(|broken| self.broken(broken))? else {
+                return Ok(());
+            };
+            let is_listing = self.position.is_none();
+            self.take(&line)?;
+            if is_listing && self.position.is_some() {
+                until = Some(Instant::now() + WATCH);
             }
         }
-        Ok(())
     }
 
     fn take(&mut self, line: &Bytes) -> Result<(), Failure> {
@@ -195,7 +221,10 @@ impl Follower<'_> {
                 self.listener.deleted(kind, converted);
             }
             Event::Bookmark { version, ends_list } => match &mut self.position {
-                Some(position) => *position = version,
+                Some(position) => {
+                    *position = version;
+                    self.listener.heard(kind);
+                }
                 None if ends_list => {
                     self.position = Some(version);
                     self.listener.list_ends(kind);
@@ -214,12 +243,20 @@ impl Follower<'_> {
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
         what: &'static str,
+        patience: Duration,
     ) -> Result<Body, Failure> {
         let request = request.map_err(|error| self.malformed(&error))?.map(Body::from);
-        let answer = timeout(ANSWER, self.client.send(request)).await;
+        let given_up = async {
+            self.listener.answered().await;
+            tokio::time::sleep(ANSWER_AFTER_HEARTBEAT).await;
+        };
+        let answer = tokio::select! {
+            answer = timeout(patience, self.client.send(request)) => answer.ok(),
+            () = given_up => None,
+        };
         self.answered.cancel();
         let answer = answer
-            .map_err(|_| Failure::TimedOut(what))?
+            .ok_or(Failure::TimedOut(what))?
             .map_err(|error| Failure::of(self.resource.plural, &error))?;
         let code = answer.status();
         if code.is_success() {

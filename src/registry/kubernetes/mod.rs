@@ -13,6 +13,7 @@ mod fold;
 mod follow;
 #[cfg(test)]
 mod fuzz;
+mod heartbeat;
 mod item;
 mod lines;
 mod listener;
@@ -45,6 +46,9 @@ const VERSION_RETRY: Duration = Duration::from_secs(30);
 
 /// A client that served for this long was a good one.
 const GOOD_CLIENT: Duration = Duration::from_secs(120);
+
+/// A client is made anew at least this often: nothing looks for signs of life in between.
+const CONNECT_AGAIN: Duration = Duration::from_secs(10);
 
 /// How an API server is tried again: soon at first, and for ever.
 fn backoff() -> Backoff {
@@ -95,7 +99,7 @@ async fn read<F: Future<Output = Result<Client, Failure>>>(
     status: &MemberStatus,
 ) {
     let listener = Listener::new(name, sink, status);
-    let mut backoff = backoff();
+    let mut backoff = Backoff::new(Duration::from_millis(800), CONNECT_AGAIN);
     loop {
         let begun = Instant::now();
         match connect().await {
@@ -130,6 +134,7 @@ async fn follow_all(client: &Client, listener: &Listener<'_>) -> Failure {
     tokio::select! {
         failure = follow(Kind::Namespace) => failure,
         failure = others => failure,
+        failure = heartbeat::beat(client, listener) => failure,
     }
 }
 
