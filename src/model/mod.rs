@@ -5,6 +5,7 @@ mod gateway;
 mod ids;
 mod locality;
 mod service;
+mod standing;
 mod view_key;
 mod viewer;
 
@@ -13,5 +14,6 @@ pub use gateway::{GatewaySet, GatewaySource, NetworkGateway, UnusableGateway, Un
 pub use ids::{ClusterId, InvalidId, NetworkId, ObjectName, ServiceKey};
 pub use locality::Locality;
 pub use service::{Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, Sums};
+pub use standing::MemberWeight;
 pub use view_key::{AddressFamilies, ViewKey};
 pub use viewer::{NetworkOrigin, Standpoint, Viewer};
