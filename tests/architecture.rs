@@ -39,6 +39,12 @@ const PARALLAX: Architecture = Architecture {
             ],
         },
         Layer {
+            name: "control",
+            purity: Shell,
+            may_use: &["model", "table", "crd", "registry", "lifecycle"],
+            without: &["axum", "clap", "envoy_types", "notify", "prost", "tonic"],
+        },
+        Layer {
             name: "crd",
             purity: Pure,
             may_use: &[],
@@ -195,6 +201,7 @@ const PARALLAX: Architecture = Architecture {
             purity: Shell,
             may_use: &[
                 "model",
+                "control",
                 "crd",
                 "registry",
                 "store",

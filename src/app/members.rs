@@ -7,13 +7,14 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::store::Recalled;
-use super::{Parts, hold_ready};
-use crate::config::{self, BudgetConfig, Config, MemberConfig, MemberDefaults, StaleConfig};
+use super::{Parts, hold_ready, serve};
+use crate::config::{self, AllowConfig, BudgetConfig, Config, MemberConfig, MemberDefaults, StaleConfig};
+use crate::control::{Control, run_control};
 use crate::lifecycle::{BlockReady, Readiness, Tasks};
 use crate::model::{ClusterId, MemberWeight, NetworkId};
 use crate::registry::{
-    Budget, MemberOptions, MemberSource, Members, SecretMembers, StalePolicy, list_members_folder, run_member,
-    run_members_folder, run_secret_members,
+    Allowed, AttachedMembers, Budget, MemberOptions, MemberSource, Members, StalePolicy, list_members_folder,
+    run_attached_members, run_member, run_members_folder,
 };
 
 /// How soon a folder of members that can't be read is tried again.
@@ -148,6 +149,15 @@ pub(super) fn default_options(defaults: &MemberDefaults) -> MemberOptions {
     }
 }
 
+fn allowed(configured: &AllowConfig) -> Allowed {
+    Allowed {
+        exec: configured.exec.clone(),
+        auth_providers: configured.auth_providers.clone(),
+        folders: configured.folders.clone(),
+        insecure_skip_tls_verify: configured.insecure_skip_tls_verify,
+    }
+}
+
 fn stale(configured: StaleConfig) -> StalePolicy {
     match configured {
         StaleConfig::Keep => StalePolicy::Keep,
@@ -176,17 +186,33 @@ fn spawn_secrets(
 ) {
     let (listed, list) = tokio::sync::oneshot::channel();
     let namespace = secrets.namespace.as_ref().unwrap_or(&config.mesh.system_namespace);
-    let place = SecretMembers {
+    let place = AttachedMembers {
         source: source(&secrets.source),
         namespace: namespace.clone(),
         options: default_options(&config.member_defaults),
+        allowed: allowed(&secrets.allow),
         known: recalled.of_secrets.clone(),
         listed,
     };
     let sink = Arc::clone(&recalled.sink);
     tasks.spawn(
         "member secrets",
-        run_secret_members(place, sink, parts.members.clone(), parts.drain.clone()),
+        run_attached_members(place, sink, parts.members.clone(), parts.drain.clone()),
+    );
+    let control = Control {
+        source: source(&secrets.source),
+        namespace: namespace.clone(),
+        identity: serve::control_plane_id(),
+    };
+    tasks.spawn(
+        "statuses of members",
+        run_control(
+            control,
+            parts.members.clone(),
+            Arc::clone(&parts.admin.table),
+            parts.control_metrics.clone(),
+            parts.drain.clone(),
+        ),
     );
     let (members, known) = (parts.members.clone(), recalled.of_secrets.clone());
     let block = readiness.block(format!("members in Secrets of {namespace}"));

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::AdminState;
 use crate::cache::{Cache, Source};
 use crate::config::{Config, Listen, LogFormat};
+use crate::control::ControlMetrics;
 use crate::lifecycle::{BlockReady, DrainWatcher, Drained, Readiness, Signals, Tasks, drain};
 use crate::model::NetworkId;
 use crate::push::{Builder, PushMetrics, Pusher, WithheldCollector};
@@ -91,6 +92,7 @@ fn shown(bound: &tls::Incoming, settings: &Listen) -> Listen {
 /// Everything that lives as long as the process.
 struct Parts {
     members: Members,
+    control_metrics: ControlMetrics,
     store_metrics: StoreMetrics,
     pusher: Arc<Pusher>,
     ads: AdsServer,
@@ -122,6 +124,9 @@ impl Parts {
         acceptor.register(metrics.registry());
         let connections = ConnectionMetrics::default();
         connections.register(metrics.registry());
+
+        let control_metrics = ControlMetrics::default();
+        control_metrics.register(metrics.registry());
 
         let table = Arc::new(EndpointTable::new(TableSettings {
             default_network: NetworkId::new(&config.mesh.default_network)?,
@@ -169,6 +174,7 @@ impl Parts {
         };
         Ok(Self {
             members,
+            control_metrics,
             store_metrics,
             pusher,
             ads,

@@ -1,13 +1,15 @@
 //! What the reader of a member says of it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use tokio::sync::watch;
 
-use super::super::metrics::{ByKind, ByMember};
+use super::super::metrics::{ByCredential, ByKind, ByMember};
 use super::super::problem::shorten;
-use super::super::{MemberOptions, Problem};
+use super::super::{Credential, Expiry, MemberOptions, Problem};
 use super::{Entry, MOST_PROBLEMS, MemberState, Members, READING, Topic, log_new};
 use crate::model::ClusterId;
 use crate::table::Kind;
@@ -15,11 +17,57 @@ use crate::table::Kind;
 /// Writes the status of one member.
 #[derive(Debug)]
 pub(in super::super) struct MemberStatus {
-    pub(super) name: ClusterId,
-    pub(super) members: Members,
+    name: ClusterId,
+    members: Members,
+    /// Whose words are shown: of two readers of a member only one is.
+    voice: Voice,
+    /// Where the words of the other go.
+    aside: Members,
+}
+
+/// Whether what a reader says of its member is shown. Clones are the same.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Voice(Arc<AtomicBool>);
+
+impl Voice {
+    /// Shows what its reader says, or no longer.
+    pub(in super::super) fn set(&self, shown: bool) {
+        self.0.store(shown, Ordering::Release);
+    }
 }
 
 impl MemberStatus {
+    pub(super) fn new(name: &ClusterId, members: &Members) -> Self {
+        Self {
+            name: name.clone(),
+            members: members.clone(),
+            voice: Voice(Arc::new(AtomicBool::new(true))),
+            aside: Members::default(),
+        }
+    }
+
+    /// For a second reader of a member of `members`. What it says is shown in `aside` until its voice is set.
+    pub(in super::super) fn of_second(name: &ClusterId, members: &Members, aside: &Members) -> Self {
+        let status = Self {
+            aside: aside.clone(),
+            ..Self::new(name, members)
+        };
+        status.voice.set(false);
+        status
+    }
+
+    pub(in super::super) fn voice(&self) -> Voice {
+        self.voice.clone()
+    }
+
+    /// Where its words are shown.
+    fn board(&self) -> &Members {
+        match self.voice.0.load(Ordering::Acquire) {
+            true => &self.members,
+            false => &self.aside,
+        }
+    }
+
     /// How the member is treated, now and from now on; closed once the member left.
     pub(in super::super) fn options(&self) -> watch::Receiver<MemberOptions> {
         match self.members.entries().get(&self.name) {
@@ -37,9 +85,9 @@ impl MemberStatus {
             entry.state = MemberState::Synced;
             entry.synced_once = true;
         });
-        let metrics = &self.members.inner.metrics;
+        let metrics = &self.board().inner.metrics;
         metrics.synced.get_or_create(&ByMember::new(&self.name)).set(1);
-        self.members
+        self.board()
             .inner
             .synced
             .send_if_modified(|synced| synced.insert(self.name.clone()));
@@ -64,13 +112,13 @@ impl MemberStatus {
                 false => MemberState::Connecting { since, reason },
             };
         });
-        let metrics = &self.members.inner.metrics;
+        let metrics = &self.board().inner.metrics;
         metrics.synced.get_or_create(&ByMember::new(&self.name)).set(0);
     }
 
     /// An attempt to read the member failed.
     pub(in super::super) fn count_failure(&self) {
-        let failures = &self.members.inner.metrics.failures;
+        let failures = &self.board().inner.metrics.failures;
         failures.get_or_create(&ByMember::new(&self.name)).inc();
     }
 
@@ -89,7 +137,7 @@ impl MemberStatus {
             entry.last_event = Some(SystemTime::now());
             entry.events_total += objects;
         });
-        let events = &self.members.inner.metrics.events;
+        let events = &self.board().inner.metrics.events;
         events.get_or_create(&ByKind::new(&self.name, kind)).inc_by(objects);
     }
 
@@ -98,7 +146,7 @@ impl MemberStatus {
         self.change(|entry| {
             entry.counts.insert(kind, objects);
         });
-        let gauges = &self.members.inner.metrics.objects;
+        let gauges = &self.board().inner.metrics.objects;
         gauges
             .get_or_create(&ByKind::new(&self.name, kind))
             .set(i64::try_from(objects).unwrap_or(i64::MAX));
@@ -107,6 +155,19 @@ impl MemberStatus {
     /// The version of the member's API server.
     pub(in super::super) fn server_version(&self, version: String) {
         self.change(|entry| entry.server_version = Some(version));
+    }
+
+    /// When the member's credentials expire, as far as they say.
+    pub(in super::super) fn credentials(&self, expiries: Vec<Expiry>) {
+        let gauges = &self.board().inner.metrics.expiry;
+        for credential in Credential::ALL {
+            let label = ByCredential::new(&self.name, credential);
+            match expiries.iter().find(|expiry| expiry.credential == credential) {
+                Some(expiry) => drop(gauges.get_or_create(&label).set(expiry.seconds())),
+                None => drop(gauges.remove(&label)),
+            }
+        }
+        self.change(|entry| entry.credentials = expiries);
     }
 
     /// What is wrong under a topic now, in place of what was before.
@@ -138,14 +199,14 @@ impl MemberStatus {
     }
 
     fn count_problems(&self, count: usize) {
-        let gauges = &self.members.inner.metrics.problems;
+        let gauges = &self.board().inner.metrics.problems;
         gauges
             .get_or_create(&ByMember::new(&self.name))
             .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     fn change(&self, change: impl FnOnce(&mut Entry)) {
-        if let Some(entry) = self.members.entries().get_mut(&self.name) {
+        if let Some(entry) = self.board().entries().get_mut(&self.name) {
             change(entry);
         }
     }
