@@ -10,7 +10,7 @@ use super::store::Recalled;
 use super::{Parts, hold_ready, serve};
 use crate::config::{self, AllowConfig, BudgetConfig, Config, MemberConfig, MemberDefaults, StaleConfig};
 use crate::control::{Control, run_control};
-use crate::lifecycle::{BlockReady, Readiness, Tasks};
+use crate::lifecycle::{BlockReady, DrainWatcher, Readiness, Tasks};
 use crate::model::{ClusterId, MemberWeight, NetworkId};
 use crate::registry::{
     Allowed, AttachedMembers, Budget, MemberOptions, MemberSource, Members, StalePolicy, list_members_folder,
@@ -28,6 +28,7 @@ pub(super) async fn spawn(
     parts: &Parts,
     readiness: &Readiness,
     recalled: &Recalled,
+    control: DrainWatcher,
 ) -> anyhow::Result<()> {
     let deadline = config.readiness.member_sync_deadline;
     let mut names = Vec::new();
@@ -80,6 +81,7 @@ pub(super) async fn spawn(
     }
     if let Some(secrets) = &config.member_secrets {
         spawn_secrets(tasks, config, secrets, parts, readiness, recalled);
+        spawn_control(tasks, config, secrets, parts, control);
     } else if names.is_empty() && recalled.members.is_empty() {
         tracing::warn!("no members: nothing will be served; see `members` and `membersFolder` in the settings");
     }
@@ -199,21 +201,6 @@ fn spawn_secrets(
         "member secrets",
         run_attached_members(place, sink, parts.members.clone(), parts.drain.clone()),
     );
-    let control = Control {
-        source: source(&secrets.source),
-        namespace: namespace.clone(),
-        identity: serve::control_plane_id(),
-    };
-    tasks.spawn(
-        "statuses of members",
-        run_control(
-            control,
-            parts.members.clone(),
-            Arc::clone(&parts.admin.table),
-            parts.control_metrics.clone(),
-            parts.drain.clone(),
-        ),
-    );
     let (members, known) = (parts.members.clone(), recalled.of_secrets.clone());
     let block = readiness.block(format!("members in Secrets of {namespace}"));
     let deadline = config.readiness.member_sync_deadline;
@@ -232,5 +219,29 @@ fn spawn_secrets(
             );
         }
         drop(block);
+    });
+}
+
+/// Starts the writer of statuses. The end of the drain waits until it has given its Lease back.
+fn spawn_control(
+    tasks: &mut Tasks,
+    config: &Config,
+    secrets: &config::MemberSecretsConfig,
+    parts: &Parts,
+    drain: DrainWatcher,
+) {
+    let control = Control {
+        source: source(&secrets.source),
+        namespace: secrets
+            .namespace
+            .clone()
+            .unwrap_or_else(|| config.mesh.system_namespace.clone()),
+        identity: serve::control_plane_id(),
+    };
+    let (members, table) = (parts.members.clone(), Arc::clone(&parts.admin.table));
+    let metrics = parts.control_metrics.clone();
+    tasks.spawn("statuses of members", async move {
+        run_control(control, members, table, metrics, drain.token()).await;
+        drop(drain);
     });
 }

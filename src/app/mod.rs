@@ -53,9 +53,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     // Held until every member has a block of its own, so that "ready" can't be said in between.
     let starting = readiness.block("the start");
     let parts = Parts::wire(&config, &readiness, &watcher, &acceptor_metrics)?;
+    let control = watcher.clone();
     parts.spawn(&mut tasks, xds, admin, watcher);
     let recalled = store::recall(&mut tasks, &config, &parts).await?;
-    members::spawn(&mut tasks, &config, &parts, &readiness, &recalled).await?;
+    members::spawn(&mut tasks, &config, &parts, &readiness, &recalled, control).await?;
     drop(starting);
     let announce = readiness.clone();
     let announce = async move {

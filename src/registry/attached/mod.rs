@@ -126,6 +126,14 @@ struct Reading {
     unreadable: BTreeMap<&'static str, String>,
 }
 
+/// A Secret of a name, if there is one.
+#[derive(Default)]
+struct Named {
+    kept: Kept<ObjectName, SecretRecord>,
+    /// It was looked for.
+    listed: bool,
+}
+
 struct Attached {
     running: Running,
     /// Taken with the first lists.
@@ -133,8 +141,8 @@ struct Attached {
     options: MemberOptions,
     secrets: Kept<ObjectName, SecretRecord>,
     objects: Kept<ObjectName, MemberRecord>,
-    /// Secrets that objects name; `None` until it is known whether there is one.
-    named: BTreeMap<Arc<str>, Option<Kept<ObjectName, SecretRecord>>>,
+    /// Secrets that objects name, and that have no label.
+    named: BTreeMap<Arc<str>, Named>,
     state: Reading,
     asked: Asked,
     members: Members,
@@ -187,20 +195,9 @@ impl Attached {
             }
             Heard::Named(name, Ok(event)) => {
                 self.readable(SECRETS);
-                let kept = self.named.entry(name).or_default();
-                match (kept.as_mut(), event) {
-                    (Some(kept), event) => kept.take(event, record::of_secret),
-                    // The first list is held back until it is complete.
-                    (None, watcher::Event::InitDone) => {
-                        *kept = Some(Kept::default());
-                        Meant::News
-                    }
-                    (None, watcher::Event::InitApply(secret) | watcher::Event::Apply(secret)) => {
-                        let event = watcher::Event::Apply(secret);
-                        kept.get_or_insert_default().take(event, record::of_secret)
-                    }
-                    (None, _) => Meant::Listing,
-                }
+                let named = self.named.entry(name).or_default();
+                named.listed |= matches!(event, watcher::Event::InitDone);
+                named.kept.take(event, record::of_secret)
             }
             Heard::Members(Err(error)) if home::code(&error) == Some(404) => self.no_members(),
             Heard::Members(Err(error)) => {
@@ -246,7 +243,7 @@ impl Attached {
             self.named.entry(Arc::clone(name)).or_default();
         }
         // A Secret that nobody has looked for yet is not one that does not exist.
-        if self.named.values().all(Option::is_some) {
+        if self.named.values().all(|named| named.listed) {
             self.act().await;
         }
         changed.then_some(names)
@@ -263,10 +260,9 @@ impl Attached {
     }
 
     async fn act(&mut self) {
-        let named = self.named.values().flatten();
         let home = Home {
             secrets: self.secrets.held.clone(),
-            named: named.flat_map(|kept| kept.held.clone()).collect(),
+            named: self.named.values().flat_map(|named| named.kept.held.clone()).collect(),
             members: self.objects.held.clone(),
         };
         self.asked = asked(&home, &self.options);
