@@ -4,6 +4,7 @@
 mod harness;
 
 mod bad_input;
+mod bad_members;
 mod control_plane;
 mod demo;
 mod envoys;

@@ -64,6 +64,13 @@ fn source(message: &mut v1::Member, report: &MemberReport) {
     message.problem_count = words::count(report.problem_count);
     message.source = report.source.to_string();
     message.state_since = since.map(words::time).unwrap_or_default();
+    let expiries = report.credentials.iter();
+    message.expiries = expiries
+        .map(|expiry| v1::CredentialExpiry {
+            credential: expiry.credential.to_string(),
+            expires_at: words::time(expiry.at),
+        })
+        .collect();
 }
 
 fn endpoints_by_member(services: &[Arc<ServiceEndpoints>]) -> BTreeMap<&ClusterId, usize> {

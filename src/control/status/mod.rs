@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::crd::{Condition, ConditionStatus, MemberResourceStatus};
 use crate::model::NetworkId;
-use crate::registry::{Answer, Attachment, Expiry, MemberReport, MemberState, Verdict};
+use crate::registry::{Answer, Attachment, Expiry, KindState, MemberReport, MemberState, Verdict};
 use crate::table::Kind;
 
 /// A credential that ends within this time should be renewed.
@@ -109,7 +109,9 @@ fn connected(attachment: &Attachment, report: Option<&MemberReport>) -> Verdict 
         MemberState::Synced => return verdict(Answer::Yes, "Connected", "the API server answers"),
         MemberState::Connecting { reason, .. } | MemberState::Stale { reason, .. } => reason,
     };
+    let some = report.kinds.values().any(|kind| kind.state == KindState::Connected);
     match attachment.credentials.answer {
+        _ if some => verdict(Answer::Yes, "Connected", "the API server answers"),
         Answer::Yes => verdict(Answer::Yes, "Connected", "the API server answers"),
         Answer::No => verdict(Answer::No, attachment.credentials.reason, why.clone()),
         Answer::Unknown if attachment.credentials.reason == "NotTried" => {

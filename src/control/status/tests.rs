@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::model::{ClusterId, ObjectName};
+use crate::model::{ClusterId, MemberStanding, ObjectName};
 use crate::registry::{Credential, MemberOptions, MemberSource};
 
 fn at(seconds: u64) -> SystemTime {
@@ -27,6 +27,10 @@ fn report(state: MemberState) -> MemberReport {
         source: MemberSource::InCluster,
         options: MemberOptions::default(),
         state,
+        confirmed: None,
+        heartbeat: None,
+        standing: MemberStanding::default(),
+        kinds: BTreeMap::new(),
         synced_once: true,
         last_event: Some(at(119)),
         server_version: Some("v1.36.3".to_owned()),

@@ -150,8 +150,7 @@ impl Candidate {
             return Progress::GaveUp;
         }
         *speaker = Speaker::Reader(self.gate.reader);
-        self.voices.before.set(false);
-        self.voices.after.set(true);
+        self.voices.after.take_over(&self.voices.before);
         self.gate.inner.apply(event);
         Progress::TookOver
     }

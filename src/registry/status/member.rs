@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::super::metrics::{ByCredential, ByKind, ByMember};
 use super::super::problem::shorten;
 use super::super::{Credential, Expiry, MemberOptions, Problem};
-use super::{Entry, MOST_PROBLEMS, MemberState, Members, READING, Topic, log_new};
-use crate::model::ClusterId;
+use super::{CATCHING_UP, Entry, KindReport, KindState, MOST_PROBLEMS, MemberState, Members, READING, Topic, log_new};
+use crate::model::{ClusterId, MemberStanding, Rank};
 use crate::table::Kind;
 
 /// Writes the status of one member.
@@ -20,19 +21,26 @@ pub(in super::super) struct MemberStatus {
     name: ClusterId,
     members: Members,
     /// Whose words are shown: of two readers of a member only one is.
-    voice: Voice,
+    shown: Arc<AtomicBool>,
     /// Where the words of the other go.
     aside: Members,
 }
 
 /// Whether what a reader says of its member is shown. Clones are the same.
 #[derive(Debug, Clone)]
-pub(in super::super) struct Voice(Arc<AtomicBool>);
+pub(in super::super) struct Voice {
+    shown: Arc<AtomicBool>,
+    name: ClusterId,
+    members: Members,
+    aside: Members,
+}
 
 impl Voice {
-    /// Shows what its reader says, or no longer.
-    pub(in super::super) fn set(&self, shown: bool) {
-        self.0.store(shown, Ordering::Release);
+    /// From now on what its reader says is shown, with what it has said so far, and what the other says no longer.
+    pub(in super::super) fn take_over(&self, from: &Self) {
+        from.shown.store(false, Ordering::Release);
+        self.members.adopt(&self.name, &self.aside);
+        self.shown.store(true, Ordering::Release);
     }
 }
 
@@ -41,7 +49,7 @@ impl MemberStatus {
         Self {
             name: name.clone(),
             members: members.clone(),
-            voice: Voice(Arc::new(AtomicBool::new(true))),
+            shown: Arc::new(AtomicBool::new(true)),
             aside: Members::default(),
         }
     }
@@ -52,17 +60,22 @@ impl MemberStatus {
             aside: aside.clone(),
             ..Self::new(name, members)
         };
-        status.voice.set(false);
+        status.shown.store(false, Ordering::Release);
         status
     }
 
     pub(in super::super) fn voice(&self) -> Voice {
-        self.voice.clone()
+        Voice {
+            shown: Arc::clone(&self.shown),
+            name: self.name.clone(),
+            members: self.members.clone(),
+            aside: self.aside.clone(),
+        }
     }
 
     /// Where its words are shown.
     fn board(&self) -> &Members {
-        match self.voice.0.load(Ordering::Acquire) {
+        match self.shown.load(Ordering::Acquire) {
             true => &self.members,
             false => &self.aside,
         }
@@ -84,6 +97,11 @@ impl MemberStatus {
             }
             entry.state = MemberState::Synced;
             entry.synced_once = true;
+            entry.stale.send_if_modified(|stale| stale.take().is_some());
+            if entry.confirmed.is_none() || entry.remembered {
+                entry.confirmed = Some(SystemTime::now());
+                entry.remembered = false;
+            }
         });
         let metrics = &self.board().inner.metrics;
         metrics.synced.get_or_create(&ByMember::new(&self.name)).set(1);
@@ -97,13 +115,18 @@ impl MemberStatus {
     pub(in super::super) fn failing(&self, reason: impl Into<String>) {
         let reason = shorten(reason.into());
         self.change(|entry| {
-            let now = SystemTime::now();
             let (since, known) = match &entry.state {
                 MemberState::Connecting { since, reason } | MemberState::Stale { since, reason } => {
                     (*since, Some(reason))
                 }
-                MemberState::Synced => (now, None),
+                // Not since it was noticed: what happened after the last good word is not known.
+                MemberState::Synced => (entry.confirmed.unwrap_or_else(SystemTime::now), None),
             };
+            if entry.state == MemberState::Synced {
+                let age = since.elapsed().unwrap_or_default();
+                let now = Instant::now();
+                entry.stale.send_replace(Some(now.checked_sub(age).unwrap_or(now)));
+            }
             if known != Some(&reason) {
                 tracing::warn!(member = %self.name, source = %entry.source, %reason, "member can't be read, what is known of it is kept");
             }
@@ -122,6 +145,98 @@ impl MemberStatus {
         failures.get_or_create(&ByMember::new(&self.name)).inc();
     }
 
+    /// Everything that is held of the member is up to date at this moment.
+    pub(in super::super) fn confirmed(&self) {
+        let now = SystemTime::now();
+        self.change(|entry| entry.confirmed = Some(now));
+        let seconds = now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs_f64();
+        let metrics = &self.board().inner.metrics;
+        metrics.confirmed.get_or_create(&ByMember::new(&self.name)).set(seconds);
+    }
+
+    /// The member's API server answered a heartbeat within this time.
+    pub(in super::super) fn heartbeat(&self, took: Duration) {
+        self.change(|entry| entry.heartbeat = Some(took));
+        let metrics = &self.board().inner.metrics;
+        metrics
+            .heartbeat
+            .get_or_create(&ByMember::new(&self.name))
+            .set(took.as_secs_f64());
+    }
+
+    /// Since when the member is stale, if it is, now and from now on; closed once the member left.
+    pub(in super::super) fn stale(&self) -> watch::Receiver<Option<Instant>> {
+        match self.members.entries().get(&self.name) {
+            Some(entry) => entry.stale.subscribe(),
+            None => watch::channel(None).1,
+        }
+    }
+
+    /// What the member's endpoints count from now on.
+    pub(in super::super) fn stands(&self, standing: MemberStanding) {
+        self.change(|entry| entry.standing = standing);
+        let rank = match standing.rank {
+            Rank::Normal => 0,
+            Rank::Last => 1,
+            Rank::Out => 2,
+        };
+        let metrics = &self.board().inner.metrics;
+        metrics.rank.get_or_create(&ByMember::new(&self.name)).set(rank);
+        let weight = i64::from(standing.weight.percent());
+        metrics.weight.get_or_create(&ByMember::new(&self.name)).set(weight);
+    }
+
+    /// The watch of a kind gave a sign of life.
+    pub(in super::super) fn heard(&self, kind: Kind) {
+        let now = SystemTime::now();
+        self.change_kind(kind, |report| report.heard = Some(now));
+    }
+
+    /// A kind is being listed.
+    pub(in super::super) fn catching_up(&self, kind: Kind) {
+        let now = SystemTime::now();
+        self.change_kind(kind, |report| {
+            if !matches!(report.state, KindState::CatchingUp { .. }) {
+                report.state = KindState::CatchingUp { since: now };
+            }
+        });
+        self.show_connected(kind, false);
+    }
+
+    /// A kind is listed and its watch is open.
+    pub(in super::super) fn connected(&self, kind: Kind) {
+        let now = SystemTime::now();
+        self.change_kind(kind, |report| {
+            report.state = KindState::Connected;
+            report.heard = Some(now);
+        });
+        self.show_connected(kind, true);
+    }
+
+    /// A kind can't be followed at present.
+    pub(in super::super) fn disconnected(&self, kind: Kind) {
+        self.change_kind(kind, |report| {
+            report.state = match (report.state, report.heard) {
+                (KindState::NeverSeen, _) | (_, None) => KindState::NeverSeen,
+                (stale @ KindState::Stale { .. }, _) => stale,
+                (_, Some(since)) => KindState::Stale { since },
+            };
+        });
+        self.show_connected(kind, false);
+    }
+
+    /// So many objects of a kind are kept though a list left them out.
+    pub(in super::super) fn holds_back(&self, kind: Kind, objects: usize) {
+        self.change_kind(kind, |report| report.held_back = objects);
+        let gauges = &self.board().inner.metrics.held_back;
+        gauges
+            .get_or_create(&ByKind::new(&self.name, kind))
+            .set(i64::try_from(objects).unwrap_or(i64::MAX));
+    }
+
     /// Nothing fails at present, though not everything was read yet.
     pub(in super::super) fn reading(&self) {
         self.change(|entry| {
@@ -131,10 +246,23 @@ impl MemberStatus {
         });
     }
 
+    /// Nothing fails any more; what was missed is being read.
+    pub(in super::super) fn catching_up_again(&self) {
+        self.change(|entry| {
+            if let MemberState::Stale { reason, .. } = &mut entry.state {
+                CATCHING_UP.clone_into(reason);
+            }
+        });
+    }
+
     /// The member told of this many objects of a kind.
     pub(in super::super) fn told(&self, kind: Kind, objects: u64) {
         self.change(|entry| {
-            entry.last_event = Some(SystemTime::now());
+            let now = SystemTime::now();
+            entry.last_event = Some(now);
+            if let Some(report) = entry.kinds.get_mut(&kind) {
+                report.heard = Some(now);
+            }
             entry.events_total += objects;
         });
         let events = &self.board().inner.metrics.events;
@@ -203,6 +331,21 @@ impl MemberStatus {
         gauges
             .get_or_create(&ByMember::new(&self.name))
             .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    fn show_connected(&self, kind: Kind, connected: bool) {
+        let gauges = &self.board().inner.metrics.connected;
+        gauges
+            .get_or_create(&ByKind::new(&self.name, kind))
+            .set(i64::from(connected));
+    }
+
+    fn change_kind(&self, kind: Kind, change: impl FnOnce(&mut KindReport)) {
+        self.change(|entry| {
+            if let Some(report) = entry.kinds.get_mut(&kind) {
+                change(report);
+            }
+        });
     }
 
     fn change(&self, change: impl FnOnce(&mut Entry)) {
