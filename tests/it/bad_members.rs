@@ -4,13 +4,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::{Value, json};
 
 use super::control_plane::ControlPlane;
-use super::envoys::Envoys;
-use super::harness::{Kubernetes, Member, free_port};
+use super::envoys::{DEADLINE, Envoys};
+use super::harness::{Kubernetes, Member, eventually, free_port};
 use super::kubernetes::{create, furnish, run_pod};
 use super::member_objects::{Objects, settings};
 
@@ -158,10 +158,20 @@ async fn each_member_that_can_not_be_says_why_and_hurts_nobody_else() {
     }
     let nothing = json!({"metadata": {"name": "nothing", "labels": {"istio/multiCluster": "true"}}});
     create(&objects.secrets, nothing).await;
-    objects
-        .make("twice", json!({"secretRef": {"name": "empty", "key": "kubeconfig"}}))
-        .await
-        .expect("it is taken");
+    // Ages are whole seconds, so the object has to be made in a later one.
+    let first = objects.secrets.get("first").await.expect("it is there");
+    eventually("a younger object", DEADLINE, async || {
+        let spec = json!({"secretRef": {"name": "empty", "key": "kubeconfig"}});
+        objects.make("twice", spec).await?;
+        let object = objects.api.get("twice").await.map_err(|error| error.to_string())?;
+        if object.metadata.creation_timestamp > first.metadata.creation_timestamp {
+            return Ok(());
+        }
+        let deleted = objects.api.delete("twice", &DeleteParams::default()).await;
+        Err(format!("too early: {:?}", deleted.err()))
+    })
+    .await
+    .expect("time goes on");
 
     let path = east.kubeconfig_path();
     let settings = format!(

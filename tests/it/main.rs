@@ -21,6 +21,7 @@ mod raw;
 mod replicas;
 mod restart;
 mod store;
+mod token_files;
 mod tools;
 mod versions;
 mod xds;
