@@ -12,6 +12,7 @@ mod problem;
 mod run;
 mod secrets;
 mod source;
+mod standing;
 mod status;
 #[cfg(test)]
 mod testing;

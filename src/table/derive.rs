@@ -10,8 +10,8 @@ use super::gateways::GatewayCandidate;
 use super::member::{Member, Pod};
 use super::record::{ServiceRecord, SliceEndpoint};
 use crate::model::{
-    Addresses, ClusterId, Endpoint, GatewaySource, Health, Locality, Mtls, NetworkGroup, NetworkId, ObjectName,
-    ServiceKey, UnusableReason,
+    Addresses, ClusterId, Endpoint, GatewaySource, Health, Locality, MemberStanding, Mtls, NetworkGroup, NetworkId,
+    ObjectName, Rank, ServiceKey, UnusableReason,
 };
 
 /// The endpoints of one port, by network.
@@ -25,6 +25,8 @@ pub(super) struct MemberService {
     /// Its endpoints by the *name* of the slice port, which only the Service ties to a number, and by network. Merged
     /// services share these groups. Sorted, and mostly of one entry each, for which a map would be large.
     by_port: Vec<(Arc<str>, Groups)>,
+    /// What its endpoints count.
+    pub(super) standing: MemberStanding,
 }
 
 impl MemberService {
@@ -90,7 +92,11 @@ impl Member {
             .into_iter()
             .map(|(name, endpoints)| (name, by_network(endpoints.into_values())));
         let by_port = by_port.collect();
-        Some(MemberService { service, by_port })
+        Some(MemberService {
+            service,
+            by_port,
+            standing: self.standing,
+        })
     }
 
     fn endpoint(&self, entry: &SliceEndpoint, port: u16, health: Health, member_network: &NetworkId) -> Endpoint {
@@ -136,7 +142,9 @@ impl Member {
                 member: member.clone(),
                 service: ObjectName::new(&key.namespace, &key.name),
             };
-            let unusable = if !service.ports.iter().any(|port| port.number == claim.port) {
+            let unusable = if self.standing.rank == Rank::Out {
+                Some(UnusableReason::MemberStale)
+            } else if !service.ports.iter().any(|port| port.number == claim.port) {
                 Some(UnusableReason::PortNotExposed(claim.port))
             } else if claim.addresses.is_empty() {
                 Some(match claim.hostnames.first() {
