@@ -11,7 +11,7 @@ mod viewer;
 
 pub use endpoint::{Addresses, Endpoint, Health, Mtls};
 pub use gateway::{GatewaySet, GatewaySource, NetworkGateway, UnusableGateway, UnusableReason};
-pub use ids::{ClusterId, InvalidId, NetworkId, ObjectName, ServiceKey};
+pub use ids::{ClusterId, InvalidId, NetworkId, ObjectName, PodName, ServiceKey};
 pub use locality::Locality;
 pub use service::{Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, Sums};
 pub use standing::{MemberStanding, MemberWeight, Rank};

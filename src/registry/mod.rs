@@ -13,6 +13,7 @@ mod options;
 mod problem;
 mod run;
 mod source;
+mod standing;
 mod status;
 #[cfg(test)]
 mod testing;

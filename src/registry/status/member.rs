@@ -175,6 +175,14 @@ impl MemberStatus {
         }
     }
 
+    /// What the member's endpoints count, as the table was told last.
+    pub(in super::super) fn standing(&self) -> MemberStanding {
+        let entries = self.members.entries();
+        entries
+            .get(&self.name)
+            .map_or_else(MemberStanding::default, |entry| entry.standing)
+    }
+
     /// What the member's endpoints count from now on.
     pub(in super::super) fn stands(&self, standing: MemberStanding) {
         self.change(|entry| entry.standing = standing);
