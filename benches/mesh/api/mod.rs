@@ -93,7 +93,8 @@ pub(crate) fn write_kubeconfigs(members: &[Api], folder: &Path) -> anyhow::Resul
     std::fs::write(&authority, listener::authority()?)?;
     let write = |member: &Api| {
         let path = folder.join(format!("{}.kubeconfig", member.name));
-        std::fs::write(&path, member.kubeconfig(&authority)).with_context(|| format!("cannot write {}", path.display()))?;
+        std::fs::write(&path, member.kubeconfig(&authority))
+            .with_context(|| format!("cannot write {}", path.display()))?;
         Ok((member.name.clone(), path))
     };
     members.iter().map(write).collect()
