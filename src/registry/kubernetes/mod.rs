@@ -13,6 +13,7 @@ mod fold;
 mod follow;
 #[cfg(test)]
 mod fuzz;
+mod guard;
 mod heartbeat;
 mod item;
 mod lines;
