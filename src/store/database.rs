@@ -9,7 +9,7 @@ use redb::{ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::pending::Pending;
 use super::row;
-use crate::model::ClusterId;
+use crate::model::{ClusterId, ObjectName};
 use crate::table::{Kind, Record};
 
 /// Raised whenever rows change their form. A file of another schema is set aside, and a new one begun.
@@ -190,7 +190,12 @@ impl Database {
                 for (kind, words) in &words.kinds {
                     let kind = row::number(*kind);
                     if words.replaces {
-                        objects.retain_in((member, kind, "", "")..(member, kind + 1, "", ""), |_, _| false)?;
+                        objects.retain_in(
+                            (member, kind, "", "")..(member, kind + 1, "", ""),
+                            |(.., namespace, name), _| {
+                                !words.spared.is_empty() && words.spared.contains(&ObjectName::new(namespace, name))
+                            },
+                        )?;
                     }
                     for (name, bytes) in &words.objects {
                         let key = (member, kind, &*name.namespace, &*name.name);

@@ -69,8 +69,8 @@ struct Entry {
 struct Inner {
     entries: Mutex<BTreeMap<ClusterId, Entry>>,
     general: Mutex<BTreeMap<PathBuf, Vec<Problem>>>,
-    /// Members known before the start, and when they last said something.
-    remembered: Mutex<BTreeMap<ClusterId, SystemTime>>,
+    /// Members known before the start: when they last said something, and how many objects of each kind are served.
+    remembered: Mutex<BTreeMap<ClusterId, (SystemTime, BTreeMap<Kind, usize>)>>,
     attachments: Mutex<Vec<Attachment>>,
     synced: watch::Sender<BTreeSet<ClusterId>>,
     metrics: RegistryMetrics,
@@ -114,9 +114,9 @@ impl Members {
         general.values().flatten().cloned().collect()
     }
 
-    /// Notes, before it is read, that a member's objects of this age are being served.
-    pub fn remember(&self, name: &ClusterId, at: SystemTime) {
-        lock(&self.inner.remembered).insert(name.clone(), at);
+    /// Notes, before it is read, that so many objects of a member, of this age, are being served.
+    pub fn remember(&self, name: &ClusterId, at: SystemTime, counts: BTreeMap<Kind, usize>) {
+        lock(&self.inner.remembered).insert(name.clone(), (at, counts));
     }
 
     /// Returns once the member was synced, at once if it was already. Without a limit: the caller sets a deadline.
@@ -147,7 +147,7 @@ impl Members {
         if entries.contains_key(name) {
             return None;
         }
-        let remembered = lock(&self.inner.remembered).get(name).copied();
+        let (remembered, counts) = lock(&self.inner.remembered).get(name).cloned().unzip();
         let state = match remembered {
             Some(since) => MemberState::Stale {
                 since,
@@ -173,7 +173,7 @@ impl Members {
             last_event: remembered,
             server_version: None,
             credentials: Vec::new(),
-            counts: Kind::ALL.map(|kind| (kind, 0)).into(),
+            counts: counts.unwrap_or_else(|| Kind::ALL.map(|kind| (kind, 0)).into()),
             problems: BTreeMap::new(),
             problem_count: 0,
             events_total: 0,
