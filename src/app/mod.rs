@@ -21,7 +21,7 @@ use crate::control::ControlMetrics;
 use crate::lifecycle::{BlockReady, DrainWatcher, Drained, Readiness, Signals, Tasks, drain};
 use crate::model::NetworkId;
 use crate::push::{Builder, PushMetrics, Pusher, WithheldCollector};
-use crate::registry::{Members, RegistryMetrics};
+use crate::registry::{Members, RegistryMetrics, Settled};
 use crate::store::StoreMetrics;
 use crate::table::{EndpointTable, EventSink, TableSettings};
 use crate::telemetry::{self, Metrics};
@@ -209,13 +209,16 @@ impl Parts {
     }
 }
 
-/// Blocks readiness for a member until it was listed completely, or its deadline passed.
+/// Blocks readiness for a member until it was listed completely, turned out to be out of reach, or its deadline passed.
 async fn hold_ready(block: BlockReady, members: Members, name: crate::model::ClusterId, deadline: std::time::Duration) {
-    if tokio::time::timeout(deadline, members.wait_synced(&name))
-        .await
-        .is_err()
-    {
-        tracing::warn!(member = %name, ?deadline, "not synced within its deadline; the others are served without it");
+    match tokio::time::timeout(deadline, members.wait_settled(&name)).await {
+        Ok(Settled::Synced) => {}
+        Ok(Settled::Unreached) => {
+            tracing::warn!(member = %name, "it can't be reached, which is no reason to wait; the others are served without it");
+        }
+        Err(_) => {
+            tracing::warn!(member = %name, ?deadline, "not synced within its deadline; the others are served without it");
+        }
     }
     drop(block);
 }

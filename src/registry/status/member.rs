@@ -139,6 +139,14 @@ impl MemberStatus {
         metrics.synced.get_or_create(&ByMember::new(&self.name)).set(0);
     }
 
+    /// Whether the member can be reached at all.
+    pub(in super::super) fn reached(&self, reached: bool) {
+        self.members.inner.unreached.send_if_modified(|unreached| match reached {
+            true => unreached.remove(&self.name),
+            false => unreached.insert(self.name.clone()),
+        });
+    }
+
     /// An attempt to read the member failed.
     pub(in super::super) fn count_failure(&self) {
         let failures = &self.board().inner.metrics.failures;

@@ -65,6 +65,18 @@ struct Entry {
     events_total: u64,
 }
 
+/// How long a member that can't be reached is waited for at the start: as long as one attempt to connect takes at most.
+const GIVE_UP: Duration = Duration::from_secs(3);
+
+/// Why a member need not be waited for any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// Everything of it is known.
+    Synced,
+    /// It can't be reached, or does not let us in.
+    Unreached,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     entries: Mutex<BTreeMap<ClusterId, Entry>>,
@@ -73,6 +85,8 @@ struct Inner {
     remembered: Mutex<BTreeMap<ClusterId, (SystemTime, BTreeMap<Kind, usize>)>>,
     attachments: Mutex<Vec<Attachment>>,
     synced: watch::Sender<BTreeSet<ClusterId>>,
+    /// Members whose last attempt to connect failed.
+    unreached: watch::Sender<BTreeSet<ClusterId>>,
     metrics: RegistryMetrics,
 }
 
@@ -124,6 +138,21 @@ impl Members {
         let mut synced = self.inner.synced.subscribe();
         // The sender lives in `self`, so it can't be gone.
         let _ = synced.wait_for(|synced| synced.contains(name)).await;
+    }
+
+    /// Returns once the member was synced, or could not be reached in its first seconds: one that is there and is being read
+    /// is worth waiting for, one that is dead is not. Without a limit: the caller sets a deadline.
+    pub async fn wait_settled(&self, name: &ClusterId) -> Settled {
+        let given_up = async {
+            tokio::time::sleep(GIVE_UP).await;
+            let mut unreached = self.inner.unreached.subscribe();
+            let _ = unreached.wait_for(|unreached| unreached.contains(name)).await;
+        };
+        tokio::select! {
+            biased;
+            () = self.wait_synced(name) => Settled::Synced,
+            () = given_up => Settled::Unreached,
+        }
     }
 
     /// Changes how a member is treated while it is read; false where there is none of this name.
@@ -228,6 +257,7 @@ impl Members {
         self.inner.metrics.forget(name);
         lock(&self.inner.remembered).remove(name);
         self.inner.synced.send_if_modified(|synced| synced.remove(name));
+        self.inner.unreached.send_if_modified(|unreached| unreached.remove(name));
     }
 
     /// Notes what is wrong with a place where members are listed: a folder, or the Secrets of a namespace.
