@@ -5,9 +5,10 @@ use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
+use super::even;
 use super::horizon::{Horizon, horizon};
 use super::weight;
-use crate::model::{GatewaySet, GroupKey, Locality, NetworkGroup, PortEndpoints, ViewKey};
+use crate::model::{Balancing, GatewaySet, GroupKey, Locality, NetworkGroup, PortEndpoints, ViewKey};
 
 /// The endpoints of one service port for one view, each address and port at most once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -66,11 +67,13 @@ impl Assignment {
 }
 
 /// A part of the weight of one address, before it is normalized.
-struct Part<'a> {
-    socket: SocketAddr,
+pub(super) struct Part<'a> {
+    pub(super) socket: SocketAddr,
     /// Of the endpoints that it stands for.
-    locality: &'a Locality,
+    pub(super) locality: &'a Locality,
     weight: u128,
+    /// Whether it is an endpoint itself, and no gateway.
+    pub(super) direct: bool,
 }
 
 /// The assignment of a port for a viewer. Everything ordered: equal input gives equal output on every replica.
@@ -91,6 +94,7 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
                             socket: SocketAddr::new(address, endpoint.port),
                             locality: &endpoint.locality,
                             weight: scale,
+                            direct: true,
                         });
                     }
                 }
@@ -102,6 +106,7 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
                             socket: gateway.socket(),
                             locality,
                             weight: u128::from(*count) * scale / ways.len() as u128,
+                            direct: false,
                         });
                     }
                 }
@@ -111,7 +116,13 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
     }
     // Groups are sorted by address already, so this is mostly a look.
     parts.sort_by(|a, b| (a.socket, a.locality).cmp(&(b.socket, b.locality)));
-    collect(join(parts), scale)
+    let parts = join(parts);
+    let weights: Vec<_> = parts.iter().map(|part| part.weight).collect();
+    let weights = weight::normalize(&weights, scale);
+    match viewer.balancing {
+        Balancing::ByEndpoint => collect(&parts, &weights),
+        Balancing::ByLocality => even::collect(&parts, &weights),
+    }
 }
 
 /// Room for the parts of all groups, so that gathering them allocates once.
@@ -149,6 +160,7 @@ fn join(mut parts: Vec<Part<'_>>) -> Vec<Part<'_>> {
             kept.locality = part.locality;
         }
         kept.weight += part.weight;
+        kept.direct |= part.direct;
         true
     });
     parts
@@ -181,11 +193,10 @@ pub(super) fn scale_of(groups: &[(&GroupKey, &NetworkGroup, Horizon<'_>)]) -> u1
 /// So many localities are told apart by looking at each; mostly there are a few zones.
 const FEW: usize = 8;
 
-fn collect(parts: Vec<Part<'_>>, scale: u128) -> Assignment {
-    let weights: Vec<_> = parts.iter().map(|part| part.weight).collect();
+fn collect(parts: &[Part<'_>], weights: &[NonZeroU32]) -> Assignment {
     let mut groups: Vec<(&Locality, Vec<WeightedAddress>)> = Vec::new();
     let mut many: BTreeMap<&Locality, usize> = BTreeMap::new();
-    for (part, weight) in parts.iter().zip(weight::normalize(&weights, scale)) {
+    for (part, weight) in parts.iter().zip(weights) {
         let near = groups.iter().take(FEW).position(|(known, _)| *known == part.locality);
         let at = near.unwrap_or_else(|| match groups.len() {
             0..FEW => groups.len(),
@@ -197,7 +208,7 @@ fn collect(parts: Vec<Part<'_>>, scale: u128) -> Assignment {
         groups[at].1.push(WeightedAddress {
             address: part.socket.ip(),
             port: part.socket.port(),
-            weight,
+            weight: *weight,
         });
     }
     groups.sort_by_key(|(locality, _)| *locality);

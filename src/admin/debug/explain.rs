@@ -185,6 +185,7 @@ mod tests {
         ViewKey {
             network: samples::network(network),
             families,
+            balancing: crate::model::Balancing::ByEndpoint,
         }
     }
 
