@@ -7,12 +7,14 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::store::Recalled;
-use super::{Parts, hold_ready};
-use crate::config::{self, Config};
-use crate::lifecycle::{BlockReady, Readiness, Tasks};
-use crate::model::{ClusterId, NetworkId};
+use super::{Parts, hold_ready, serve};
+use crate::config::{self, AllowConfig, BudgetConfig, Config, MemberConfig, MemberDefaults, StaleConfig};
+use crate::control::{Control, run_control};
+use crate::lifecycle::{BlockReady, DrainWatcher, Readiness, Tasks};
+use crate::model::{ClusterId, MemberWeight, NetworkId};
 use crate::registry::{
-    MemberSource, Members, SecretMembers, list_members_folder, run_member, run_members_folder, run_secret_members,
+    Allowed, AttachedMembers, Budget, MemberOptions, MemberSource, Members, StalePolicy, list_members_folder,
+    run_attached_members, run_member, run_members_folder,
 };
 
 /// How soon a folder of members that can't be read is tried again.
@@ -26,12 +28,12 @@ pub(super) async fn spawn(
     parts: &Parts,
     readiness: &Readiness,
     recalled: &Recalled,
+    control: DrainWatcher,
 ) -> anyhow::Result<()> {
     let deadline = config.readiness.member_sync_deadline;
     let mut names = Vec::new();
     for member in &config.members {
         let name = ClusterId::new(&member.name)?;
-        let network = member.network.as_deref().map(NetworkId::new).transpose()?;
         let source = source(&member.source);
         // What is known of it from before is served at once: nobody has to wait.
         if !recalled.members.contains(&name) {
@@ -41,7 +43,14 @@ pub(super) async fn spawn(
             MemberSource::Folder { .. } => parts.sink(),
             _ => Arc::clone(&recalled.sink),
         };
-        let reader = run_member(name, source, network, sink, parts.members.clone(), parts.drain.clone());
+        let reader = run_member(
+            name,
+            source,
+            options(member)?,
+            sink,
+            parts.members.clone(),
+            parts.drain.clone(),
+        );
         tasks.spawn(format!("member {}", member.name), reader);
     }
     if let Some(folder) = &config.members_folder {
@@ -61,11 +70,18 @@ pub(super) async fn spawn(
                 tokio::spawn(waiting);
             }
         }
-        let reader = run_members_folder(folder.clone(), parts.sink(), parts.members.clone(), parts.drain.clone());
+        let reader = run_members_folder(
+            folder.clone(),
+            default_options(&config.member_defaults),
+            parts.sink(),
+            parts.members.clone(),
+            parts.drain.clone(),
+        );
         tasks.spawn("folder of members", reader);
     }
     if let Some(secrets) = &config.member_secrets {
         spawn_secrets(tasks, config, secrets, parts, readiness, recalled);
+        spawn_control(tasks, config, secrets, parts, control);
     } else if names.is_empty() && recalled.members.is_empty() {
         tracing::warn!("no members: nothing will be served; see `members` and `membersFolder` in the settings");
     }
@@ -112,6 +128,54 @@ fn source(configured: &config::MemberSource) -> MemberSource {
     }
 }
 
+/// How the settings have a member treated.
+///
+/// # Errors
+/// None for settings that were checked.
+pub(super) fn options(member: &MemberConfig) -> anyhow::Result<MemberOptions> {
+    Ok(MemberOptions {
+        network: member.network.as_deref().map(NetworkId::new).transpose()?,
+        namespaces: member.namespaces.iter().map(|name| name.as_str().into()).collect(),
+        stale: stale(member.stale),
+        weight: MemberWeight::new(member.weight).unwrap_or(MemberWeight::MOST),
+        budget: budget(&member.budget),
+    })
+}
+
+/// How members are treated that the settings don't name.
+pub(super) fn default_options(defaults: &MemberDefaults) -> MemberOptions {
+    MemberOptions {
+        stale: stale(defaults.stale),
+        budget: budget(&defaults.budget),
+        ..MemberOptions::default()
+    }
+}
+
+fn allowed(configured: &AllowConfig) -> Allowed {
+    Allowed {
+        exec: configured.exec.clone(),
+        auth_providers: configured.auth_providers.clone(),
+        folders: configured.folders.clone(),
+        insecure_skip_tls_verify: configured.insecure_skip_tls_verify,
+    }
+}
+
+fn stale(configured: StaleConfig) -> StalePolicy {
+    match configured {
+        StaleConfig::Keep => StalePolicy::Keep,
+        StaleConfig::Demote(after) => StalePolicy::Demote { after },
+        StaleConfig::Drop(after) => StalePolicy::Drop { after },
+    }
+}
+
+fn budget(configured: &BudgetConfig) -> Budget {
+    Budget {
+        objects: configured.objects,
+        bytes: configured.bytes,
+        events_per_second: u32::try_from(configured.events_per_second).unwrap_or(u32::MAX),
+    }
+}
+
 /// Starts the reader of Secrets. Readiness waits for their first list and for the members in it, within the deadline of one
 /// member; those that are served as they were known need not be waited for.
 fn spawn_secrets(
@@ -124,16 +188,18 @@ fn spawn_secrets(
 ) {
     let (listed, list) = tokio::sync::oneshot::channel();
     let namespace = secrets.namespace.as_ref().unwrap_or(&config.mesh.system_namespace);
-    let place = SecretMembers {
+    let place = AttachedMembers {
         source: source(&secrets.source),
         namespace: namespace.clone(),
+        options: default_options(&config.member_defaults),
+        allowed: allowed(&secrets.allow),
         known: recalled.of_secrets.clone(),
         listed,
     };
     let sink = Arc::clone(&recalled.sink);
     tasks.spawn(
         "member secrets",
-        run_secret_members(place, sink, parts.members.clone(), parts.drain.clone()),
+        run_attached_members(place, sink, parts.members.clone(), parts.drain.clone()),
     );
     let (members, known) = (parts.members.clone(), recalled.of_secrets.clone());
     let block = readiness.block(format!("members in Secrets of {namespace}"));
@@ -153,5 +219,29 @@ fn spawn_secrets(
             );
         }
         drop(block);
+    });
+}
+
+/// Starts the writer of statuses. The end of the drain waits until it has given its Lease back.
+fn spawn_control(
+    tasks: &mut Tasks,
+    config: &Config,
+    secrets: &config::MemberSecretsConfig,
+    parts: &Parts,
+    drain: DrainWatcher,
+) {
+    let control = Control {
+        source: source(&secrets.source),
+        namespace: secrets
+            .namespace
+            .clone()
+            .unwrap_or_else(|| config.mesh.system_namespace.clone()),
+        identity: serve::control_plane_id(),
+    };
+    let (members, table) = (parts.members.clone(), Arc::clone(&parts.admin.table));
+    let metrics = parts.control_metrics.clone();
+    tasks.spawn("statuses of members", async move {
+        run_control(control, members, table, metrics, drain.token()).await;
+        drop(drain);
     });
 }

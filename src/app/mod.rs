@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::AdminState;
 use crate::cache::{Cache, Source};
 use crate::config::{Config, Listen, LogFormat};
+use crate::control::ControlMetrics;
 use crate::lifecycle::{BlockReady, DrainWatcher, Drained, Readiness, Signals, Tasks, drain};
 use crate::model::NetworkId;
 use crate::push::{Builder, PushMetrics, Pusher, WithheldCollector};
@@ -50,9 +51,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     // Held until every member has a block of its own, so that "ready" can't be said in between.
     let starting = readiness.block("the start");
     let parts = Parts::wire(&config, &readiness, &watcher, &acceptor_metrics)?;
+    let control = watcher.clone();
     parts.spawn(&mut tasks, xds, admin, watcher);
     let recalled = store::recall(&mut tasks, &config, &parts).await?;
-    members::spawn(&mut tasks, &config, &parts, &readiness, &recalled).await?;
+    members::spawn(&mut tasks, &config, &parts, &readiness, &recalled, control).await?;
     drop(starting);
     let announce = readiness.clone();
     let announce = async move {
@@ -89,6 +91,7 @@ fn shown(bound: &tls::Incoming, settings: &Listen) -> Listen {
 /// Everything that lives as long as the process.
 struct Parts {
     members: Members,
+    control_metrics: ControlMetrics,
     store_metrics: StoreMetrics,
     pusher: Arc<Pusher>,
     ads: AdsServer,
@@ -120,6 +123,9 @@ impl Parts {
         acceptor.register(metrics.registry());
         let connections = ConnectionMetrics::default();
         connections.register(metrics.registry());
+
+        let control_metrics = ControlMetrics::default();
+        control_metrics.register(metrics.registry());
 
         let table = Arc::new(EndpointTable::new(TableSettings {
             default_network: NetworkId::new(&config.mesh.default_network)?,
@@ -167,6 +173,7 @@ impl Parts {
         };
         Ok(Self {
             members,
+            control_metrics,
             store_metrics,
             pusher,
             ads,

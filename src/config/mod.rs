@@ -5,9 +5,11 @@
 //! written down and reading goes on, so that one run of `check-config` shows all of them. `config/default.yaml` is the
 //! reference of all keys, and equals [`Config::default`].
 
+mod allow;
 mod error;
 mod keys;
 mod listen;
+mod members;
 mod read;
 mod reader;
 mod settings;
@@ -18,6 +20,6 @@ mod values;
 
 pub use error::{ConfigError, ConfigErrors, InvalidValue, Position};
 pub use settings::{
-    AdminConfig, Config, DrainConfig, Listen, LogConfig, LogFormat, MemberConfig, MemberSecretsConfig, MemberSource,
-    MeshConfig, ReadinessConfig, TlsFiles, XdsConfig,
+    AdminConfig, AllowConfig, BudgetConfig, Config, DrainConfig, Listen, LogConfig, LogFormat, MemberConfig,
+    MemberDefaults, MemberSecretsConfig, MemberSource, MeshConfig, ReadinessConfig, StaleConfig, TlsFiles, XdsConfig,
 };

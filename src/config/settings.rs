@@ -1,5 +1,6 @@
 //! The settings as the program uses them, and their defaults.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -18,8 +19,10 @@ pub struct Config {
     pub members_folder: Option<PathBuf>,
     /// `members`: the members named one by one, in the order of the file; names are unique.
     pub members: Vec<MemberConfig>,
-    /// `memberSecrets`: where members join by Secrets; nowhere where absent.
+    /// `memberSecrets`: where members join by Secrets and `Member` objects; nowhere where absent.
     pub member_secrets: Option<MemberSecretsConfig>,
+    /// `memberDefaults`: how members are treated that say nothing else, those of Secrets and folders too.
+    pub member_defaults: MemberDefaults,
     /// `readiness`: when we say that we are ready.
     pub readiness: ReadinessConfig,
     /// `drain`: how we stop.
@@ -49,6 +52,14 @@ impl Default for Config {
             members_folder: None,
             members: Vec::new(),
             member_secrets: None,
+            member_defaults: MemberDefaults {
+                stale: StaleConfig::Keep,
+                budget: BudgetConfig {
+                    objects: 1_000_000,
+                    bytes: 1 << 30,
+                    events_per_second: 5_000,
+                },
+            },
             readiness: ReadinessConfig {
                 member_sync_deadline: Duration::from_secs(30),
             },
@@ -133,6 +144,45 @@ pub struct MemberConfig {
     pub network: Option<String>,
     /// Where the member's objects come from.
     pub source: MemberSource,
+    /// `namespaces`: those that are read, in order; all of them where there are none.
+    pub namespaces: Vec<String>,
+    /// `stale`: what becomes of it while it can't be read; that of the defaults where absent.
+    pub stale: StaleConfig,
+    /// `weight`: what each of its endpoints counts, in percent of others; 0 takes all traffic away. At most 1000.
+    pub weight: u16,
+    /// `budget`: what it may cost; each part is that of the defaults where absent.
+    pub budget: BudgetConfig,
+}
+
+/// `memberDefaults`: how members are treated that say nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberDefaults {
+    /// `memberDefaults.stale`.
+    pub stale: StaleConfig,
+    /// `memberDefaults.budget`.
+    pub budget: BudgetConfig,
+}
+
+/// `stale`: what becomes of a member's endpoints while it can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StaleConfig {
+    /// They are served as they were.
+    Keep,
+    /// After so long they are served only where nothing else is ready.
+    Demote(Duration),
+    /// After so long they are not served.
+    Drop(Duration),
+}
+
+/// `budget`: what a member may cost us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetConfig {
+    /// `budget.objects`: how many objects are held of it.
+    pub objects: usize,
+    /// `budget.bytes`: how many bytes they may take, about.
+    pub bytes: usize,
+    /// `budget.eventsPerSecond`: how many changes are taken in a second, sustained.
+    pub events_per_second: usize,
 }
 
 /// Where a member's objects come from: exactly one of `folder`, `kubeconfig`, `inCluster`.
@@ -151,13 +201,28 @@ pub enum MemberSource {
     InCluster,
 }
 
-/// `memberSecrets`: Secrets labelled `istio/multiCluster: "true"`, whose keys name members.
+/// `memberSecrets`: where members are listed, as Secrets labelled `istio/multiCluster: "true"` and as `Member` objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberSecretsConfig {
     /// The cluster that the Secrets are in; never a folder.
     pub source: MemberSource,
     /// `memberSecrets.namespace`: their namespace; the mesh's system namespace where `None`.
     pub namespace: Option<String>,
+    /// `memberSecrets.allow`: what their kubeconfigs may use beside tokens and data.
+    pub allow: AllowConfig,
+}
+
+/// `memberSecrets.allow`: what kubeconfigs in Secrets may use beside tokens and data. Nothing where absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllowConfig {
+    /// `exec:COMMAND`: programs that may be run, exactly as a kubeconfig writes them.
+    pub exec: BTreeSet<String>,
+    /// `auth-provider:NAME`.
+    pub auth_providers: BTreeSet<String>,
+    /// `folder:PATH`: folders that files may be read from.
+    pub folders: BTreeSet<PathBuf>,
+    /// `insecure-skip-tls-verify`: servers need not prove who they are.
+    pub insecure_skip_tls_verify: bool,
 }
 
 /// `readiness`: when we say that we are ready.

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Addresses, ClusterId, Health, Locality, NetworkId, ObjectName, ServiceKey, ServicePort};
+use super::strings::Strings;
+use crate::model::{
+    Addresses, ClusterId, Health, Locality, MemberStanding, NetworkId, ObjectName, ServiceKey, ServicePort,
+};
 
 /// The kinds of objects that a member is read for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -175,6 +178,38 @@ impl Record {
             Self::Pod(pod) => pod.name.clone(),
         }
     }
+
+    /// Uses the known copies of what objects repeat: names of namespaces, Nodes, zones and ports.
+    pub fn share(&mut self, strings: &mut Strings) {
+        match self {
+            Self::Namespace(_) | Self::Node(_) => {}
+            Self::Service(service) => {
+                strings.share(&mut service.key.namespace);
+                for port in &mut service.ports {
+                    strings.share(&mut port.name);
+                    strings.share(&mut port.app_protocol);
+                }
+            }
+            Self::EndpointSlice(slice) => {
+                strings.share(&mut slice.name.namespace);
+                strings.share(&mut slice.service.namespace);
+                for (port, _) in &mut slice.ports {
+                    strings.share(port);
+                }
+                for endpoint in &mut slice.endpoints {
+                    strings.share_some(&mut endpoint.node);
+                    strings.share_some(&mut endpoint.zone);
+                    if let Some(pod) = &mut endpoint.pod {
+                        strings.share(&mut pod.namespace);
+                    }
+                }
+            }
+            Self::Pod(pod) => {
+                strings.share(&mut pod.name.namespace);
+                strings.share_some(&mut pod.node);
+            }
+        }
+    }
 }
 
 /// Something that one member says.
@@ -194,6 +229,8 @@ pub enum RegistryChange {
         /// The network for endpoints that nothing else places.
         network: Option<NetworkId>,
     },
+    /// What its endpoints count from now on.
+    Stands(MemberStanding),
     /// Complete lists of one or more kinds: whatever else was held of these kinds is gone. Applied as one step.
     Replace(BTreeMap<Kind, Vec<Record>>),
     /// One object is there, as it is now.

@@ -4,20 +4,25 @@
 mod harness;
 
 mod bad_input;
+mod bad_members;
 mod control_plane;
 mod demo;
 mod envoys;
+mod freshness;
 mod grpc;
 mod horizons;
 mod hostile;
 mod kubernetes;
 mod lifecycle;
 mod manifests;
+mod member_objects;
 mod member_secrets;
 mod metrics;
 mod raw;
+mod replicas;
 mod restart;
 mod store;
+mod token_files;
 mod tools;
 mod versions;
 mod xds;
