@@ -3,7 +3,6 @@
 //! Everything is bound first, so that a port in use is an error at the start and not a surprise later; then the parts are
 //! wired, in the order data flows; then tasks run until a signal, and end in order: streams first, the admin endpoint last.
 
-mod connections;
 mod members;
 mod serve;
 mod store;
@@ -26,8 +25,7 @@ use crate::store::StoreMetrics;
 use crate::table::{EndpointTable, EventSink, TableSettings};
 use crate::telemetry::{self, Metrics};
 use crate::tls::{self, AcceptorMetrics};
-use crate::xds::{AdsServer, XdsConfig, XdsMetrics};
-use connections::ConnectionMetrics;
+use crate::xds::{self, AdsServer, ConnectionMetrics, XdsConfig, XdsMetrics};
 
 /// Runs the control plane until a signal, or until one of its parts fails.
 ///
@@ -189,14 +187,14 @@ impl Parts {
 
     /// Starts the push task and both endpoints. The watcher goes to the xDS endpoint: the drain is done when its streams
     /// are, and the admin endpoint answers until then.
-    fn spawn(&self, tasks: &mut Tasks, xds: tls::Incoming, admin: tls::Incoming, watcher: DrainWatcher) {
+    fn spawn(&self, tasks: &mut Tasks, incoming: tls::Incoming, admin: tls::Incoming, watcher: DrainWatcher) {
         let (pusher, drain) = (Arc::clone(&self.pusher), self.drain.clone());
         tasks.spawn("push", async move {
             drain.run_until_cancelled(pusher.run()).await.map_or((), |never| never)
         });
         let (ads, metrics, limit) = (self.ads.clone(), self.connections.clone(), self.max_connections);
         tasks.spawn("xds", async move {
-            connections::serve(xds, ads, metrics, limit, &watcher).await;
+            xds::serve(incoming, ads, metrics, limit, &watcher).await;
         });
         tasks.spawn(
             "admin",

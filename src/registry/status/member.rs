@@ -320,9 +320,9 @@ impl MemberStatus {
             .set(i64::try_from(objects).unwrap_or(i64::MAX));
     }
 
-    /// How many objects of each kind are held.
+    /// How many objects of each kind are held; none by a second reader, whose lists are compared as a whole before it takes over.
     pub(in super::super) fn counts(&self) -> BTreeMap<Kind, usize> {
-        let entries = self.members.entries();
+        let entries = self.board().entries();
         entries
             .get(&self.name)
             .map_or_else(BTreeMap::new, |entry| entry.counts.clone())
