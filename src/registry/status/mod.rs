@@ -24,6 +24,8 @@ pub use report::{KindReport, KindState, MemberReport, MemberState};
 
 /// How many problems of a member are told; the others are counted.
 const MOST_PROBLEMS: usize = 100;
+/// The problems of so many objects are remembered: a member may be wrong altogether.
+const MOST_TOPICS: usize = 5_000;
 /// The reason of a member that is new.
 const READING: &str = "reading it for the first time";
 /// The reason of a member that is read again after it was away.
@@ -259,7 +261,9 @@ impl Members {
         self.inner.metrics.forget(name);
         lock(&self.inner.remembered).remove(name);
         self.inner.synced.send_if_modified(|synced| synced.remove(name));
-        self.inner.unreached.send_if_modified(|unreached| unreached.remove(name));
+        self.inner
+            .unreached
+            .send_if_modified(|unreached| unreached.remove(name));
     }
 
     /// Notes what is wrong with a place where members are listed: a folder, or the Secrets of a namespace.

@@ -62,7 +62,7 @@ fn port(endpoints: u32) -> PortEndpoints {
             mtls: Mtls::Yes,
             network: network(&on),
             locality: zones[at as usize % 3].clone(),
-            pod: Some(ObjectName::new("shop", &format!("web-{at}"))),
+            pod: Some(ObjectName::new("shop", &format!("web-{at}")).into()),
         };
         (member(&on), endpoint)
     });
