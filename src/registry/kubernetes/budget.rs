@@ -19,7 +19,8 @@ struct Sum {
 #[derive(Debug, Default)]
 struct OfKind {
     held: Sum,
-    listing: Sum,
+    /// The list that is being read, which takes the place of what is held: one that is smaller again must not fail.
+    listing: Option<Sum>,
 }
 
 /// What is held of a member.
@@ -30,19 +31,19 @@ pub(super) struct Account {
 
 impl Account {
     pub(super) fn list_begins(&mut self, kind: Kind) {
-        self.of(kind).listing = Sum::default();
+        self.of(kind).listing = Some(Sum::default());
     }
 
     /// An object of a list, whether anything of it is kept or not.
     pub(super) fn listed(&mut self, kind: Kind, bytes: usize) {
-        let listing = &mut self.of(kind).listing;
+        let listing = self.of(kind).listing.get_or_insert_default();
         listing.objects += 1;
         listing.bytes += bytes;
     }
 
     pub(super) fn list_ends(&mut self, kind: Kind) {
         let of_kind = self.of(kind);
-        of_kind.held = std::mem::take(&mut of_kind.listing);
+        of_kind.held = of_kind.listing.take().unwrap_or_default();
     }
 
     /// An object was added, changed or removed, after which so many are held. The size of each is not remembered: what goes is
@@ -59,7 +60,7 @@ impl Account {
     pub(super) fn excess(&self, budget: &Budget) -> Option<String> {
         let most = |of: fn(&Sum) -> usize| -> usize {
             let kinds = self.kinds.values();
-            kinds.map(|kind| of(&kind.held).max(of(&kind.listing))).sum()
+            kinds.map(|kind| of(kind.listing.as_ref().unwrap_or(&kind.held))).sum()
         };
         if most(|sum| sum.objects) > budget.objects {
             return Some(format!("more than {} objects", budget.objects));
