@@ -99,6 +99,7 @@ pub(super) async fn follow(
         if matches!(result, Err(Failure::OverBudget(_))) {
             // All of it would be read again.
             tokio::time::sleep(OVER_BUDGET_AGAIN).await;
+            continue;
         }
         tokio::select! {
             () = pace.rest(begun, &result) => {}
