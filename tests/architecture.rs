@@ -136,7 +136,7 @@ const PARALLAX: Architecture = Architecture {
         Layer {
             name: "xds",
             purity: Shell,
-            may_use: &["model", "resources", "cache", "lifecycle"],
+            may_use: &["model", "resources", "cache", "tls", "lifecycle"],
             without: &["clap", "k8s_openapi", "kube", "notify"],
         },
         Layer {
@@ -162,7 +162,7 @@ const PARALLAX: Architecture = Architecture {
             name: "cli",
             purity: Shell,
             may_use: &["config", "crd", "admin::proto", "lifecycle"],
-            without: &["axum", "dashmap", "envoy_types", "k8s_openapi", "kube", "notify"],
+            without: &["axum", "dashmap", "envoy_types", "notify"],
         },
         Layer {
             name: "config",
