@@ -7,6 +7,7 @@ mod bad_input;
 mod control_plane;
 mod demo;
 mod envoys;
+mod faults;
 mod freshness;
 mod grpc;
 mod horizons;
