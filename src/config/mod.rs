@@ -5,6 +5,7 @@
 //! written down and reading goes on, so that one run of `check-config` shows all of them. `config/default.yaml` is the
 //! reference of all keys, and equals [`Config::default`].
 
+mod allow;
 mod error;
 mod keys;
 mod listen;
@@ -19,6 +20,6 @@ mod values;
 
 pub use error::{ConfigError, ConfigErrors, InvalidValue, Position};
 pub use settings::{
-    AdminConfig, BudgetConfig, Config, DrainConfig, Listen, LogConfig, LogFormat, MemberConfig, MemberDefaults,
-    MemberSecretsConfig, MemberSource, MeshConfig, ReadinessConfig, StaleConfig, TlsFiles, XdsConfig,
+    AdminConfig, AllowConfig, BudgetConfig, Config, DrainConfig, Listen, LogConfig, LogFormat, MemberConfig,
+    MemberDefaults, MemberSecretsConfig, MemberSource, MeshConfig, ReadinessConfig, StaleConfig, TlsFiles, XdsConfig,
 };

@@ -251,7 +251,11 @@ impl EndpointTable {
         };
         let families = AddressFamilies::of(viewer.addresses.iter().copied());
         Standpoint {
-            key: ViewKey { network, families },
+            key: ViewKey {
+                network,
+                families,
+                balancing: viewer.balancing,
+            },
             origin,
             contradiction,
         }

@@ -226,7 +226,13 @@ impl Member {
             "--secure-port=0",
             "--use-service-account-credentials=false",
         ]);
-        command.arg("--controllers=endpointslice-controller,namespace-controller,serviceaccount-controller");
+        // Tokens of service accounts that live in Secrets.
+        command.arg(self.flag("--service-account-private-key-file", "tokens.key"));
+        command.arg(self.flag("--root-ca-file", "ca.crt"));
+        command.arg(
+            "--controllers=endpointslice-controller,namespace-controller,serviceaccount-controller,\
+             serviceaccount-token-controller",
+        );
         command
     }
 

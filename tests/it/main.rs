@@ -4,6 +4,7 @@
 mod harness;
 
 mod bad_input;
+mod bad_members;
 mod control_plane;
 mod demo;
 mod envoys;
@@ -15,11 +16,17 @@ mod hostile;
 mod kubernetes;
 mod lifecycle;
 mod manifests;
+mod member_objects;
 mod member_secrets;
+mod members;
+mod members_drain;
 mod metrics;
 mod raw;
+mod replicas;
 mod restart;
 mod store;
+mod token_files;
 mod tools;
+mod topologies;
 mod versions;
 mod xds;

@@ -1,10 +1,13 @@
 //! `get members`.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::super::Paint;
-use super::table::{Mood, age, cell, plain, table};
+use super::table::{Mood, age, cell, left, plain, table};
 use super::v1;
+
+/// A credential that ends within this time should be renewed.
+const SOON: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The members, and below what is wrong with them.
 pub(crate) fn members(answer: &v1::ListMembersResponse, now: SystemTime, paint: Paint) -> String {
@@ -19,6 +22,7 @@ pub(crate) fn members(answer: &v1::ListMembersResponse, now: SystemTime, paint: 
         "ENDPOINTS",
         "PODS",
         "PROBLEMS",
+        "EXPIRES",
         "VERSION",
     ];
     let rows = answer.members.iter().map(|member| {
@@ -39,6 +43,7 @@ pub(crate) fn members(answer: &v1::ListMembersResponse, now: SystemTime, paint: 
             plain(member.endpoints),
             plain(count("Pod")),
             cell(member.problem_count, problems),
+            expires(member, now),
             plain(&member.server_version),
         ]
     });
@@ -88,8 +93,20 @@ pub(crate) fn members(answer: &v1::ListMembersResponse, now: SystemTime, paint: 
     text
 }
 
+/// How long the first of a member's credentials lasts.
+pub(super) fn expires(member: &v1::Member, now: SystemTime) -> comfy_table::Cell {
+    let times = member.expiries.iter().map(|expiry| expiry.expires_at.as_str());
+    let first = times.min().unwrap_or_default();
+    let soon = jiff::Timestamp::try_from(now + SOON).unwrap_or_default();
+    let mood = match first.parse::<jiff::Timestamp>() {
+        Ok(first) if first < soon => Mood::Bad,
+        _ => Mood::Plain,
+    };
+    cell(left(first, now), mood)
+}
+
 /// Since when a member is stale, and what became of it.
-fn treated(member: &v1::Member, now: SystemTime) -> String {
+pub(super) fn treated(member: &v1::Member, now: SystemTime) -> String {
     if member.state != "Stale" {
         return String::new();
     }
@@ -108,7 +125,7 @@ fn treated(member: &v1::Member, now: SystemTime) -> String {
     }
 }
 
-fn mood(state: &str) -> Mood {
+pub(super) fn mood(state: &str) -> Mood {
     match state {
         "Synced" => Mood::Good,
         "Connecting" => Mood::Odd,
@@ -118,8 +135,6 @@ fn mood(state: &str) -> Mood {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -145,6 +160,15 @@ mod tests {
             server_version: "v1.34.1".to_owned(),
             problems: vec!["Pod shop/a: no address; it is passed over".to_owned()],
             problem_count: 3,
+            expiries: [
+                ("token", "1970-01-05T00:00:00Z"),
+                ("certificate-authority", "1990-01-01T00:00:00Z"),
+            ]
+            .map(|(credential, expires_at)| v1::CredentialExpiry {
+                credential: credential.to_owned(),
+                expires_at: expires_at.to_owned(),
+            })
+            .into(),
             ..v1::Member::default()
         };
         let east = v1::Member {
@@ -180,10 +204,10 @@ mod tests {
         assert_eq!(
             text,
             "\
-NAME    STATE        FRESH   NETWORK   LAST EVENT   SERVICES   SLICES   ENDPOINTS   PODS   PROBLEMS   VERSION
-east    Connecting   -       -         -            0          0        0           0      0          -
-north   Stale        -       -         -            0          0        0           0      0          -
-west    Synced       4s      net1      12s          2          3        5           4      3          v1.34.1
+NAME    STATE        FRESH   NETWORK   LAST EVENT   SERVICES   SLICES   ENDPOINTS   PODS   PROBLEMS   EXPIRES   VERSION
+east    Connecting   -       -         -            0          0        0           0      0          -         -
+north   Stale        -       -         -            0          0        0           0      0          -         -
+west    Synced       4s      net1      12s          2          3        5           4      3          3d        v1.34.1
 
 east is connecting: https://east:6443: connection refused; tried 3 times
 

@@ -275,6 +275,8 @@ impl<'a> Listener<'a> {
     /// A member is synced when everything was told and nothing fails. True where all of it is followed, too.
     fn show(&self, state: &State) -> bool {
         let is_followed = state.followed.len() == Kind::ALL.len();
+        let lasting = state.failing.values().chain(&state.missed).any(Failure::is_lasting);
+        self.status.reached(!lasting);
         if !state.failing.is_empty() || state.missed.is_some() {
             self.status
                 .failing(Failure::summary(state.failing.values().chain(&state.missed)));

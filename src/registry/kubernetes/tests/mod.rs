@@ -37,7 +37,9 @@ impl Running {
     /// Reads on where another reader, or the time before the start, left off.
     fn start_with(api: FakeApi, recorder: Arc<Recorder>, members: Members) -> Self {
         let clients = Arc::new(AtomicUsize::new(0));
-        let status = members.join_again(&id("east"), &MemberSource::InCluster, MemberOptions::default());
+        let status = members
+            .join(&id("east"), &MemberSource::InCluster, MemberOptions::default())
+            .unwrap_or_else(|| MemberStatus::of_second(&id("east"), &members, &members));
         let (sink, made, connect_to) = (recorder.clone(), clients.clone(), api.clone());
         let task = tokio::spawn(async move {
             let connect = || {
