@@ -136,7 +136,7 @@ const PARALLAX: Architecture = Architecture {
         Layer {
             name: "xds",
             purity: Shell,
-            may_use: &["model", "resources", "cache", "lifecycle"],
+            may_use: &["model", "resources", "cache", "tls", "lifecycle"],
             without: &["clap", "k8s_openapi", "kube", "notify"],
         },
         Layer {

@@ -3,7 +3,6 @@
 //! Everything is bound first, so that a port in use is an error at the start and not a surprise later; then the parts are
 //! wired, in the order data flows; then tasks run until a signal, and end in order: streams first, the admin endpoint last.
 
-mod connections;
 mod members;
 mod serve;
 mod store;
@@ -21,13 +20,12 @@ use crate::control::ControlMetrics;
 use crate::lifecycle::{BlockReady, DrainWatcher, Drained, Readiness, Signals, Tasks, drain};
 use crate::model::NetworkId;
 use crate::push::{Builder, PushMetrics, Pusher, WithheldCollector};
-use crate::registry::{Members, RegistryMetrics};
+use crate::registry::{Members, RegistryMetrics, Settled};
 use crate::store::StoreMetrics;
 use crate::table::{EndpointTable, EventSink, TableSettings};
 use crate::telemetry::{self, Metrics};
 use crate::tls::{self, AcceptorMetrics};
-use crate::xds::{AdsServer, XdsConfig, XdsMetrics};
-use connections::ConnectionMetrics;
+use crate::xds::{self, AdsServer, ConnectionMetrics, XdsConfig, XdsMetrics};
 
 /// Runs the control plane until a signal, or until one of its parts fails.
 ///
@@ -189,14 +187,14 @@ impl Parts {
 
     /// Starts the push task and both endpoints. The watcher goes to the xDS endpoint: the drain is done when its streams
     /// are, and the admin endpoint answers until then.
-    fn spawn(&self, tasks: &mut Tasks, xds: tls::Incoming, admin: tls::Incoming, watcher: DrainWatcher) {
+    fn spawn(&self, tasks: &mut Tasks, incoming: tls::Incoming, admin: tls::Incoming, watcher: DrainWatcher) {
         let (pusher, drain) = (Arc::clone(&self.pusher), self.drain.clone());
         tasks.spawn("push", async move {
             drain.run_until_cancelled(pusher.run()).await.map_or((), |never| never)
         });
         let (ads, metrics, limit) = (self.ads.clone(), self.connections.clone(), self.max_connections);
         tasks.spawn("xds", async move {
-            connections::serve(xds, ads, metrics, limit, &watcher).await;
+            xds::serve(incoming, ads, metrics, limit, &watcher).await;
         });
         tasks.spawn(
             "admin",
@@ -209,13 +207,16 @@ impl Parts {
     }
 }
 
-/// Blocks readiness for a member until it was listed completely, or its deadline passed.
+/// Blocks readiness for a member until it was listed completely, turned out to be out of reach, or its deadline passed.
 async fn hold_ready(block: BlockReady, members: Members, name: crate::model::ClusterId, deadline: std::time::Duration) {
-    if tokio::time::timeout(deadline, members.wait_synced(&name))
-        .await
-        .is_err()
-    {
-        tracing::warn!(member = %name, ?deadline, "not synced within its deadline; the others are served without it");
+    match tokio::time::timeout(deadline, members.wait_settled(&name)).await {
+        Ok(Settled::Synced) => {}
+        Ok(Settled::Unreached) => {
+            tracing::warn!(member = %name, "it can't be reached, which is no reason to wait; the others are served without it");
+        }
+        Err(_) => {
+            tracing::warn!(member = %name, ?deadline, "not synced within its deadline; the others are served without it");
+        }
     }
     drop(block);
 }

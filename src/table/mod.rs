@@ -30,8 +30,8 @@ use member::Member;
 
 pub use change::{ChangeSet, Locations};
 pub use record::{
-    GatewayClaim, Kind, NamespaceRecord, NodeRecord, PodRecord, Record, RegistryChange, RegistryEvent, ServiceRecord,
-    SliceEndpoint, SliceRecord,
+    GatewayClaim, Kept, Kind, NamespaceRecord, NodeRecord, PodRecord, Record, RegistryChange, RegistryEvent,
+    ServiceRecord, SliceEndpoint, SliceRecord,
 };
 pub use strings::{Shared, Strings};
 
@@ -251,7 +251,11 @@ impl EndpointTable {
         };
         let families = AddressFamilies::of(viewer.addresses.iter().copied());
         Standpoint {
-            key: ViewKey { network, families },
+            key: ViewKey {
+                network,
+                families,
+                balancing: viewer.balancing,
+            },
             origin,
             contradiction,
         }

@@ -204,6 +204,7 @@ mod tests {
         ViewKey {
             network: samples::network(network),
             families,
+            balancing: crate::model::Balancing::ByEndpoint,
         }
     }
 

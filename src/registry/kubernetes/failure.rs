@@ -107,6 +107,11 @@ impl Failure {
         )
     }
 
+    /// Whether nothing can be expected of another attempt soon: there is no way to the API server, or it shuts us out.
+    pub(super) fn is_lasting(&self) -> bool {
+        self.is_of_connection() || matches!(self, Self::Config(_) | Self::Unauthorized(_) | Self::Forbidden { .. })
+    }
+
     /// Whether an API server says so that doesn't know how to list by a watch.
     pub(super) fn refuses_streaming(&self) -> bool {
         matches!(self, Self::Refused { code: 400..=428, .. })

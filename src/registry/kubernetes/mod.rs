@@ -15,6 +15,7 @@ mod fold;
 mod follow;
 #[cfg(test)]
 mod fuzz;
+mod guard;
 mod heartbeat;
 mod item;
 mod lines;

@@ -1,6 +1,6 @@
 //! What the reader of a member says of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -137,6 +137,14 @@ impl MemberStatus {
         });
         let metrics = &self.board().inner.metrics;
         metrics.synced.get_or_create(&ByMember::new(&self.name)).set(0);
+    }
+
+    /// Whether the member can be reached at all.
+    pub(in super::super) fn reached(&self, reached: bool) {
+        self.members.inner.unreached.send_if_modified(|unreached| match reached {
+            true => unreached.remove(&self.name),
+            false => unreached.insert(self.name.clone()),
+        });
     }
 
     /// An attempt to read the member failed.
@@ -286,6 +294,14 @@ impl MemberStatus {
         gauges
             .get_or_create(&ByKind::new(&self.name, kind))
             .set(i64::try_from(objects).unwrap_or(i64::MAX));
+    }
+
+    /// How many objects of each kind are held; none by a second reader, whose lists are compared as a whole before it takes over.
+    pub(in super::super) fn counts(&self) -> BTreeMap<Kind, usize> {
+        let entries = self.board().entries();
+        entries
+            .get(&self.name)
+            .map_or_else(BTreeMap::new, |entry| entry.counts.clone())
     }
 
     /// The version of the member's API server.

@@ -12,7 +12,7 @@ use envoy_types::pb::google::protobuf::value::Kind;
 use prost::Message;
 
 use super::text::clip;
-use crate::model::{ClusterId, InvalidId, Locality, NetworkId, ObjectName, Viewer};
+use crate::model::{Balancing, ClusterId, InvalidId, Locality, NetworkId, ObjectName, Viewer};
 
 /// The longest node id that is taken, in bytes.
 const MAX_ID_BYTES: usize = 1 << 10;
@@ -149,6 +149,11 @@ impl ProxyNode {
             member: label(node, "CLUSTER_ID", ClusterId::new)?,
             network: label(node, "NETWORK", NetworkId::new)?,
             addresses,
+            // Each language's says so: "gRPC Go", "gRPC C-core", "gRPC Java".
+            balancing: match node.user_agent_name.starts_with("gRPC") {
+                true => Balancing::ByLocality,
+                false => Balancing::ByEndpoint,
+            },
         };
         let namespace = text(node, "NAMESPACE")?.unwrap_or(id.namespace);
         let pod = ObjectName::new(&clip(namespace, MAX_TEXT_BYTES), &clip(id.pod, MAX_TEXT_BYTES));
