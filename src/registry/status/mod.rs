@@ -123,6 +123,20 @@ impl Members {
         self.entries().get(name).map(|entry| entry.report(name))
     }
 
+    /// The members that have an API server.
+    pub(super) fn with_api_server(&self) -> Vec<ClusterId> {
+        let entries = self.entries();
+        let served = entries
+            .iter()
+            .filter(|(_, entry)| !matches!(entry.source, MemberSource::Folder { .. }));
+        served.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Where a member is read from.
+    pub(super) fn source(&self, name: &ClusterId) -> Option<MemberSource> {
+        self.entries().get(name).map(|entry| entry.source.clone())
+    }
+
     /// What is wrong with folders of members, outside of each member.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
@@ -259,7 +273,9 @@ impl Members {
         self.inner.metrics.forget(name);
         lock(&self.inner.remembered).remove(name);
         self.inner.synced.send_if_modified(|synced| synced.remove(name));
-        self.inner.unreached.send_if_modified(|unreached| unreached.remove(name));
+        self.inner
+            .unreached
+            .send_if_modified(|unreached| unreached.remove(name));
     }
 
     /// Notes what is wrong with a place where members are listed: a folder, or the Secrets of a namespace.
