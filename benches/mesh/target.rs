@@ -20,6 +20,9 @@ const FOREIGN: Duration = Duration::from_secs(300);
 /// How often a server that starts is asked whether it is ready.
 const LOOK: Duration = Duration::from_millis(5);
 
+/// How the image sets up the allocator.
+const ALLOCATOR: (&str, &str) = ("_RJEM_MALLOC_CONF", "dirty_decay_ms:1000,muzzy_decay_ms:0");
+
 /// A running control plane.
 #[derive(Debug)]
 pub(crate) struct Target {
@@ -148,6 +151,9 @@ impl Target {
 fn spawn(binary: &Path, settings: &Path, log: &Path) -> anyhow::Result<Process> {
     let mut command = Command::new(binary);
     command.arg("serve").arg("--config").arg(settings);
+    if std::env::var_os(ALLOCATOR.0).is_none() {
+        command.env(ALLOCATOR.0, ALLOCATOR.1);
+    }
     Process::start(command, log).context("the control plane")
 }
 
