@@ -118,12 +118,21 @@ mod tests {
             account.list_ends(kind);
         }
         assert_eq!(account.excess(&budget(4, 4 << 20)), None);
-        assert_eq!(account.excess(&budget(3, 4 << 20)).as_deref(), Some("more than 3 objects"));
-        assert_eq!(account.excess(&budget(4, 3 << 20)).as_deref(), Some("more than 3 MiB of objects"));
+        assert_eq!(
+            account.excess(&budget(3, 4 << 20)).as_deref(),
+            Some("more than 3 objects")
+        );
+        assert_eq!(
+            account.excess(&budget(4, 3 << 20)).as_deref(),
+            Some("more than 3 MiB of objects")
+        );
         // A list takes the place of what is held once it is complete; until then the larger counts.
         account.list_begins(Kind::Pod);
         account.listed(Kind::Pod, 1);
-        assert_eq!(account.excess(&budget(3, 9 << 20)).as_deref(), Some("more than 3 objects"));
+        assert_eq!(
+            account.excess(&budget(3, 9 << 20)).as_deref(),
+            Some("more than 3 objects")
+        );
         account.list_ends(Kind::Pod);
         assert_eq!(account.excess(&budget(3, 9 << 20)), None);
     }

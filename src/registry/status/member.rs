@@ -11,7 +11,10 @@ use tokio::time::Instant;
 use super::super::metrics::{ByCredential, ByKind, ByMember};
 use super::super::problem::shorten;
 use super::super::{Credential, Expiry, MemberOptions, Problem};
-use super::{CATCHING_UP, Entry, KindReport, KindState, MOST_PROBLEMS, MemberState, Members, READING, Topic, log_new};
+use super::{
+    CATCHING_UP, Entry, KindReport, KindState, MOST_PROBLEMS, MOST_TOPICS, MemberState, Members, READING, Topic,
+    log_new,
+};
 use crate::model::{ClusterId, MemberStanding, Rank};
 use crate::table::Kind;
 
@@ -164,11 +167,15 @@ impl MemberStatus {
     /// The member changes faster than its budget allows, and is let wait for so long.
     pub(in super::super) fn throttled(&self, rest: Duration) {
         let throttled = &self.members.inner.metrics.throttled;
-        throttled.get_or_create(&ByMember::new(&self.name)).inc_by(rest.as_secs_f64());
+        throttled
+            .get_or_create(&ByMember::new(&self.name))
+            .inc_by(rest.as_secs_f64());
         let rate = self.options().borrow().budget.events_per_second;
         let problem = Problem::new(
             format!("member {}", self.name),
-            format!("it changed faster than {rate} objects a second, so it is read more slowly: what is known of it may be late"),
+            format!(
+                "it changed faster than {rate} objects a second, so it is read more slowly: what is known of it may be late"
+            ),
             "find out what changes there all the time, or raise budget.eventsPerSecond",
         );
         self.problems(Topic::Pace, vec![problem]);
@@ -352,6 +359,10 @@ impl MemberStatus {
     /// What is wrong under a topic now, in place of what was before.
     pub(in super::super) fn problems(&self, topic: Topic, problems: Vec<Problem>) {
         self.change(|entry| {
+            let is_new = !problems.is_empty() && !entry.problems.contains_key(&topic);
+            if is_new && entry.problems.len() >= MOST_TOPICS {
+                return;
+            }
             let earlier = match problems.is_empty() {
                 true => entry.problems.remove(&topic),
                 false => entry.problems.insert(topic, problems.clone()),

@@ -24,6 +24,8 @@ pub use report::{KindReport, KindState, MemberReport, MemberState};
 
 /// How many problems of a member are told; the others are counted.
 const MOST_PROBLEMS: usize = 100;
+/// The problems of so many objects are remembered: a member may be wrong altogether.
+const MOST_TOPICS: usize = 5_000;
 /// The reason of a member that is new.
 const READING: &str = "reading it for the first time";
 /// The reason of a member that is read again after it was away.
