@@ -77,12 +77,15 @@ pub enum Settled {
     Unreached,
 }
 
+/// When a member last said something before the start, and how many objects of each kind are served.
+type Before = (SystemTime, BTreeMap<Kind, usize>);
+
 #[derive(Debug, Default)]
 struct Inner {
     entries: Mutex<BTreeMap<ClusterId, Entry>>,
     general: Mutex<BTreeMap<PathBuf, Vec<Problem>>>,
-    /// Members known before the start: when they last said something, and how many objects of each kind are served.
-    remembered: Mutex<BTreeMap<ClusterId, (SystemTime, BTreeMap<Kind, usize>)>>,
+    /// Members known before the start.
+    remembered: Mutex<BTreeMap<ClusterId, Before>>,
     attachments: Mutex<Vec<Attachment>>,
     synced: watch::Sender<BTreeSet<ClusterId>>,
     /// Members whose last attempt to connect failed.
@@ -257,7 +260,9 @@ impl Members {
         self.inner.metrics.forget(name);
         lock(&self.inner.remembered).remove(name);
         self.inner.synced.send_if_modified(|synced| synced.remove(name));
-        self.inner.unreached.send_if_modified(|unreached| unreached.remove(name));
+        self.inner
+            .unreached
+            .send_if_modified(|unreached| unreached.remove(name));
     }
 
     /// Notes what is wrong with a place where members are listed: a folder, or the Secrets of a namespace.
