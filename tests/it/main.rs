@@ -13,6 +13,7 @@ mod freshness;
 mod grpc;
 mod horizons;
 mod hostile;
+mod identity;
 mod kubernetes;
 mod lifecycle;
 mod manifests;
