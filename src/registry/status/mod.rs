@@ -81,12 +81,15 @@ pub enum Settled {
     Unreached,
 }
 
+/// When a member last said something before the start, and how many objects of each kind are served.
+type Before = (SystemTime, BTreeMap<Kind, usize>);
+
 #[derive(Debug, Default)]
 struct Inner {
     entries: Mutex<BTreeMap<ClusterId, Entry>>,
     general: Mutex<BTreeMap<PathBuf, Vec<Problem>>>,
-    /// Members known before the start: when they last said something, and how many objects of each kind are served.
-    remembered: Mutex<BTreeMap<ClusterId, (SystemTime, BTreeMap<Kind, usize>)>>,
+    /// Members known before the start.
+    remembered: Mutex<BTreeMap<ClusterId, Before>>,
     attachments: Mutex<Vec<Attachment>>,
     synced: watch::Sender<BTreeSet<ClusterId>>,
     /// Members whose last attempt to connect failed.
