@@ -226,7 +226,9 @@ pub(super) type Place<'a> = (u32, &'a Locality);
 /// Where each part belongs. What comes last is first where there is nothing else.
 pub(super) fn places<'a>(parts: &[Part<'a>]) -> impl Iterator<Item = Place<'a>> {
     let first = parts.iter().map(|part| part.rank).min().unwrap_or_default();
-    parts.iter().map(move |part| (u32::from(part.rank != first), part.locality))
+    parts
+        .iter()
+        .map(move |part| (u32::from(part.rank != first), part.locality))
 }
 
 fn collect(parts: &[Part<'_>], weights: &[NonZeroU32]) -> Assignment {

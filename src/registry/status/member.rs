@@ -141,10 +141,13 @@ impl MemberStatus {
 
     /// Whether the member can be reached at all.
     pub(in super::super) fn reached(&self, reached: bool) {
-        self.members.inner.unreached.send_if_modified(|unreached| match reached {
-            true => unreached.remove(&self.name),
-            false => unreached.insert(self.name.clone()),
-        });
+        self.members
+            .inner
+            .unreached
+            .send_if_modified(|unreached| match reached {
+                true => unreached.remove(&self.name),
+                false => unreached.insert(self.name.clone()),
+            });
     }
 
     /// An attempt to read the member failed.

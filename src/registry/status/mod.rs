@@ -257,7 +257,9 @@ impl Members {
         self.inner.metrics.forget(name);
         lock(&self.inner.remembered).remove(name);
         self.inner.synced.send_if_modified(|synced| synced.remove(name));
-        self.inner.unreached.send_if_modified(|unreached| unreached.remove(name));
+        self.inner
+            .unreached
+            .send_if_modified(|unreached| unreached.remove(name));
     }
 
     /// Notes what is wrong with a place where members are listed: a folder, or the Secrets of a namespace.
