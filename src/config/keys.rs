@@ -18,6 +18,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "store",
             "xds",
             "tls",
+            "identity",
             "log",
         ],
     ),
@@ -62,6 +63,18 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
         ],
     ),
     ("tls", &["certificate", "key", "clientCa"]),
+    (
+        "identity",
+        &[
+            "trustDomain",
+            "trustDomainAliases",
+            "ca",
+            "workloadCertificateLifetime",
+            "audiences",
+            "proxies",
+        ],
+    ),
+    ("identity.proxies", &["require"]),
     ("log", &["level", "format"]),
 ];
 
