@@ -8,6 +8,7 @@ mod bad_members;
 mod control_plane;
 mod demo;
 mod envoys;
+mod faults;
 mod freshness;
 mod grpc;
 mod horizons;

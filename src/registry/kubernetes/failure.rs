@@ -35,6 +35,11 @@ pub(in super::super) enum Failure {
     Malformed(String, String),
     #[error("its objects can't be listed: {0}")]
     Listing(String),
+    #[error(
+        "it has {0}, which is over its budget; what was known of it is kept. Raise budget in its settings, or read fewer of its \
+         namespaces"
+    )]
+    OverBudget(String),
     /// The version to go on from is too old; nothing is wrong.
     #[error("the version that a watch began at is gone")]
     Expired,

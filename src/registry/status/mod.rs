@@ -40,6 +40,8 @@ pub(super) enum Topic {
     Nameless(Kind),
     /// Everything in a folder.
     Folder,
+    /// How fast the member changes.
+    Pace,
 }
 
 #[derive(Debug)]
