@@ -5,10 +5,12 @@
 
 mod connections;
 mod members;
+mod networks;
 mod serve;
 mod store;
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -18,11 +20,10 @@ use crate::admin::AdminState;
 use crate::cache::{Cache, Source};
 use crate::config::{Config, Listen, LogFormat};
 use crate::lifecycle::{BlockReady, DrainWatcher, Drained, Readiness, Signals, Tasks, drain};
-use crate::model::NetworkId;
-use crate::push::{Builder, PushMetrics, Pusher, WithheldCollector};
-use crate::registry::{Members, RegistryMetrics};
+use crate::push::{Builder, GatewaysCollector, PushMetrics, Pusher, WithheldCollector};
+use crate::registry::{Hosts, HostsCollector, Members, RegistryMetrics, run_hosts};
 use crate::store::StoreMetrics;
-use crate::table::{EndpointTable, EventSink, TableSettings};
+use crate::table::{EndpointTable, EventSink, HostSink};
 use crate::telemetry::{self, Metrics};
 use crate::tls::{self, AcceptorMetrics};
 use crate::xds::{AdsServer, XdsConfig, XdsMetrics};
@@ -91,6 +92,10 @@ fn shown(bound: &tls::Incoming, settings: &Listen) -> Listen {
 /// Everything that lives as long as the process.
 struct Parts {
     members: Members,
+    /// The host names of gateways.
+    hosts: Hosts,
+    /// Who is asked for their addresses.
+    dns_servers: Vec<SocketAddr>,
     store_metrics: StoreMetrics,
     pusher: Arc<Pusher>,
     ads: AdsServer,
@@ -123,10 +128,11 @@ impl Parts {
         let connections = ConnectionMetrics::default();
         connections.register(metrics.registry());
 
-        let table = Arc::new(EndpointTable::new(TableSettings {
-            default_network: NetworkId::new(&config.mesh.default_network)?,
-            system_namespace: config.mesh.system_namespace.as_str().into(),
-        }));
+        let table = Arc::new(EndpointTable::new(networks::table_settings(config)?));
+        let hosts = Hosts::default();
+        metrics.registry().register_collector(Box::new(HostsCollector::new(hosts.clone())));
+        let gateways = GatewaysCollector::new(Arc::clone(&table));
+        metrics.registry().register_collector(Box::new(gateways));
         let builder = Builder::new(Arc::clone(&table), &config.mesh.domain, push_metrics.clone());
         let cache = Cache::new(Arc::clone(&builder) as Arc<dyn Source>);
         let withheld = WithheldCollector::new(Arc::clone(&table), Arc::clone(&builder), Arc::clone(&cache));
@@ -161,6 +167,7 @@ impl Parts {
         let admin = AdminState {
             table,
             members: members.clone(),
+            hosts: hosts.clone(),
             streams: ads.streams(),
             pusher: Arc::clone(&pusher),
             readiness: readiness.clone(),
@@ -169,6 +176,8 @@ impl Parts {
         };
         Ok(Self {
             members,
+            hosts,
+            dns_servers: config.dns_servers.clone(),
             store_metrics,
             pusher,
             ads,
@@ -187,6 +196,14 @@ impl Parts {
         tasks.spawn("push", async move {
             drain.run_until_cancelled(pusher.run()).await.map_or((), |never| never)
         });
+        let looking_up = run_hosts(
+            self.pusher.hosts(),
+            self.dns_servers.clone(),
+            Arc::clone(&self.pusher) as Arc<dyn HostSink>,
+            self.hosts.clone(),
+            self.drain.clone(),
+        );
+        tasks.spawn("host names", looking_up);
         let (ads, metrics, limit) = (self.ads.clone(), self.connections.clone(), self.max_connections);
         tasks.spawn("xds", async move {
             connections::serve(xds, ads, metrics, limit, &watcher).await;

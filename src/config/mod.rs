@@ -8,6 +8,7 @@
 mod error;
 mod keys;
 mod listen;
+mod networks;
 mod read;
 mod reader;
 mod settings;
@@ -18,6 +19,6 @@ mod values;
 
 pub use error::{ConfigError, ConfigErrors, InvalidValue, Position};
 pub use settings::{
-    AdminConfig, Config, DrainConfig, Listen, LogConfig, LogFormat, MemberConfig, MemberSecretsConfig, MemberSource,
-    MeshConfig, ReadinessConfig, TlsFiles, XdsConfig,
+    AdminConfig, CidrConfig, Config, DrainConfig, GatewayConfig, GatewayPlace, Listen, LogConfig, LogFormat, MemberConfig,
+    MemberSecretsConfig, MemberSource, MeshConfig, NetworkConfig, ReadinessConfig, TlsFiles, XdsConfig,
 };

@@ -1,10 +1,12 @@
 //! From the text of a settings file to [`Config`].
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::{ConfigError, ConfigErrors, InvalidValue, Position};
+use super::networks::{KnownMembers, networks};
 use super::reader::{Reader, Section};
 use super::settings::{
     AdminConfig, Config, DrainConfig, Listen, LogConfig, MemberConfig, MemberSecretsConfig, MemberSource, MeshConfig,
@@ -91,12 +93,20 @@ fn config(reader: &mut Reader<'_>, node: Option<&tree::Node>) -> Config {
     let admin = AdminConfig {
         listen: self::listen(reader, &admin).unwrap_or(default.admin.listen),
     };
+    let members = members(reader, &root);
+    let known = KnownMembers {
+        named: &members,
+        others: root.has("memberSecrets") || root.has("membersFolder"),
+    };
+    let networks = networks(reader, &root, &known);
     let config = Config {
         admin,
         mesh: mesh(reader, &root, default.mesh),
         members_folder: reader.path(&root, "membersFolder"),
-        members: members(reader, &root),
+        members,
         member_secrets: member_secrets(reader, &root),
+        networks,
+        dns_servers: dns_servers(reader, &root),
         readiness: readiness(reader, &root, default.readiness),
         drain: drain(reader, &root, default.drain),
         store: store(reader, &root),
@@ -196,6 +206,22 @@ fn xds(reader: &mut Reader<'_>, root: &Section<'_>, default: XdsConfig) -> XdsCo
         );
     }
     xds
+}
+
+fn dns_servers(reader: &mut Reader<'_>, root: &Section<'_>) -> Vec<SocketAddr> {
+    let section = reader.child(root, "dns");
+    let mut servers = Vec::new();
+    for (index, node) in reader.list(&section, "servers").iter().enumerate() {
+        let read = match &node.value {
+            tree::Value::Scalar(scalar) => values::dns_server(scalar),
+            _ => Err(InvalidValue::new("is no address", "write one address in a line")),
+        };
+        match read {
+            Ok(server) => servers.push(server),
+            Err(what) => reader.error(node.at, format!("dns.servers[{index}]"), what),
+        }
+    }
+    servers
 }
 
 fn store(reader: &mut Reader<'_>, root: &Section<'_>) -> Option<PathBuf> {

@@ -70,32 +70,38 @@ fn the_file_of_defaults_shows_every_key_and_its_examples_parse() {
     }
 }
 
+/// The keys of a section, `networks.NAME.cidrs[]` say, of which every entry is taken: `NAME` stands for any name.
 fn keys_in(root: &Node, section: &str) -> Vec<String> {
-    let (name, is_list) = match section.strip_suffix("[]") {
-        Some(name) => (name, true),
-        None => (section, false),
-    };
-    let entries = |node: &Node| match &node.value {
-        Value::Map(entries) => entries
-            .iter()
-            .map(|(key, _)| match &key.value {
-                Value::Scalar(scalar) => scalar.text.clone(),
-                other => panic!("{other:?}"),
-            })
-            .collect::<Vec<_>>(),
-        other => panic!("{section}: {other:?}"),
-    };
-    if name.is_empty() {
-        return entries(root);
+    let mut nodes = vec![root];
+    for step in section.split('.').filter(|step| !step.is_empty()) {
+        let (name, is_list) = match step.strip_suffix("[]") {
+            Some(name) => (name, true),
+            None => (step, false),
+        };
+        let found = nodes.iter().flat_map(|node| entries(node));
+        let found = found.filter(|(key, _)| name == "NAME" || *key == name).map(|(_, node)| node);
+        nodes = match is_list {
+            false => found.collect(),
+            true => found
+                .flat_map(|node| match &node.value {
+                    Value::List(items) => items.as_slice(),
+                    other => panic!("{other:?}"),
+                })
+                .collect(),
+        };
     }
-    let index = keys_in(root, "").iter().position(|key| key == name).expect(section);
-    let Value::Map(map) = &root.value else {
-        panic!("{root:?}")
-    };
-    match &map[index].1.value {
-        Value::List(items) if is_list => items.iter().flat_map(entries).collect(),
-        _ => entries(&map[index].1),
-    }
+    let keys = nodes.into_iter().flat_map(entries).map(|(key, _)| key.to_owned());
+    keys.collect()
+}
+
+/// What a map holds; nothing where it is none.
+fn entries(node: &Node) -> Vec<(&str, &Node)> {
+    let Value::Map(entries) = &node.value else { return Vec::new() };
+    let entries = entries.iter().map(|(key, value)| match &key.value {
+        Value::Scalar(scalar) => (scalar.text.as_str(), value),
+        other => panic!("{other:?}"),
+    });
+    entries.collect()
 }
 
 #[test]
@@ -110,6 +116,8 @@ members:
   - {name: b, network: n2, kubeconfig: kube/b, context: admin, inCluster: false}
   - {name: c, kubeconfig: kube/c}
   - {name: d, inCluster: true}
+networks: {n2: {cidrs: [10.0.0.0/8]}}
+dns: {servers: [192.0.2.53, '[::1]:5353']}
 readiness: {memberSyncDeadline: 500ms}
 drain: {deadline: 2m}
 xds: {maxRequestBytes: 1MiB, maxNodeBytes: 2048, maxStreams: 7, maxNames: 5000, maxInitialBytesInFlight: 2GiB, allowPlaintext: true}
@@ -146,6 +154,9 @@ log: {level: 'warn,parallax::xds=trace', format: json}
         member("d", None, MemberSource::InCluster),
     ];
     assert_eq!(config.members, expected);
+    assert_eq!(config.networks["n2"].cidrs.len(), 1);
+    let servers = ["192.0.2.53:53", "[::1]:5353"].map(|server| server.parse().unwrap());
+    assert_eq!(config.dns_servers, servers);
     assert_eq!(config.readiness.member_sync_deadline, Duration::from_millis(500));
     assert_eq!(config.drain.deadline, Duration::from_secs(120));
     let xds = &config.xds;

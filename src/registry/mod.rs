@@ -5,6 +5,7 @@
 
 mod convert;
 mod folder;
+mod hosts;
 mod kubernetes;
 mod metrics;
 mod problem;
@@ -15,6 +16,7 @@ mod status;
 #[cfg(test)]
 mod testing;
 
+pub use hosts::{HostReport, Hosts, HostsCollector, run_hosts};
 pub use metrics::RegistryMetrics;
 pub use problem::Problem;
 pub use run::{list_members_folder, run_member, run_members_folder};

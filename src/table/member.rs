@@ -62,6 +62,8 @@ pub(super) struct Touched {
     pub(super) everything: bool,
     /// Something that decides where viewers stand.
     pub(super) locations: bool,
+    /// Something that its gateways depend on.
+    pub(super) gateways: bool,
     /// Pods whose services are to be derived again.
     pods: HashSet<ObjectName>,
     /// Nodes of which the same is true.
@@ -69,6 +71,17 @@ pub(super) struct Touched {
 }
 
 impl Member {
+    /// Everything, as after a change of what all endpoints depend on.
+    pub(super) fn touch_all(&self) -> Touched {
+        Touched {
+            services: self.all_services(),
+            everything: true,
+            locations: true,
+            gateways: true,
+            ..Touched::default()
+        }
+    }
+
     /// True once every kind was listed completely; nothing of a member is shown before, since half a member is a wrong one.
     pub(super) fn is_complete(&self) -> bool {
         self.listed.len() == Kind::ALL.len()
@@ -108,6 +121,7 @@ impl Member {
         } else {
             self.touch_services(&mut touched);
         }
+        touched.gateways |= touched.everything;
         touched
     }
 
@@ -179,18 +193,24 @@ impl Member {
             }
             Record::Node(node) => {
                 let name = Arc::clone(&node.name);
-                if self.nodes.get(&name) != Some(&node) {
-                    self.nodes.insert(Arc::clone(&name), node);
-                    touched.nodes.insert(name);
+                let old = self.nodes.get(&name);
+                if old != Some(&node) {
+                    touched.gateways = true;
+                    if old.is_none_or(|old| old.locality != node.locality) {
+                        touched.nodes.insert(Arc::clone(&name));
+                    }
+                    self.nodes.insert(name, node);
                 }
             }
             Record::Service(service) => {
                 if self.services.get(&service.key).is_none_or(|old| **old != service) {
                     let key = service.key.clone();
                     match service.gateway {
-                        Some(_) => self.gateway_services.insert(key.clone()),
-                        None => self.gateway_services.remove(&key),
-                    };
+                        Some(_) => {
+                            self.gateway_services.insert(key.clone());
+                        }
+                        None => touched.gateways |= self.gateway_services.remove(&key),
+                    }
                     self.services.insert(key.clone(), Arc::new(service));
                     touched.services.insert(key);
                 }
@@ -209,12 +229,13 @@ impl Member {
             }
             Kind::Node => {
                 if self.nodes.remove(&name.name).is_some() {
+                    touched.gateways = true;
                     touched.nodes.insert(Arc::clone(&name.name));
                 }
             }
             Kind::Service => {
                 let key = ServiceKey::new(&name.namespace, &name.name);
-                self.gateway_services.remove(&key);
+                touched.gateways |= self.gateway_services.remove(&key);
                 if self.services.remove(&key).is_some() {
                     touched.services.insert(key);
                 }

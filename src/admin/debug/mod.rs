@@ -126,6 +126,7 @@ impl v1::debug_server::Debug for DebugService {
             homes,
             &table.services(),
             &table.gateways(),
+            &self.state.hosts.list(),
         )))
     }
 

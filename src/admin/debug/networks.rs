@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{v1, words};
-use crate::model::{ClusterId, GatewaySet, NetworkId, ServiceEndpoints};
+use crate::model::{ClusterId, GatewaySet, HostName, NetworkGateway, NetworkId, ServiceEndpoints};
+use crate::registry::HostReport;
 
 /// All networks that a member, an endpoint or a gateway names.
 pub(super) fn networks<'a>(
     members: impl IntoIterator<Item = (&'a ClusterId, &'a NetworkId)>,
     services: &'a [Arc<ServiceEndpoints>],
     gateways: &'a GatewaySet,
+    hosts: &BTreeMap<HostName, HostReport>,
 ) -> v1::ListNetworksResponse {
     #[derive(Default)]
     struct Found<'a> {
@@ -42,24 +44,50 @@ pub(super) fn networks<'a>(
         gateways: gateways
             .of(name)
             .iter()
-            .map(|gateway| v1::Gateway {
-                address: gateway.socket().to_string(),
-                member: gateway.member.to_string(),
-                network: name.to_string(),
-            })
+            .map(|each| gateway(each, gateways, hosts))
             .collect(),
         endpoints: words::count(found.endpoints),
     });
-    let unusable_gateways = gateways.unusable().iter().map(|unusable| v1::UnusableGateway {
-        network: unusable.source.network.to_string(),
-        member: unusable.source.member.to_string(),
-        service: unusable.source.service.to_string(),
-        reason: unusable.reason.to_string(),
+    let unusable_gateways = gateways.unusable().iter().map(|unusable| {
+        let source = &unusable.source;
+        v1::UnusableGateway {
+            network: source.network.to_string(),
+            member: text(source.member.as_ref()),
+            service: text(source.origin.service()),
+            reason: unusable.reason.to_string(),
+            source: source.origin.to_string(),
+        }
     });
     v1::ListNetworksResponse {
         networks: networks.collect(),
         unusable_gateways: unusable_gateways.collect(),
     }
+}
+
+/// One address, with everything that leads to it.
+fn gateway(gateway: &NetworkGateway, gateways: &GatewaySet, hosts: &BTreeMap<HostName, HostReport>) -> v1::Gateway {
+    let ways = gateways.ways(gateway);
+    let host = ways.iter().find_map(|way| way.host.as_ref());
+    let report = host.and_then(|host| hosts.get(host));
+    let mut sources: Vec<_> = ways.iter().map(|way| way.source.origin.to_string()).collect();
+    sources.dedup();
+    v1::Gateway {
+        address: gateway.socket().to_string(),
+        member: text(gateway.member.as_ref()),
+        network: gateway.network.to_string(),
+        sources,
+        host: text(host),
+        resolved_at: report.and_then(|report| report.resolved_at).map(words::time).unwrap_or_default(),
+        problem: report
+            .and_then(|report| report.problem.as_ref())
+            .map(|(problem, since)| format!("{problem}, since {}", words::time(*since)))
+            .unwrap_or_default(),
+        node: text(ways.iter().find_map(|way| way.node.as_ref())),
+    }
+}
+
+fn text(what: Option<impl ToString>) -> String {
+    what.map(|what| what.to_string()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -70,7 +98,7 @@ mod tests {
     #[test]
     fn a_network_is_listed_whoever_names_it() {
         let (south, net0) = (samples::member("south"), samples::network("net0"));
-        let answer = networks([(&south, &net0)], &samples::services(), &samples::gateways());
+        let answer = networks([(&south, &net0)], &samples::services(), &samples::gateways(), &BTreeMap::new());
         let lines: Vec<_> = answer
             .networks
             .iter()

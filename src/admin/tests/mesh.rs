@@ -13,7 +13,7 @@ use super::super::{AdminState, ServeError, serve};
 use crate::cache::Cache;
 use crate::lifecycle::{BlockReady, Readiness};
 use crate::push::{Builder, PushMetrics, Pusher};
-use crate::registry::Members;
+use crate::registry::{Hosts, Members};
 use crate::table::testing::{gateway, joined, listed, service_record, table, web};
 use crate::table::{EventSink as _, Record};
 use crate::telemetry::Metrics;
@@ -75,6 +75,7 @@ impl Running {
         let state = AdminState {
             table,
             members: Members::default(),
+            hosts: Hosts::default(),
             streams,
             pusher: Arc::clone(&pusher),
             readiness,
