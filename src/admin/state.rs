@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::config::SettingsStanding;
 use crate::lifecycle::Readiness;
 use crate::push::Pusher;
 use crate::registry::{Hosts, Members};
@@ -18,6 +19,8 @@ pub struct AdminState {
     pub members: Members,
     /// How the lookups of gateways' host names fare.
     pub hosts: Hosts,
+    /// Which settings are in force.
+    pub settings: SettingsStanding,
     /// The open xDS streams.
     pub streams: Arc<Streams>,
     /// Where changes can be watched.

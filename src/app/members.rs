@@ -1,24 +1,28 @@
 //! Starts the reader of each member.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::store::Recalled;
 use super::{Parts, hold_ready};
-use crate::config::{self, Config};
+use crate::config::{self, BudgetConfig, Config, MemberConfig, MemberDefaults, StaleConfig};
 use crate::lifecycle::{BlockReady, Readiness, Tasks};
-use crate::model::{ClusterId, NetworkId};
+use crate::model::{ClusterId, MemberWeight, NetworkId};
 use crate::registry::{
-    MemberSource, Members, SecretMembers, list_members_folder, run_member, run_members_folder, run_secret_members,
+    Budget, MemberOptions, MemberSource, Members, NamedMember, SecretMembers, Sinks, StalePolicy, list_members_folder,
+    run_members_folder, run_named_members, run_secret_members,
 };
 
 /// How soon a folder of members that can't be read is tried again.
 const FOLDER_AGAIN: Duration = Duration::from_millis(500);
 
-/// Starts a task for each member of the settings, and one for the folder of members. Each member that is known now holds
+/// Starts a task for the members of the settings, and one for the folder of members. `wanted`: what the settings say of members
+/// now, and later. Each member that is known now holds
 /// readiness back until it is synced or its deadline passed.
 pub(super) async fn spawn(
     tasks: &mut Tasks,
@@ -26,24 +30,24 @@ pub(super) async fn spawn(
     parts: &Parts,
     readiness: &Readiness,
     recalled: &Recalled,
+    wanted: watch::Receiver<BTreeMap<ClusterId, NamedMember>>,
 ) -> anyhow::Result<()> {
     let deadline = config.readiness.member_sync_deadline;
     let mut names = Vec::new();
-    for member in &config.members {
-        let name = ClusterId::new(&member.name)?;
-        let network = member.network.as_deref().map(NetworkId::new).transpose()?;
-        let source = source(&member.source);
+    for name in named(config)?.into_keys() {
         // What is known of it from before is served at once: nobody has to wait.
         if !recalled.members.contains(&name) {
-            names.push(name.clone());
+            names.push(name);
         }
-        let sink = match &source {
-            MemberSource::Folder { .. } => parts.sink(),
-            _ => Arc::clone(&recalled.sink),
-        };
-        let reader = run_member(name, source, network, sink, parts.members.clone(), parts.drain.clone());
-        tasks.spawn(format!("member {}", member.name), reader);
     }
+    let sinks = Sinks {
+        folders: parts.sink(),
+        api_servers: Arc::clone(&recalled.sink),
+    };
+    tasks.spawn(
+        "members of the settings",
+        run_named_members(wanted, sinks, parts.members.clone(), parts.drain.clone()),
+    );
     if let Some(folder) = &config.members_folder {
         match list_members_folder(folder.clone()).await {
             Ok(found) => names.extend(found),
@@ -61,7 +65,13 @@ pub(super) async fn spawn(
                 tokio::spawn(waiting);
             }
         }
-        let reader = run_members_folder(folder.clone(), parts.sink(), parts.members.clone(), parts.drain.clone());
+        let reader = run_members_folder(
+            folder.clone(),
+            default_options(&config.member_defaults),
+            parts.sink(),
+            parts.members.clone(),
+            parts.drain.clone(),
+        );
         tasks.spawn("folder of members", reader);
     }
     if let Some(secrets) = &config.member_secrets {
@@ -101,6 +111,21 @@ async fn wait_for_folder(
     drop(block);
 }
 
+/// The members that the settings name.
+///
+/// # Errors
+/// None for settings that were checked.
+pub(super) fn named(config: &Config) -> anyhow::Result<BTreeMap<ClusterId, NamedMember>> {
+    let members = config.members.iter().map(|member| {
+        let named = NamedMember {
+            source: source(&member.source),
+            options: options(member)?,
+        };
+        Ok((ClusterId::new(&member.name)?, named))
+    });
+    members.collect()
+}
+
 fn source(configured: &config::MemberSource) -> MemberSource {
     match configured {
         config::MemberSource::Folder(path) => MemberSource::Folder { path: path.clone() },
@@ -109,6 +134,45 @@ fn source(configured: &config::MemberSource) -> MemberSource {
             context: context.clone(),
         },
         config::MemberSource::InCluster => MemberSource::InCluster,
+    }
+}
+
+/// How the settings have a member treated.
+///
+/// # Errors
+/// None for settings that were checked.
+pub(super) fn options(member: &MemberConfig) -> anyhow::Result<MemberOptions> {
+    Ok(MemberOptions {
+        network: member.network.as_deref().map(NetworkId::new).transpose()?,
+        namespaces: member.namespaces.iter().map(|name| name.as_str().into()).collect(),
+        stale: stale(member.stale),
+        weight: MemberWeight::new(member.weight).unwrap_or(MemberWeight::MOST),
+        budget: budget(&member.budget),
+    })
+}
+
+/// How members are treated that the settings don't name.
+pub(super) fn default_options(defaults: &MemberDefaults) -> MemberOptions {
+    MemberOptions {
+        stale: stale(defaults.stale),
+        budget: budget(&defaults.budget),
+        ..MemberOptions::default()
+    }
+}
+
+fn stale(configured: StaleConfig) -> StalePolicy {
+    match configured {
+        StaleConfig::Keep => StalePolicy::Keep,
+        StaleConfig::Demote(after) => StalePolicy::Demote { after },
+        StaleConfig::Drop(after) => StalePolicy::Drop { after },
+    }
+}
+
+fn budget(configured: &BudgetConfig) -> Budget {
+    Budget {
+        objects: configured.objects,
+        bytes: configured.bytes,
+        events_per_second: u32::try_from(configured.events_per_second).unwrap_or(u32::MAX),
     }
 }
 
@@ -127,6 +191,7 @@ fn spawn_secrets(
     let place = SecretMembers {
         source: source(&secrets.source),
         namespace: namespace.clone(),
+        options: default_options(&config.member_defaults),
         known: recalled.of_secrets.clone(),
         listed,
     };

@@ -6,6 +6,7 @@
 mod connections;
 mod members;
 mod networks;
+mod reload;
 mod serve;
 mod store;
 
@@ -14,11 +15,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::AdminState;
+use crate::admin::{AdminState, SettingsCollector};
 use crate::cache::{Cache, Source};
-use crate::config::{Config, Listen, LogFormat};
+use crate::config::{Config, Listen, LogFormat, SettingsFile, SettingsStanding};
 use crate::lifecycle::{BlockReady, DrainWatcher, Drained, Readiness, Signals, Tasks, drain};
 use crate::push::{Builder, GatewaysCollector, PushMetrics, Pusher, WithheldCollector};
 use crate::registry::{Hosts, HostsCollector, Members, RegistryMetrics, run_hosts};
@@ -29,12 +31,12 @@ use crate::tls::{self, AcceptorMetrics};
 use crate::xds::{AdsServer, XdsConfig, XdsMetrics};
 use connections::ConnectionMetrics;
 
-/// Runs the control plane until a signal, or until one of its parts fails.
+/// Runs the control plane until a signal, or until one of its parts fails. `file`: where the settings came from, to follow it.
 ///
 /// # Errors
 /// When it can't start (a port in use, certificates that can't be read), when a part fails for good, and when streams were
 /// still open at the deadline of the drain.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+pub async fn run(config: Config, file: Option<SettingsFile>) -> anyhow::Result<()> {
     let format = match config.log.format {
         LogFormat::Text => telemetry::LogFormat::Text,
         LogFormat::Json => telemetry::LogFormat::Json,
@@ -52,10 +54,20 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let readiness = Readiness::new();
     // Held until every member has a block of its own, so that "ready" can't be said in between.
     let starting = readiness.block("the start");
-    let parts = Parts::wire(&config, &readiness, &watcher, &acceptor_metrics)?;
+    let parts = Parts::wire(&config, file.as_ref(), &readiness, &watcher, &acceptor_metrics)?;
     parts.spawn(&mut tasks, xds, admin, watcher);
     let recalled = store::recall(&mut tasks, &config, &parts).await?;
-    members::spawn(&mut tasks, &config, &parts, &readiness, &recalled).await?;
+    let (wanted_members, wanted) = watch::channel(members::named(&config)?);
+    members::spawn(&mut tasks, &config, &parts, &readiness, &recalled, wanted).await?;
+    let live = reload::Live {
+        pusher: Arc::clone(&parts.pusher),
+        members: wanted_members,
+        standing: parts.admin.settings.clone(),
+    };
+    tasks.spawn(
+        "settings",
+        reload::follow(file, config.clone(), live, parts.drain.clone()),
+    );
     drop(starting);
     let announce = readiness.clone();
     let announce = async move {
@@ -112,6 +124,7 @@ struct Parts {
 impl Parts {
     fn wire(
         config: &Config,
+        file: Option<&SettingsFile>,
         readiness: &Readiness,
         watcher: &DrainWatcher,
         acceptor: &AcceptorMetrics,
@@ -129,8 +142,14 @@ impl Parts {
         connections.register(metrics.registry());
 
         let table = Arc::new(EndpointTable::new(networks::table_settings(config)?));
+        let settings = SettingsStanding::new(file.map(|file| file.path.as_path()));
+        metrics
+            .registry()
+            .register_collector(Box::new(SettingsCollector::new(settings.clone())));
         let hosts = Hosts::default();
-        metrics.registry().register_collector(Box::new(HostsCollector::new(hosts.clone())));
+        metrics
+            .registry()
+            .register_collector(Box::new(HostsCollector::new(hosts.clone())));
         let gateways = GatewaysCollector::new(Arc::clone(&table));
         metrics.registry().register_collector(Box::new(gateways));
         let builder = Builder::new(Arc::clone(&table), &config.mesh.domain, push_metrics.clone());
@@ -168,6 +187,7 @@ impl Parts {
             table,
             members: members.clone(),
             hosts: hosts.clone(),
+            settings,
             streams: ads.streams(),
             pusher: Arc::clone(&pusher),
             readiness: readiness.clone(),

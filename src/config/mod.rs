@@ -8,10 +8,12 @@
 mod error;
 mod keys;
 mod listen;
+mod members;
 mod networks;
 mod read;
 mod reader;
 mod settings;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -19,6 +21,8 @@ mod values;
 
 pub use error::{ConfigError, ConfigErrors, InvalidValue, Position};
 pub use settings::{
-    AdminConfig, CidrConfig, Config, DrainConfig, GatewayConfig, GatewayPlace, Listen, LogConfig, LogFormat, MemberConfig,
-    MemberSecretsConfig, MemberSource, MeshConfig, NetworkConfig, ReadinessConfig, TlsFiles, XdsConfig,
+    AdminConfig, BudgetConfig, CidrConfig, Config, DrainConfig, GatewayConfig, GatewayPlace, Listen, LogConfig,
+    LogFormat, MemberConfig, MemberDefaults, MemberSecretsConfig, MemberSource, MeshConfig, NetworkConfig,
+    ReadinessConfig, StaleConfig, TlsFiles, XdsConfig,
 };
+pub use standing::{SettingsFile, SettingsReport, SettingsStanding};

@@ -74,7 +74,8 @@ fn cidrs(reader: &mut Reader<'_>, network: &Section<'_>, known: &KnownMembers<'_
         match seen.cidrs.get(&(address, prefix, member.clone())) {
             Some(first) => {
                 let problem = format!("{address}/{prefix} is given already in line {}", first.line);
-                let remedy = "a range leads to one network: remove one of them, or name the member that each is true in";
+                let remedy =
+                    "a range leads to one network: remove one of them, or name the member that each is true in";
                 reader.error(node.at, path, InvalidValue::new(problem, remedy));
             }
             None => {
@@ -283,18 +284,36 @@ mod tests {
             ("  n: {cidrs: ['fd00::/129']}", "from 0 to 128"),
             ("  n: {cidrs: [east/8]}", "is no range of addresses"),
             ("  n: {cidrs: ['::ffff:10.0.0.0/104']}", "write 10.0.0.0/8"),
-            ("  n: {cidrs: [10.0.0.0/8]}\n  m: {cidrs: [10.0.0.0/8]}", "10.0.0.0/8 is given already in line 3"),
+            (
+                "  n: {cidrs: [10.0.0.0/8]}\n  m: {cidrs: [10.0.0.0/8]}",
+                "10.0.0.0/8 is given already in line 3",
+            ),
             ("  n: {cidrs: [{member: east}]}", "networks.n.cidrs[0].cidr: is missing"),
-            ("  n: {cidrs: [{cidr: 10.0.0.0/8, member: north}]}", "no member north; name one of the members: east, west"),
+            (
+                "  n: {cidrs: [{cidr: 10.0.0.0/8, member: north}]}",
+                "no member north; name one of the members: east, west",
+            ),
             ("  n: {members: [north]}", "there is no member north"),
-            ("  n: {members: [west]}\n  m: {members: [west]}", "member west is in network n already, in line 3"),
+            (
+                "  n: {members: [west]}\n  m: {members: [west]}",
+                "member west is in network n already, in line 3",
+            ),
             ("  n: {members: [east]}", "member east says `network: n1` of itself"),
             ("  n: {members: [[east]]}", "is no name"),
             ("  n: {gateways: [{port: 1}]}", "leads nowhere"),
-            ("  n: {gateways: [{address: 192.0.2.1, service: a/b}]}", "has both an address and a service"),
+            (
+                "  n: {gateways: [{address: 192.0.2.1, service: a/b}]}",
+                "has both an address and a service",
+            ),
             ("  n: {gateways: [{address: 192.0.2.1, port: 0}]}", "from 1 to 65535"),
-            ("  n: {gateways: [{address: 192.0.2.1, port: 65536}]}", "from 1 to 65535"),
-            ("  n: {gateways: [{address: '192.0.2.1:15443'}]}", "write the port as `port: 15443`"),
+            (
+                "  n: {gateways: [{address: 192.0.2.1, port: 65536}]}",
+                "from 1 to 65535",
+            ),
+            (
+                "  n: {gateways: [{address: '192.0.2.1:15443'}]}",
+                "write the port as `port: 15443`",
+            ),
             ("  n: {gateways: [{address: '::ffff:192.0.2.1'}]}", "write 192.0.2.1"),
             ("  n: {gateways: [{address: 0.0.0.0}]}", "is no address of a host"),
             ("  n: {gateways: [{address: gateway}]}", "is no complete host name"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::keys;
 use super::tree::{self, Node, Value};
-use super::{Config, ConfigErrors, Listen, LogFormat, MemberConfig, MemberSource, TlsFiles};
+use super::{BudgetConfig, Config, ConfigErrors, Listen, LogFormat, MemberConfig, MemberSource, StaleConfig, TlsFiles};
 
 const DEFAULTS: &str = include_str!("../../config/default.yaml");
 
@@ -60,7 +60,10 @@ fn the_file_of_defaults_shows_every_key_and_its_examples_parse() {
 
     let root = tree::parse(&text).unwrap().unwrap();
     for (section, keys) in keys::SECTIONS {
-        let shown = keys_in(&root, section);
+        // What has one form in several places is shown in one of them.
+        let last = |section: &str| section.rsplit('.').next().map(str::to_owned);
+        let alike = keys::SECTIONS.iter().filter(|(other, _)| last(other) == last(section));
+        let shown: Vec<String> = alike.flat_map(|(other, _)| keys_in(&root, other)).collect();
         for key in *keys {
             assert!(
                 shown.contains(&(*key).to_owned()),
@@ -79,7 +82,9 @@ fn keys_in(root: &Node, section: &str) -> Vec<String> {
             None => (step, false),
         };
         let found = nodes.iter().flat_map(|node| entries(node));
-        let found = found.filter(|(key, _)| name == "NAME" || *key == name).map(|(_, node)| node);
+        let found = found
+            .filter(|(key, _)| name == "NAME" || *key == name)
+            .map(|(_, node)| node);
         nodes = match is_list {
             false => found.collect(),
             true => found
@@ -96,7 +101,9 @@ fn keys_in(root: &Node, section: &str) -> Vec<String> {
 
 /// What a map holds; nothing where it is none.
 fn entries(node: &Node) -> Vec<(&str, &Node)> {
-    let Value::Map(entries) = &node.value else { return Vec::new() };
+    let Value::Map(entries) = &node.value else {
+        return Vec::new();
+    };
     let entries = entries.iter().map(|(key, value)| match &key.value {
         Value::Scalar(scalar) => (scalar.text.as_str(), value),
         other => panic!("{other:?}"),
@@ -115,7 +122,13 @@ members:
   - {name: a, folder: /abs/a}
   - {name: b, network: n2, kubeconfig: kube/b, context: admin, inCluster: false}
   - {name: c, kubeconfig: kube/c}
-  - {name: d, inCluster: true}
+  - name: d
+    inCluster: true
+    namespaces: [shop, books]
+    weight: 0
+    stale: {policy: drop, after: 48h}
+    budget: {bytes: 1MiB}
+memberDefaults: {stale: {policy: demote, after: 5m}, budget: {objects: 5, eventsPerSecond: 7}}
 networks: {n2: {cidrs: [10.0.0.0/8]}}
 dns: {servers: [192.0.2.53, '[::1]:5353']}
 readiness: {memberSyncDeadline: 500ms}
@@ -138,6 +151,14 @@ log: {level: 'warn,parallax::xds=trace', format: json}
         name: name.to_owned(),
         network: network.map(str::to_owned),
         source,
+        namespaces: Vec::new(),
+        stale: StaleConfig::Demote(Duration::from_secs(300)),
+        weight: 100,
+        budget: BudgetConfig {
+            objects: 5,
+            bytes: 1 << 30,
+            events_per_second: 7,
+        },
     };
     let b = MemberSource::Kubeconfig {
         path: "/etc/p/kube/b".into(),
@@ -147,11 +168,15 @@ log: {level: 'warn,parallax::xds=trace', format: json}
         path: "/etc/p/kube/c".into(),
         context: None,
     };
+    let mut d = member("d", None, MemberSource::InCluster);
+    d.namespaces = vec!["books".to_owned(), "shop".to_owned()];
+    (d.weight, d.budget.bytes) = (0, 1 << 20);
+    d.stale = StaleConfig::Drop(Duration::from_secs(48 * 3600));
     let expected = [
         member("a", None, MemberSource::Folder("/abs/a".into())),
         member("b", Some("n2"), b),
         member("c", None, c),
-        member("d", None, MemberSource::InCluster),
+        d,
     ];
     assert_eq!(config.members, expected);
     assert_eq!(config.networks["n2"].cidrs.len(), 1);
@@ -230,6 +255,40 @@ log: {level: 'a=b=c', format: xml}
             ("24:14: log.level: ", "is no log filter"),
             ("24:31: log.format: ", "write text or json"),
         ],
+    );
+}
+
+#[test]
+fn what_members_may_be_told_is_checked() {
+    let text = "\
+members:
+  - name: a
+    inCluster: true
+    weight: 1001
+    namespaces: [shop, Shop, shop]
+    stale: {policy: keep, after: 5m}
+    budget: {bytes: 1}
+memberDefaults:
+  stale: {after: 1s}
+  budget: 7
+  weight: 5
+";
+    assert_errors(
+        text,
+        &[
+            ("4:13: members[0].weight: ", "from 0 to 1000"),
+            ("5:24: members[0].namespaces[1]: ", "no namespace name"),
+            ("5:30: members[0].namespaces[2]: ", "is given twice"),
+            ("6:34: members[0].stale.after: ", "write demote or drop"),
+            ("7:21: members[0].budget.bytes: ", "out of range"),
+            ("9:11: memberDefaults.stale.policy: ", "is missing"),
+            ("10:11: memberDefaults.budget: ", "expected keys and values"),
+            ("11:3: memberDefaults.weight: ", "did you mean `members[].weight`?"),
+        ],
+    );
+    assert_errors(
+        "memberDefaults: {stale: {policy: drop}}",
+        &[("1:26: memberDefaults.stale.after: ", "is missing")],
     );
 }
 

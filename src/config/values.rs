@@ -228,14 +228,23 @@ pub(super) fn cidr(scalar: &Scalar) -> Parsed<(IpAddr, u8)> {
     };
     let width: u8 = if address.is_ipv4() { 32 } else { 128 };
     let Some(length) = length else {
-        return wrong("has no length".to_owned(), format!("write {address}/{width} for one address"));
+        return wrong(
+            "has no length".to_owned(),
+            format!("write {address}/{width} for one address"),
+        );
     };
     let Some(prefix) = length.parse::<u8>().ok().filter(|prefix| *prefix <= width) else {
-        return wrong("has a wrong length".to_owned(), format!("write a length from 0 to {width}"));
+        return wrong(
+            "has a wrong length".to_owned(),
+            format!("write a length from 0 to {width}"),
+        );
     };
     if let (IpAddr::V4(short), true) = (address.to_canonical(), address.is_ipv6()) {
         let prefix = prefix.saturating_sub(96);
-        return wrong("is IPv4 in the form of IPv6".to_owned(), format!("write {short}/{prefix}"));
+        return wrong(
+            "is IPv4 in the form of IPv6".to_owned(),
+            format!("write {short}/{prefix}"),
+        );
     }
     let first = first_of(address, prefix);
     if first != address {
@@ -274,7 +283,11 @@ pub(super) fn gateway_address(scalar: &Scalar) -> Parsed<GatewayPlace> {
     if let Ok(socket) = given.parse::<SocketAddr>() {
         return wrong(
             "has a port in it",
-            format!("write `address: {}`, and write the port as `port: {}`", socket.ip(), socket.port()),
+            format!(
+                "write `address: {}`, and write the port as `port: {}`",
+                socket.ip(),
+                socket.port()
+            ),
         );
     }
     if let Ok(address) = given.parse::<IpAddr>() {
@@ -290,7 +303,10 @@ pub(super) fn gateway_address(scalar: &Scalar) -> Parsed<GatewayPlace> {
     }
     let name = given.strip_suffix('.').unwrap_or(given).to_ascii_lowercase();
     let is_complete = name.contains('.') && name.len() <= 253 && name.split('.').all(is_dns_label);
-    let is_number = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    let is_number = name
+        .rsplit('.')
+        .next()
+        .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
     if is_complete && !is_number {
         return Ok(GatewayPlace::Host(name));
     }

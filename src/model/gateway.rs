@@ -220,7 +220,9 @@ impl GatewaySet {
                 .iter()
                 .filter(|gateway| families.reach(gateway.address))
         };
-        let mut chosen: Vec<_> = reachable().filter(|gateway| gateway.member.as_ref() == Some(member)).collect();
+        let mut chosen: Vec<_> = reachable()
+            .filter(|gateway| gateway.member.as_ref() == Some(member))
+            .collect();
         if chosen.is_empty() {
             chosen = reachable().collect();
         }

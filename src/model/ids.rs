@@ -130,7 +130,11 @@ impl HostName {
             "a host name has letters, digits and '-' in parts of 63 at most, joined by single dots"
         } else if !name.contains('.') {
             "it must be complete, such as gateway.example.com"
-        } else if name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit())) {
+        } else if name
+            .rsplit('.')
+            .next()
+            .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()))
+        {
             "its last part is a number, as in an address"
         } else {
             return Ok(Self(name.into()));
@@ -295,7 +299,10 @@ mod tests {
             let error = HostName::new(text).expect_err(text).to_string();
             assert!(error.contains(problem), "{text:?}: {error}");
         }
-        assert_eq!(HostName::new("GW-1.Elb.example.COM.").unwrap().as_str(), "gw-1.elb.example.com");
+        assert_eq!(
+            HostName::new("GW-1.Elb.example.COM.").unwrap().as_str(),
+            "gw-1.elb.example.com"
+        );
     }
 
     #[test]

@@ -6,14 +6,18 @@ mod gateway;
 mod ids;
 mod locality;
 mod service;
+mod standing;
 mod view_key;
 mod viewer;
 
 pub use cidr::{Cidr, InvalidCidr};
 pub use endpoint::{Addresses, Endpoint, Health, Mtls};
-pub use gateway::{GatewayOrigin, GatewaySet, GatewaySource, GatewayWay, NetworkGateway, UnusableGateway, UnusableReason};
+pub use gateway::{
+    GatewayOrigin, GatewaySet, GatewaySource, GatewayWay, NetworkGateway, UnusableGateway, UnusableReason,
+};
 pub use ids::{ClusterId, HostName, InvalidId, NetworkId, ObjectName, ServiceKey};
 pub use locality::Locality;
 pub use service::{Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, Sums};
+pub use standing::MemberWeight;
 pub use view_key::{AddressFamilies, ViewKey};
 pub use viewer::{NetworkOrigin, Standpoint, Viewer};

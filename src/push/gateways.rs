@@ -30,7 +30,9 @@ impl GatewaysCollector {
             counts.insert((network.to_string(), "usable"), usable);
         }
         for unusable in gateways.unusable() {
-            *counts.entry((unusable.source.network.to_string(), "unusable")).or_default() += 1;
+            *counts
+                .entry((unusable.source.network.to_string(), "unusable"))
+                .or_default() += 1;
         }
         counts
     }

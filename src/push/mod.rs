@@ -20,9 +20,7 @@ use tokio::sync::{broadcast, watch};
 use crate::cache::{Cache, LiveView};
 use crate::model::{HostName, NetworkId, ServiceKey};
 use crate::resources::{ClusterName, ResourceType};
-use crate::table::{
-    ChangeSet, EndpointTable, EventSink, HostSink, Locations, RegistryEvent, Resolved, TableSettings,
-};
+use crate::table::{ChangeSet, EndpointTable, EventSink, HostSink, Locations, RegistryEvent, Resolved, TableSettings};
 use inbox::Inbox;
 
 pub use builder::Builder;

@@ -8,6 +8,8 @@ mod folder;
 mod hosts;
 mod kubernetes;
 mod metrics;
+mod named;
+mod options;
 mod problem;
 mod run;
 mod secrets;
@@ -18,6 +20,8 @@ mod testing;
 
 pub use hosts::{HostReport, Hosts, HostsCollector, run_hosts};
 pub use metrics::RegistryMetrics;
+pub use named::{NamedMember, Sinks, run_named_members};
+pub use options::{Budget, MemberOptions, StalePolicy};
 pub use problem::Problem;
 pub use run::{list_members_folder, run_member, run_members_folder};
 pub use secrets::{SecretMembers, run_secret_members};

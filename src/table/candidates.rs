@@ -23,7 +23,9 @@ impl Member {
     ) -> Vec<GatewayCandidate> {
         let mut candidates = Vec::new();
         for key in &self.gateway_services {
-            let Some(service) = self.services.get(key) else { continue };
+            let Some(service) = self.services.get(key) else {
+                continue;
+            };
             let Some(claim) = &service.gateway else { continue };
             let origin = GatewayOrigin::Labelled(object_name(key));
             candidates.push(self.candidate(member, claim.network.clone(), origin, service, claim.port));
@@ -82,7 +84,11 @@ impl Member {
         let Some(exposure) = service.exposure.as_deref() else {
             return Err(UnusableReason::NoAddress);
         };
-        let Exposure { addresses, hosts, nodes } = exposure;
+        let Exposure {
+            addresses,
+            hosts,
+            nodes,
+        } = exposure;
         let sockets = addresses.iter().map(|address| SocketAddr::new(*address, port));
         let mut places: Vec<_> = sockets.map(Place::Address).collect();
         places.extend(hosts.iter().map(|host| Place::Host(host.clone(), port)));
@@ -119,7 +125,12 @@ impl Member {
     }
 
     fn nodes_with_ready_pods(&self, key: &ServiceKey) -> BTreeSet<Arc<str>> {
-        let endpoints = self.slices.get(key).into_iter().flatten().flat_map(|slice| &slice.endpoints);
+        let endpoints = self
+            .slices
+            .get(key)
+            .into_iter()
+            .flatten()
+            .flat_map(|slice| &slice.endpoints);
         let ready = endpoints.filter(|endpoint| endpoint.health == Health::Ready);
         ready.filter_map(|endpoint| endpoint.node.clone()).collect()
     }

@@ -9,8 +9,7 @@ use super::member::{Member, Pod};
 use super::record::{ServiceRecord, SliceEndpoint};
 use super::settings::{CidrRules, TableSettings};
 use crate::model::{
-    Addresses, ClusterId, Endpoint, Health, Locality, Mtls, NetworkGroup, NetworkId, ObjectName,
-    ServiceKey,
+    Addresses, ClusterId, Endpoint, Health, Locality, Mtls, NetworkGroup, NetworkId, ObjectName, ServiceKey,
 };
 
 /// The endpoints of one port, by network.

@@ -44,7 +44,10 @@ pub(super) struct Claims {
 impl Claims {
     /// Decides which claims hold. A function of the present ones only, so that nothing of a removed one can stay.
     pub(super) fn resolve(&self, settings: &[SettingsGateway]) -> GatewaySet {
-        let of_settings: Vec<_> = settings.iter().filter_map(|gateway| self.of_settings(gateway)).collect();
+        let of_settings: Vec<_> = settings
+            .iter()
+            .filter_map(|gateway| self.of_settings(gateway))
+            .collect();
         let mut candidates: Vec<_> = self.members.values().flatten().chain(&of_settings).collect();
         // The mesh's owner is always right; then the older Service.
         candidates.sort_by_key(|candidate| {

@@ -20,8 +20,8 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 
 use crate::model::{
-    AddressFamilies, ClusterId, GatewaySet, HostName, NetworkId, NetworkOrigin, ServiceEndpoints, ServiceKey, Standpoint,
-    ViewKey, Viewer,
+    AddressFamilies, ClusterId, GatewaySet, HostName, NetworkId, NetworkOrigin, ServiceEndpoints, ServiceKey,
+    Standpoint, ViewKey, Viewer,
 };
 use derive::{MemberService, Places};
 use gateways::{Claims, GatewayCandidate};
@@ -155,7 +155,10 @@ impl EndpointTable {
         for (name, member) in self.all_members() {
             let held = lock(&member);
             // One that left meanwhile must not come back.
-            let is_there = self.members.get(&name).is_some_and(|entry| Arc::ptr_eq(entry.value(), &member));
+            let is_there = self
+                .members
+                .get(&name)
+                .is_some_and(|entry| Arc::ptr_eq(entry.value(), &member));
             if is_there {
                 changes.absorb(self.take_over(&name, &held, &held.touch_all()));
             }
@@ -242,7 +245,9 @@ impl EndpointTable {
 
     fn all_members(&self) -> Vec<(ClusterId, Arc<Mutex<Member>>)> {
         let members = self.members.iter();
-        members.map(|entry| (entry.key().clone(), Arc::clone(entry.value()))).collect()
+        members
+            .map(|entry| (entry.key().clone(), Arc::clone(entry.value())))
+            .collect()
     }
 
     /// One service as it is now.
@@ -269,7 +274,9 @@ impl EndpointTable {
     #[must_use]
     pub fn members(&self) -> Vec<MemberSummary> {
         let members = self.all_members().into_iter();
-        let mut summaries: Vec<_> = members.map(|(name, member)| self.summary(name, &lock(&member))).collect();
+        let mut summaries: Vec<_> = members
+            .map(|(name, member)| self.summary(name, &lock(&member)))
+            .collect();
         summaries.sort_by(|a, b| a.name.cmp(&b.name));
         summaries
     }
@@ -290,7 +297,11 @@ impl EndpointTable {
     #[must_use]
     pub fn locate(&self, viewer: &Viewer) -> Standpoint {
         let settings = self.settings.load();
-        let cidr = || settings.cidrs.network_of(viewer.member.as_ref(), viewer.addresses.iter().copied());
+        let cidr = || {
+            settings
+                .cidrs
+                .network_of(viewer.member.as_ref(), viewer.addresses.iter().copied())
+        };
         let by_cidr = |home| match cidr() {
             Some(network) => (network.clone(), NetworkOrigin::Cidr),
             None => home,

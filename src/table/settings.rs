@@ -162,7 +162,11 @@ mod tests {
             assert_eq!(of(Some("west"), &["10.1.2.3"]), "theirs");
             assert_eq!(of(Some("west"), &["10.1.3.3"]), "narrow");
             assert_eq!(of(None, &["192.0.2.1"]), "-");
-            assert_eq!(of(None, &["192.0.2.1", "fd00::1"]), "six", "the first that is in a range");
+            assert_eq!(
+                of(None, &["192.0.2.1", "fd00::1"]),
+                "six",
+                "the first that is in a range"
+            );
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{
-    EndpointTable, Exposure, GatewayClaim, Kind, NamespaceRecord, NodeRecord, PodRecord, Record, RegistryChange, RegistryEvent,
-    ServiceRecord, SliceEndpoint, SliceRecord, TableSettings,
+    EndpointTable, Exposure, GatewayClaim, Kind, NamespaceRecord, NodeRecord, PodRecord, Record, RegistryChange,
+    RegistryEvent, ServiceRecord, SliceEndpoint, SliceRecord, TableSettings,
 };
 use crate::model::{ClusterId, Health, Locality, NetworkId, ObjectName, ServiceKey, ServicePort};
 

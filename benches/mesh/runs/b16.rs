@@ -212,6 +212,7 @@ fn service() -> Record {
             app_protocol: "".into(),
         }],
         gateway: None,
+        exposure: None,
     })
 }
 

@@ -77,7 +77,10 @@ fn gateway(gateway: &NetworkGateway, gateways: &GatewaySet, hosts: &BTreeMap<Hos
         network: gateway.network.to_string(),
         sources,
         host: text(host),
-        resolved_at: report.and_then(|report| report.resolved_at).map(words::time).unwrap_or_default(),
+        resolved_at: report
+            .and_then(|report| report.resolved_at)
+            .map(words::time)
+            .unwrap_or_default(),
         problem: report
             .and_then(|report| report.problem.as_ref())
             .map(|(problem, since)| format!("{problem}, since {}", words::time(*since)))
@@ -98,7 +101,12 @@ mod tests {
     #[test]
     fn a_network_is_listed_whoever_names_it() {
         let (south, net0) = (samples::member("south"), samples::network("net0"));
-        let answer = networks([(&south, &net0)], &samples::services(), &samples::gateways(), &BTreeMap::new());
+        let answer = networks(
+            [(&south, &net0)],
+            &samples::services(),
+            &samples::gateways(),
+            &BTreeMap::new(),
+        );
         let lines: Vec<_> = answer
             .networks
             .iter()

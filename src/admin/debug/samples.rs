@@ -5,9 +5,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::cache::Cache;
 use crate::model::{
-    Addresses, ClusterId, Conflict, Endpoint, GatewayOrigin, GatewaySet, GatewaySource, Health, Locality, Mtls, NetworkGateway,
-    NetworkId, ObjectName, PortEndpoints, ServiceEndpoints, ServiceKey, ServicePort, UnusableGateway, UnusableReason,
-    Viewer,
+    Addresses, ClusterId, Conflict, Endpoint, GatewayOrigin, GatewaySet, GatewaySource, Health, Locality, Mtls,
+    NetworkGateway, NetworkId, ObjectName, PortEndpoints, ServiceEndpoints, ServiceKey, ServicePort, UnusableGateway,
+    UnusableReason, Viewer,
 };
 use crate::push::{Builder, PushMetrics};
 use crate::resources::ResourceType;

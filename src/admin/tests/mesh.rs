@@ -11,6 +11,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::super::{AdminState, ServeError, serve};
 use crate::cache::Cache;
+use crate::config::SettingsStanding;
 use crate::lifecycle::{BlockReady, Readiness};
 use crate::push::{Builder, PushMetrics, Pusher};
 use crate::registry::{Hosts, Members};
@@ -76,6 +77,7 @@ impl Running {
             table,
             members: Members::default(),
             hosts: Hosts::default(),
+            settings: SettingsStanding::new(None),
             streams,
             pusher: Arc::clone(&pusher),
             readiness,

@@ -101,8 +101,16 @@ pub(crate) fn networks(answer: &v1::ListNetworksResponse, now: SystemTime, paint
         text += "\nGateways:\n";
         let headers = ["NETWORK", "ADDRESS", "MEMBER", "FROM", "NAME", "CONFIRMED"];
         let rows = gateways.iter().map(|gateway| {
-            let name = if gateway.host.is_empty() { &gateway.node } else { &gateway.host };
-            let mood = if gateway.problem.is_empty() { Mood::Plain } else { Mood::Bad };
+            let name = if gateway.host.is_empty() {
+                &gateway.node
+            } else {
+                &gateway.host
+            };
+            let mood = if gateway.problem.is_empty() {
+                Mood::Plain
+            } else {
+                Mood::Bad
+            };
             [
                 plain(&gateway.network),
                 plain(&gateway.address),

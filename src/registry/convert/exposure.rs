@@ -50,7 +50,13 @@ pub(super) fn convert(subject: &mut Subject<'_>, on_nodes: bool, local: bool) ->
     hosts.dedup();
     let nodes = on_nodes.then(|| nodes(subject, local));
     let reachable = !addresses.is_empty() || !hosts.is_empty() || nodes.is_some();
-    reachable.then(|| Box::new(Exposure { addresses, hosts, nodes }))
+    reachable.then(|| {
+        Box::new(Exposure {
+            addresses,
+            hosts,
+            nodes,
+        })
+    })
 }
 
 fn nodes(subject: &mut Subject<'_>, local: bool) -> NodeExposure {

@@ -71,9 +71,8 @@ fn addresses(subject: &mut Subject<'_>) -> (Vec<IpAddr>, Vec<IpAddr>) {
 /// What no condition is said of counts as ready, as in a manifest.
 fn ready(subject: &mut Subject<'_>) -> bool {
     let conditions = subject.list(&["status", "conditions"]).iter().enumerate();
-    let mut said = conditions.filter_map(|(at, value)| {
-        subject.element::<Condition<'_>>(&format!("status.conditions[{at}]"), value)
-    });
+    let mut said = conditions
+        .filter_map(|(at, value)| subject.element::<Condition<'_>>(&format!("status.conditions[{at}]"), value));
     said.find(|condition| condition.r#type == "Ready")
         .is_none_or(|condition| condition.status == "True")
 }

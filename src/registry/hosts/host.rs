@@ -74,7 +74,10 @@ impl Host {
         if !addresses.is_empty() {
             return Resolved::Addresses(addresses);
         }
-        let why = self.problem.as_ref().map_or("it has none", |(problem, _)| problem.as_str());
+        let why = self
+            .problem
+            .as_ref()
+            .map_or("it has none", |(problem, _)| problem.as_str());
         Resolved::Nothing(why.into())
     }
 
@@ -180,7 +183,10 @@ mod tests {
         let mut host = Host::new();
         let (now, wall) = (Instant::now(), SystemTime::now());
         host.answered(found(&["192.0.2.1"], 60), found(&["2001:db8::1"], 60), now, wall);
-        assert_eq!((shown(&host), host.problem.clone()), (vec!["192.0.2.1".into(), "2001:db8::1".into()], None));
+        assert_eq!(
+            (shown(&host), host.problem.clone()),
+            (vec!["192.0.2.1".into(), "2001:db8::1".into()], None)
+        );
         let mut longest = Duration::ZERO;
         for round in 1..100 {
             let later = wall + Duration::from_secs(round * 60);
@@ -189,7 +195,10 @@ mod tests {
         }
         assert!(longest <= AGAIN_AT_MOST + AGAIN, "{longest:?}");
         assert_eq!(host.resolved_at, Some(wall));
-        assert_eq!(host.problem, Some(("no answer".to_owned(), wall + Duration::from_secs(60))));
+        assert_eq!(
+            host.problem,
+            Some(("no answer".to_owned(), wall + Duration::from_secs(60)))
+        );
         // One family answers: only that one changes.
         host.answered(found(&["192.0.2.9"], 60), failed(), now, wall);
         assert_eq!(shown(&host), ["192.0.2.9", "2001:db8::1"]);

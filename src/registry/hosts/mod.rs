@@ -131,7 +131,10 @@ fn follow(
         due.insert((Instant::now(), name.clone()));
     }
     if !refused.is_empty() {
-        tracing::warn!(names = refused.len(), "too many host names of gateways; some are not looked up");
+        tracing::warn!(
+            names = refused.len(),
+            "too many host names of gateways; some are not looked up"
+        );
         sink.resolved(refused);
     }
 }

@@ -87,9 +87,11 @@ impl Collector for HostsCollector {
             }
             Ok(())
         };
-        gauge("gateway_host_addresses", "Addresses in use of each host name of a gateway", &|report| {
-            i64::try_from(report.addresses.len()).unwrap_or(i64::MAX)
-        })?;
+        gauge(
+            "gateway_host_addresses",
+            "Addresses in use of each host name of a gateway",
+            &|report| i64::try_from(report.addresses.len()).unwrap_or(i64::MAX),
+        )?;
         gauge(
             "gateway_host_failing",
             "1 while a gateway's host name can't be looked up, and what was known of it is used",

@@ -46,7 +46,10 @@ async fn a_name_is_asked_for_again_when_its_answer_has_run_out_and_no_sooner() {
     want.send_replace(names(&["b.test", "c.test"]));
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(asked.load(Ordering::Relaxed), 4);
-    assert_eq!(hosts.list().into_keys().collect::<BTreeSet<_>>(), *names(&["b.test", "c.test"]));
+    assert_eq!(
+        hosts.list().into_keys().collect::<BTreeSet<_>>(),
+        *names(&["b.test", "c.test"])
+    );
     tokio::time::sleep(Duration::from_secs(100)).await;
     assert_eq!(asked.load(Ordering::Relaxed), 4, "both hold for ten minutes");
     running.abort();
@@ -74,6 +77,9 @@ async fn a_server_that_hangs_holds_up_no_other_name_and_no_more_than_a_few_are_a
     assert_eq!(most.load(Ordering::Relaxed), AT_ONCE);
     let told = told.0.lock().unwrap();
     let resolved = |resolved: &&Resolved| matches!(resolved, Resolved::Addresses(_));
-    assert_eq!((told.len(), told.values().filter(resolved).count()), (MOST_HOSTS + 5, MOST_HOSTS));
+    assert_eq!(
+        (told.len(), told.values().filter(resolved).count()),
+        (MOST_HOSTS + 5, MOST_HOSTS)
+    );
     running.abort();
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 
 use super::super::testing::{Recorder, id, is_stale, until_report};
-use super::super::{MemberState, Members};
+use super::super::{MemberOptions, MemberState, Members};
 use super::fake::{FakeApi, Fault};
 use super::*;
 use crate::table::{Kind, RegistryChange};
@@ -31,7 +31,9 @@ impl Running {
         let recorder = Arc::new(Recorder::default());
         let members = Members::default();
         let clients = Arc::new(AtomicUsize::new(0));
-        let status = members.join(&id("east"), &MemberSource::InCluster).unwrap();
+        let status = members
+            .join(&id("east"), &MemberSource::InCluster, MemberOptions::default())
+            .unwrap();
         let (sink, made, connect_to) = (recorder.clone(), clients.clone(), api.clone());
         let task = tokio::spawn(async move {
             let connect = || {
