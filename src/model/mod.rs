@@ -15,9 +15,9 @@ pub use endpoint::{Addresses, Endpoint, Health, Mtls};
 pub use gateway::{
     GatewayOrigin, GatewaySet, GatewaySource, GatewayWay, NetworkGateway, UnusableGateway, UnusableReason,
 };
-pub use ids::{ClusterId, HostName, InvalidId, NetworkId, ObjectName, ServiceKey};
+pub use ids::{ClusterId, HostName, InvalidId, NetworkId, ObjectName, PodName, ServiceKey};
 pub use locality::Locality;
 pub use service::{Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, Sums};
-pub use standing::MemberWeight;
+pub use standing::{MemberStanding, MemberWeight, Rank};
 pub use view_key::{AddressFamilies, ViewKey};
 pub use viewer::{NetworkOrigin, Standpoint, Viewer};

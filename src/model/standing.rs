@@ -40,3 +40,32 @@ impl fmt::Display for MemberWeight {
         write!(f, "{}%", self.0)
     }
 }
+
+/// Where a member's endpoints come among those of others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rank {
+    /// With all others.
+    #[default]
+    Normal,
+    /// Served only where nothing else is ready: what is known of the member is old.
+    Last,
+    /// Not served: what is known of the member is too old.
+    Out,
+}
+
+/// What a member's endpoints count at present: by the word of whoever listed it, and by how old is what is known of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberStanding {
+    /// How much.
+    pub weight: MemberWeight,
+    /// In which order.
+    pub rank: Rank,
+}
+
+impl MemberStanding {
+    /// True where its endpoints may be served at all.
+    #[must_use]
+    pub fn serves(self) -> bool {
+        self.rank != Rank::Out && self.weight != MemberWeight::DRAINED
+    }
+}

@@ -26,4 +26,4 @@ pub use problem::Problem;
 pub use run::{list_members_folder, run_member, run_members_folder};
 pub use secrets::{SecretMembers, run_secret_members};
 pub use source::{MemberSource, SecretText};
-pub use status::{MemberReport, MemberState, Members};
+pub use status::{KindReport, KindState, MemberReport, MemberState, Members};

@@ -127,20 +127,20 @@ impl Member {
     fn nodes_with_ready_pods(&self, key: &ServiceKey) -> BTreeSet<Arc<str>> {
         let endpoints = self
             .slices
-            .get(key)
+            .of(key)
             .into_iter()
             .flatten()
-            .flat_map(|slice| &slice.endpoints);
+            .flat_map(|slice| &*slice.endpoints);
         let ready = endpoints.filter(|endpoint| endpoint.health == Health::Ready);
-        ready.filter_map(|endpoint| endpoint.node.clone()).collect()
+        ready.filter_map(|endpoint| endpoint.place.node.clone()).collect()
     }
 
     /// A gateway that has slices is as ready as its pods; one without any is somebody else's machine, taken at its word.
     fn has_pods_but_none_ready(&self, key: &ServiceKey) -> bool {
-        self.slices.get(key).is_some_and(|slices| {
+        self.slices.of(key).is_some_and(|slices| {
             !slices
                 .iter()
-                .flat_map(|slice| &slice.endpoints)
+                .flat_map(|slice| &*slice.endpoints)
                 .any(|endpoint| endpoint.health == Health::Ready)
         })
     }

@@ -1,15 +1,17 @@
 //! From a member's records to its part of a service: slices joined with pods, Nodes and networks.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::btree_map::Entry as Joined;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::member::{Member, Pod};
-use super::record::{ServiceRecord, SliceEndpoint};
+use super::member::Member;
+use super::pods::PodFacts;
+use super::record::ServiceRecord;
 use super::settings::{CidrRules, TableSettings};
+use super::slices::Entry;
 use crate::model::{
-    Addresses, ClusterId, Endpoint, Health, Locality, Mtls, NetworkGroup, NetworkId, ObjectName, ServiceKey,
+    Addresses, ClusterId, Endpoint, Health, Locality, Mtls, NetworkGroup, NetworkId, PodName, ServiceKey,
 };
 
 /// The endpoints of one port, by network.
@@ -36,7 +38,7 @@ impl MemberService {
 /// What makes two entries of slices one endpoint: the pod, whatever the family of its address, or else the address.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Identity<'a> {
-    Pod(&'a ObjectName, u16),
+    Pod(&'a PodName, u16),
     Address(Option<IpAddr>, u16),
 }
 
@@ -50,7 +52,7 @@ pub(super) struct Places<'a> {
 }
 
 impl Places<'_> {
-    fn of<'p>(&'p self, pod: Option<&'p Pod>, addresses: Addresses) -> &'p NetworkId {
+    fn of<'p>(&'p self, pod: Option<&'p PodFacts>, addresses: Addresses) -> &'p NetworkId {
         pod.and_then(|pod| pod.network.as_ref())
             .or_else(|| self.cidrs.network_of(Some(self.member), addresses.iter()))
             .unwrap_or(&self.home)
@@ -72,27 +74,27 @@ impl Member {
     /// Its part of a service; `None` where it has no word on it.
     pub(super) fn derive(&self, key: &ServiceKey, places: &Places<'_>) -> Option<MemberService> {
         let service = self.services.get(key).cloned();
-        let slices = self.slices.get(key);
+        let slices = self.slices.of(key);
         if service.is_none() && slices.is_none() {
             return None;
         }
         let publish_not_ready = service.as_ref().is_some_and(|service| service.publish_not_ready);
         let mut joined: BTreeMap<Arc<str>, BTreeMap<Identity<'_>, Endpoint>> = BTreeMap::new();
         for slice in slices.into_iter().flatten() {
-            for (name, port) in &slice.ports {
+            for (name, port) in &*slice.ports {
                 let endpoints = joined.entry(Arc::clone(name)).or_default();
-                for entry in &slice.endpoints {
+                for entry in &*slice.endpoints {
                     let health = if publish_not_ready { Health::Ready } else { entry.health };
                     let identity = match &entry.pod {
                         Some(pod) => Identity::Pod(pod, *port),
                         None => Identity::Address(entry.addresses.iter().next(), *port),
                     };
                     match endpoints.entry(identity) {
-                        Entry::Vacant(vacant) => {
+                        Joined::Vacant(vacant) => {
                             vacant.insert(self.endpoint(entry, *port, health, places));
                         }
                         // The other family of a dual-stack pod, or a slice that is being replaced and lists it twice.
-                        Entry::Occupied(mut occupied) => {
+                        Joined::Occupied(mut occupied) => {
                             let endpoint = occupied.get_mut();
                             endpoint.addresses = entry.addresses.iter().fold(endpoint.addresses, Addresses::with);
                             endpoint.health = endpoint.health.min(health);
@@ -109,11 +111,11 @@ impl Member {
         Some(MemberService { service, by_port })
     }
 
-    fn pod(&self, entry: &SliceEndpoint) -> Option<&Pod> {
+    fn pod(&self, entry: &Entry) -> Option<&PodFacts> {
         self.pods.get(entry.pod.as_ref()?)
     }
 
-    fn endpoint(&self, entry: &SliceEndpoint, port: u16, health: Health, places: &Places<'_>) -> Endpoint {
+    fn endpoint(&self, entry: &Entry, port: u16, health: Health, places: &Places<'_>) -> Endpoint {
         let pod = self.pod(entry);
         Endpoint {
             addresses: entry.addresses,
@@ -130,17 +132,17 @@ impl Member {
         }
     }
 
-    fn locality(&self, entry: &SliceEndpoint, pod: Option<&Pod>) -> Locality {
+    fn locality(&self, entry: &Entry, pod: Option<&PodFacts>) -> Locality {
         if let Some(locality) = pod.and_then(|pod| pod.locality.clone()) {
             return locality;
         }
-        let node = entry.node.as_ref().or(pod.and_then(|pod| pod.node.as_ref()));
+        let node = entry.place.node.as_ref().or(pod.and_then(|pod| pod.node.as_ref()));
         let known = node
             .and_then(|node| self.nodes.get(node))
             .map(|node| node.locality.clone());
         known
             .filter(|locality| !locality.is_unknown())
-            .unwrap_or_else(|| Locality::new("", entry.zone.as_deref().unwrap_or_default(), ""))
+            .unwrap_or_else(|| entry.place.zone.clone())
     }
 }
 

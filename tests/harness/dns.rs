@@ -41,7 +41,9 @@ impl DnsServer {
     /// # Errors
     /// If no port can be bound.
     pub async fn start() -> anyhow::Result<Self> {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.context("no port for a DNS server")?;
+        let socket = UdpSocket::bind("127.0.0.1:0")
+            .await
+            .context("no port for a DNS server")?;
         let address = socket.local_addr()?;
         let zone = Arc::new(Mutex::new(Zone::default()));
         let task = tokio::spawn(serve(socket, Arc::clone(&zone)));

@@ -72,7 +72,12 @@ impl ControlPlane {
     /// Writes other settings into its file while it runs.
     pub(crate) fn change_settings(&mut self, settings: &str) {
         settings.clone_into(&mut self.settings);
-        write_settings(&self.folder.path().join("parallax.yaml"), self.xds, self.admin, settings);
+        write_settings(
+            &self.folder.path().join("parallax.yaml"),
+            self.xds,
+            self.admin,
+            settings,
+        );
     }
 
     /// Waits until it says that it is ready.

@@ -65,7 +65,10 @@ async fn envoys_follow_a_gateways_host_name_and_its_nodes() {
     run_pod(&west_client, "web-1", "10.2.0.1", true).await;
     let mut settings = format!("dns: {{servers: ['{}']}}\nmembers:\n", dns.address());
     for (name, member) in [("east", &east), ("west", &west_member)] {
-        settings += &format!("  - name: {name}\n    kubeconfig: {}\n", member.kubeconfig_path().display());
+        settings += &format!(
+            "  - name: {name}\n    kubeconfig: {}\n",
+            member.kubeconfig_path().display()
+        );
     }
     let mut control_plane = ControlPlane::on_settings(&settings);
     control_plane.ready().await;
@@ -76,7 +79,10 @@ async fn envoys_follow_a_gateways_host_name_and_its_nodes() {
     dns.leads_to(NAME, &["192.0.2.9", "2001:db8::9"]);
     envoys.hold(&[EAST, &west("192.0.2.9:15443")]).await;
     let said = control_plane.says(&["get", "networks"], "[2001:db8::9]:15443").await;
-    assert!(said.contains(NAME) && said.contains("service istio-system/eastwest"), "{said}");
+    assert!(
+        said.contains(NAME) && said.contains("service istio-system/eastwest"),
+        "{said}"
+    );
     let explained = control_plane.say(&["explain", "web.shop", "--network", "net1", "--families", "v4"]);
     assert!(explained.contains(NAME), "{explained}");
 
@@ -103,12 +109,19 @@ async fn envoys_follow_a_gateways_host_name_and_its_nodes() {
     });
     change_gateway(&west_client, "spec", spec).await;
     change_gateway(&west_client, "status", json!({"status": {"loadBalancer": null}})).await;
-    control_plane.says(&["get", "networks"], "no Node that its annotation").await;
+    control_plane
+        .says(&["get", "networks"], "no Node that its annotation")
+        .await;
     envoys.hold(&[EAST]).await;
     let external = |address: &str| json!([{"type": "InternalIP", "address": "10.99.0.1"}, {"type": "ExternalIP", "address": address}]);
     run_node(&west_client, "edge-1", external("203.0.113.1")).await;
     envoys.hold(&[EAST, &west("203.0.113.1:31443")]).await;
-    run_node(&west_client, "edge-2", json!([{"type": "InternalIP", "address": "10.99.0.2"}])).await;
+    run_node(
+        &west_client,
+        "edge-2",
+        json!([{"type": "InternalIP", "address": "10.99.0.2"}]),
+    )
+    .await;
     // Two gateways for one endpoint: it counts half at each, so that one here counts two.
     let here = "10.1.0.1:8080*2@net1/z1";
     envoys
@@ -121,12 +134,21 @@ async fn envoys_follow_a_gateways_host_name_and_its_nodes() {
     report_node(&west_client, "edge-1", external("203.0.113.7"), "Unknown").await;
     envoys.hold(&[EAST, &west("10.99.0.2:31443")]).await;
     let nodes: Api<Node> = Api::all(west_client.clone());
-    nodes.delete("edge-2", &DeleteParams::default()).await.expect("it is deleted");
+    nodes
+        .delete("edge-2", &DeleteParams::default())
+        .await
+        .expect("it is deleted");
     envoys.hold(&[EAST]).await;
     let look = async || {
         let withheld = control_plane.say(&["explain", "web.shop", "--network", "net1"]);
-        if withheld.contains("no Node that its annotation") { Ok(()) } else { Err(withheld) }
+        if withheld.contains("no Node that its annotation") {
+            Ok(())
+        } else {
+            Err(withheld)
+        }
     };
-    eventually("the reason to be shown", DEADLINE, look).await.expect("it is");
+    eventually("the reason to be shown", DEADLINE, look)
+        .await
+        .expect("it is");
     envoys.are_content().await;
 }

@@ -20,7 +20,10 @@ fn gateway(address: &str) -> String {
 fn members(members: &[(&str, &Member)]) -> String {
     let mut settings = "members:\n".to_owned();
     for (name, member) in members {
-        settings += &format!("  - name: {name}\n    kubeconfig: {}\n", member.kubeconfig_path().display());
+        settings += &format!(
+            "  - name: {name}\n    kubeconfig: {}\n",
+            member.kubeconfig_path().display()
+        );
     }
     settings
 }
@@ -63,7 +66,9 @@ async fn what_places_endpoints_and_proxies_changes_while_all_runs() {
     // And that one gets one, by address; then the proxies themselves are there too.
     settings("networks: {net3: {cidrs: [10.2.0.0/24], gateways: [{address: 203.0.113.3}]}}\n");
     envoys.hold(&[EAST, &gateway("203.0.113.3")]).await;
-    settings("networks: {net3: {cidrs: [10.2.0.0/24, 10.1.0.50/32, 10.1.0.1/32], gateways: [{address: 203.0.113.3}]}}\n");
+    settings(
+        "networks: {net3: {cidrs: [10.2.0.0/24, 10.1.0.50/32, 10.1.0.1/32], gateways: [{address: 203.0.113.3}]}}\n",
+    );
     envoys.hold(&[EAST, WEST]).await;
     assert!(control_plane.say(&["get", "proxies"]).contains("net3"));
 
@@ -74,7 +79,9 @@ async fn what_places_endpoints_and_proxies_changes_while_all_runs() {
     assert!(control_plane.metric("parallax_settings_mistakes").await > 0.5);
     envoys.hold(&[EAST, WEST]).await;
     control_plane.change_settings(&format!("{both}log: {{level: debug}}\n"));
-    control_plane.says(&["get", "settings"], "Takes effect with a restart: log").await;
+    control_plane
+        .says(&["get", "settings"], "Takes effect with a restart: log")
+        .await;
     envoys.hold(&[EAST, &gateway("192.0.2.2")]).await;
 
     // A member leaves, and joins again.
@@ -84,6 +91,10 @@ async fn what_places_endpoints_and_proxies_changes_while_all_runs() {
     control_plane.change_settings(&both);
     envoys.hold(&[EAST, &gateway("192.0.2.2")]).await;
     let generation = control_plane.json(&["get", "settings"])["generation"].clone();
-    assert_eq!(generation.to_string().trim_matches('"'), "8", "each change that took effect counts");
+    assert_eq!(
+        generation.to_string().trim_matches('"'),
+        "8",
+        "each change that took effect counts"
+    );
     envoys.are_content().await;
 }

@@ -8,7 +8,7 @@ use crate::table::{Exposure, Labels, NodeExposure};
 
 use super::subject::Subject;
 
-const NODE_SELECTOR: &str = "traffic.istio.io/nodeSelector";
+pub(super) const NODE_SELECTOR: &str = "traffic.istio.io/nodeSelector";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

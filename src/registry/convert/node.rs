@@ -7,7 +7,24 @@ use serde::Deserialize;
 use crate::model::Locality;
 use crate::table::NodeRecord;
 
+use super::Wanted;
+use super::Wanted::{Each, Fields, Whole};
 use super::subject::Subject;
+
+/// What is read of one.
+pub(super) const WANTED: &[(&str, Wanted)] = &[
+    (
+        "metadata",
+        Fields(&[("name", Whole), ("resourceVersion", Whole), ("labels", Whole)]),
+    ),
+    (
+        "status",
+        Fields(&[
+            ("addresses", Whole),
+            ("conditions", Each(&Fields(&[("type", Whole), ("status", Whole)]))),
+        ]),
+    ),
+];
 
 const REGION: [&str; 2] = [
     "topology.kubernetes.io/region",

@@ -6,8 +6,37 @@ use serde::Deserialize;
 use crate::model::{ServiceKey, ServicePort};
 use crate::table::{GatewayClaim, ServiceRecord};
 
-use super::exposure;
-use super::subject::{Label, Subject};
+use super::Wanted;
+use super::Wanted::{Fields, Whole};
+use super::exposure::{self, NODE_SELECTOR};
+use super::subject::{Label, NETWORK_LABEL, Subject};
+
+/// What is read of one.
+pub(super) const WANTED: &[(&str, Wanted)] = &[
+    (
+        "metadata",
+        Fields(&[
+            ("name", Whole),
+            ("namespace", Whole),
+            ("resourceVersion", Whole),
+            ("creationTimestamp", Whole),
+            ("labels", Fields(&[(NETWORK_LABEL, Whole), (GATEWAY_PORT, Whole)])),
+            ("annotations", Fields(&[(NODE_SELECTOR, Whole)])),
+        ]),
+    ),
+    (
+        "spec",
+        Fields(&[
+            ("type", Whole),
+            ("clusterIP", Whole),
+            ("publishNotReadyAddresses", Whole),
+            ("ports", Whole),
+            ("externalIPs", Whole),
+            ("externalTrafficPolicy", Whole),
+        ]),
+    ),
+    ("status", Fields(&[("loadBalancer", Whole)])),
+];
 
 const GATEWAY_PORT: &str = "networking.istio.io/gatewayPort";
 /// Where an east-west gateway listens for mutual TLS, as Istio's charts set it up.

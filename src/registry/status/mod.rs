@@ -8,23 +8,26 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::model::{ClusterId, ObjectName};
+use crate::model::{ClusterId, MemberStanding, ObjectName};
 use crate::table::Kind;
 
 use super::metrics::{ByMember, RegistryMetrics};
 use super::{MemberOptions, MemberSource, Problem};
 
 pub(super) use member::MemberStatus;
-pub use report::{MemberReport, MemberState};
+pub use report::{KindReport, KindState, MemberReport, MemberState};
 
 /// How many problems of a member are told; the others are counted.
 const MOST_PROBLEMS: usize = 100;
 /// The reason of a member that is new.
 const READING: &str = "reading it for the first time";
+/// The reason of a member that is read again after it was away.
+const CATCHING_UP: &str = "it is there again, and what was missed is being read";
 /// The reason of a member that is only remembered.
 const REMEMBERED: &str = "not read since the start; what was known of it is served";
 
@@ -44,6 +47,12 @@ struct Entry {
     source: MemberSource,
     options: watch::Sender<MemberOptions>,
     state: MemberState,
+    /// Since when it is stale, by the clock that goes on evenly; what the policy for stale members goes by.
+    stale: watch::Sender<Option<Instant>>,
+    confirmed: Option<SystemTime>,
+    heartbeat: Option<Duration>,
+    standing: MemberStanding,
+    kinds: BTreeMap<Kind, KindReport>,
     synced_once: bool,
     /// It was known before the start.
     remembered: bool,
@@ -151,6 +160,12 @@ impl Members {
             source: source.clone(),
             options: watch::Sender::new(options),
             state,
+            // How long we were away says nothing of the member: its time begins now.
+            stale: watch::Sender::new(remembered.map(|_| Instant::now())),
+            confirmed: remembered,
+            heartbeat: None,
+            standing: MemberStanding::default(),
+            kinds: Kind::ALL.map(|kind| (kind, unseen(remembered))).into(),
             synced_once: false,
             remembered: remembered.is_some(),
             last_event: remembered,
@@ -187,6 +202,7 @@ impl Members {
     pub(super) fn leave(&self, name: &ClusterId) {
         self.entries().remove(name);
         self.inner.metrics.forget(name);
+        lock(&self.inner.remembered).remove(name);
         self.inner.synced.send_if_modified(|synced| synced.remove(name));
     }
 
@@ -207,6 +223,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
+/// A kind that nothing was heard of yet, but for what was known before the start.
+fn unseen(remembered: Option<SystemTime>) -> KindReport {
+    KindReport {
+        state: match remembered {
+            Some(since) => KindState::CatchingUp { since },
+            None => KindState::NeverSeen,
+        },
+        heard: remembered,
+        held_back: 0,
+    }
+}
+
 impl Entry {
     fn report(&self, name: &ClusterId) -> MemberReport {
         MemberReport {
@@ -214,6 +242,10 @@ impl Entry {
             source: self.source.clone(),
             options: self.options.borrow().clone(),
             state: self.state.clone(),
+            confirmed: self.confirmed,
+            heartbeat: self.heartbeat,
+            standing: self.standing,
+            kinds: self.kinds.clone(),
             synced_once: self.synced_once,
             last_event: self.last_event,
             server_version: self.server_version.clone(),

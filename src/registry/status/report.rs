@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::super::{MemberOptions, MemberSource, Problem};
-use crate::model::ClusterId;
+use crate::model::{ClusterId, MemberStanding};
 use crate::table::Kind;
 
 /// Whether what is held of a member is up to date.
@@ -39,6 +39,58 @@ impl fmt::Display for MemberState {
     }
 }
 
+/// How one kind of a member's objects is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KindState {
+    /// None of it was ever listed.
+    NeverSeen,
+    /// It is being listed, or what is known of it was read before the start.
+    CatchingUp {
+        /// Since when.
+        since: SystemTime,
+    },
+    /// It is listed, and its watch is open and gives signs of life.
+    Connected,
+    /// It was listed, and can't be followed now.
+    Stale {
+        /// The last sign of life of its watch.
+        since: SystemTime,
+    },
+}
+
+impl KindState {
+    /// A short, stable name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NeverSeen => "NeverSeen",
+            Self::CatchingUp { .. } => "CatchingUp",
+            Self::Connected => "Connected",
+            Self::Stale { .. } => "Stale",
+        }
+    }
+
+    /// Since when, where that matters.
+    #[must_use]
+    pub fn since(&self) -> Option<SystemTime> {
+        match self {
+            Self::NeverSeen | Self::Connected => None,
+            Self::CatchingUp { since } | Self::Stale { since } => Some(*since),
+        }
+    }
+}
+
+/// One kind of a member's objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KindReport {
+    /// How it is followed.
+    pub state: KindState,
+    /// The last sign of life of its watch: an object, a bookmark, or that it was opened.
+    pub heard: Option<SystemTime>,
+    /// How many objects a list left out that are kept until a second list says the same.
+    pub held_back: usize,
+}
+
 /// One member, as a person asks for it.
 #[derive(Debug, Clone)]
 pub struct MemberReport {
@@ -52,6 +104,14 @@ pub struct MemberReport {
     pub state: MemberState,
     /// It was synced at least once since the start.
     pub synced_once: bool,
+    /// When everything that is held of it was last known to be up to date: at the last heartbeat while nothing failed.
+    pub confirmed: Option<SystemTime>,
+    /// How long its API server took to answer the last heartbeat.
+    pub heartbeat: Option<Duration>,
+    /// What its endpoints count at present.
+    pub standing: MemberStanding,
+    /// How each kind is followed.
+    pub kinds: BTreeMap<Kind, KindReport>,
     /// When it last told of an object.
     pub last_event: Option<SystemTime>,
     /// The version of its API server.

@@ -1,5 +1,7 @@
 //! What an API server may do to us, with an API server that does it on demand. Time is paused: waits take no time.
 
+mod freshness;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
@@ -196,9 +198,14 @@ async fn a_watch_that_is_cut_goes_on_where_it_was() {
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_is_silent_is_made_anew() {
     let running = Running::synced(three_nodes(FakeApi::new())).await;
-    tokio::time::sleep(Duration::from_secs(80)).await;
+    running.api.silence();
+    tokio::time::sleep(Duration::from_secs(24)).await;
     for resource in RESOURCES {
         assert_eq!(running.api.requests(resource), ["stream", "watch"]);
+    }
+    tokio::time::sleep(Duration::from_secs(28)).await;
+    for resource in RESOURCES {
+        assert_eq!(running.api.requests(resource), ["stream", "watch", "watch"]);
     }
 }
 
