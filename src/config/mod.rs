@@ -5,6 +5,7 @@
 //! written down and reading goes on, so that one run of `check-config` shows all of them. `config/default.yaml` is the
 //! reference of all keys, and equals [`Config::default`].
 
+mod addresses;
 mod error;
 mod keys;
 mod listen;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
+use super::addresses;
 use super::error::{InvalidValue, Position};
 use super::reader::{Reader, Section};
 use super::settings::{CidrConfig, GatewayConfig, GatewayPlace, MemberConfig, NetworkConfig};
@@ -60,13 +61,13 @@ fn cidrs(reader: &mut Reader<'_>, network: &Section<'_>, known: &KnownMembers<'_
         let path = format!("{}[{index}]", network.key_path("cidrs"));
         let (cidr, member) = match &node.value {
             Value::Scalar(scalar) => {
-                let read = values::cidr(scalar).map_err(|what| reader.error(node.at, path.clone(), what));
+                let read = addresses::cidr(scalar).map_err(|what| reader.error(node.at, path.clone(), what));
                 (read.ok(), None)
             }
             _ => {
                 let section = reader.section(Some(node), "networks.NAME.cidrs[]", path.clone());
                 reader.require(&section, "cidr", "write a range such as 10.1.0.0/16");
-                let cidr = reader.value(&section, "cidr", values::cidr);
+                let cidr = reader.value(&section, "cidr", addresses::cidr);
                 (cidr, member(reader, &section, known))
             }
         };
@@ -102,7 +103,7 @@ fn gateways(
         let path = format!("{}[{index}]", network.key_path("gateways"));
         let section = reader.section(Some(node), "networks.NAME.gateways[]", path.clone());
         let member = member(reader, &section, known);
-        let port = reader.value(&section, "port", values::port).unwrap_or(GATEWAY_PORT);
+        let port = reader.value(&section, "port", addresses::port).unwrap_or(GATEWAY_PORT);
         let place = place(reader, &section, node);
         let Some(place) = place else { continue };
         let unique = match &place {
@@ -132,8 +133,8 @@ fn gateways(
 
 /// `address` or `service`, exactly one of them.
 fn place(reader: &mut Reader<'_>, section: &Section<'_>, node: &Node) -> Option<GatewayPlace> {
-    let address = reader.value(section, "address", values::gateway_address);
-    let service = reader.value(section, "service", values::service_name);
+    let address = reader.value(section, "address", addresses::gateway_address);
+    let service = reader.value(section, "service", addresses::service_name);
     let what = match (section.has("address"), section.has("service")) {
         (true, true) => InvalidValue::new("has both an address and a service", "make two gateways of it"),
         (false, false) if section.lacks("address") => {

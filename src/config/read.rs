@@ -214,7 +214,7 @@ fn dns_servers(reader: &mut Reader<'_>, root: &Section<'_>) -> Vec<SocketAddr> {
     let mut servers = Vec::new();
     for (index, node) in reader.list(&section, "servers").iter().enumerate() {
         let read = match &node.value {
-            tree::Value::Scalar(scalar) => values::dns_server(scalar),
+            tree::Value::Scalar(scalar) => super::addresses::dns_server(scalar),
             _ => Err(InvalidValue::new("is no address", "write one address in a line")),
         };
         match read {

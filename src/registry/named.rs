@@ -197,3 +197,117 @@ fn is_read_alike(old: &NamedMember, new: &NamedMember) -> bool {
 fn place() -> PathBuf {
     Path::new("settings: members").to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::testing::{DEADLINE, id};
+    use super::*;
+    use crate::model::{NetworkId, ServiceKey};
+    use crate::table::EndpointTable;
+
+    /// A table that members write to.
+    #[derive(Debug)]
+    struct Written(EndpointTable);
+
+    impl EventSink for Written {
+        fn apply(&self, event: RegistryEvent) {
+            self.0.apply(event);
+        }
+    }
+
+    impl Written {
+        /// The members and their networks, and the services.
+        fn shown(&self) -> String {
+            let members = self.0.members().into_iter();
+            let members = members.map(|member| format!("{} on {}", member.name, member.network));
+            let services = self.0.services().into_iter().map(|service| service.key.to_string());
+            members.chain(services).collect::<Vec<_>>().join(", ")
+        }
+
+        async fn until(&self, expected: &str) {
+            let looking = async {
+                while self.shown() != expected {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            let in_time = tokio::time::timeout(DEADLINE, looking).await;
+            assert!(in_time.is_ok(), "{expected:?}, seen last: {:?}", self.shown());
+        }
+    }
+
+    /// A folder with one Service.
+    fn folder(service: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: {service}, namespace: shop}}\nspec: {{ports: [{{port: 80}}]}}\n"
+        );
+        std::fs::write(folder.path().join("service.yaml"), manifest).unwrap();
+        folder
+    }
+
+    fn on(folder: &tempfile::TempDir, network: &str) -> NamedMember {
+        NamedMember {
+            source: MemberSource::Folder {
+                path: folder.path().to_owned(),
+            },
+            options: MemberOptions {
+                network: Some(NetworkId::new(network).unwrap()),
+                ..MemberOptions::default()
+            },
+        }
+    }
+
+    #[tokio::test]
+    async fn members_join_change_and_leave_as_the_settings_say() {
+        let (web, cart) = (folder("web"), folder("cart"));
+        let table = Arc::new(Written(crate::table::testing::table()));
+        let sink = || Arc::clone(&table) as Arc<dyn EventSink>;
+        let sinks = Sinks {
+            folders: sink(),
+            api_servers: sink(),
+        };
+        let members = Members::default();
+        let cancel = CancellationToken::new();
+        // Somebody else has this name.
+        let elsewhere = members.join(&id("taken"), &MemberSource::InCluster, MemberOptions::default());
+        let (want, wanted) = watch::channel(BTreeMap::from([
+            (id("east"), on(&web, "net1")),
+            (id("taken"), on(&cart, "net9")),
+        ]));
+        let running = tokio::spawn(run_named_members(wanted, sinks, members.clone(), cancel.clone()));
+        table.until("east on net1, web.shop").await;
+        let problems = members.problems();
+        assert!(
+            problems[0].to_string().contains("another member has this name"),
+            "{problems:?}"
+        );
+
+        // Another network, while it is read; then another folder; then the name that became free.
+        want.send_replace(BTreeMap::from([(id("east"), on(&web, "net2"))]));
+        table.until("east on net2, web.shop").await;
+        assert!(members.problems().is_empty());
+        want.send_replace(BTreeMap::from([(id("east"), on(&cart, "net2"))]));
+        table.until("east on net2, cart.shop").await;
+        drop(elsewhere);
+        members.leave(&id("taken"));
+        want.send_replace(BTreeMap::from([
+            (id("east"), on(&cart, "net2")),
+            (id("taken"), on(&web, "net9")),
+        ]));
+        table.until("east on net2, taken on net9, cart.shop, web.shop").await;
+
+        want.send_replace(BTreeMap::from([(id("taken"), on(&web, "net9"))]));
+        table.until("taken on net9, web.shop").await;
+        assert!(members.get(&id("east")).is_none());
+        assert!(table.0.service(&ServiceKey::new("shop", "cart")).is_none());
+        cancel.cancel();
+        running.await.unwrap().unwrap();
+        assert_eq!(
+            table.shown(),
+            "taken on net9, web.shop",
+            "an end says nothing about members"
+        );
+    }
+}

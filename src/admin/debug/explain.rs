@@ -290,6 +290,18 @@ mod tests {
     }
 
     #[test]
+    fn why_a_network_has_no_gateway_is_told_with_the_endpoints_it_withholds() {
+        let withheld = explained("net1").withheld;
+        let told = withheld.iter().find(|each| each.reason_code == "no_gateway").unwrap();
+        assert!(
+            told.reason
+                .ends_with("(service istio-system/eastwest of north: none of its pods is ready)"),
+            "{}",
+            told.reason
+        );
+    }
+
+    #[test]
     fn a_weight_made_smaller_says_so() {
         // From net2 nothing goes over a gateway of net2, so nothing is scaled.
         let lines = explained("net2").assignment;

@@ -97,6 +97,7 @@ fn text(what: Option<impl ToString>) -> String {
 mod tests {
     use super::super::samples;
     use super::*;
+    use crate::model::{GatewayOrigin, GatewaySource, GatewayWay};
 
     #[test]
     fn a_network_is_listed_whoever_names_it() {
@@ -131,5 +132,40 @@ mod tests {
         );
         assert_eq!(answer.unusable_gateways[0].service, "istio-system/eastwest");
         assert_eq!(answer.unusable_gateways[0].reason, "none of its pods is ready");
+    }
+
+    #[test]
+    fn a_gateway_tells_what_leads_to_it_and_how_old_that_is() {
+        let host = HostName::new("gw.example.com").unwrap();
+        let network = samples::network("net2");
+        let gateway = NetworkGateway {
+            network: network.clone(),
+            member: None,
+            address: "203.0.113.7".parse().unwrap(),
+            port: 443,
+        };
+        let source = GatewaySource {
+            network,
+            member: None,
+            origin: GatewayOrigin::Address("gw.example.com:443".into()),
+        };
+        let way = GatewayWay {
+            source,
+            host: Some(host.clone()),
+            node: None,
+        };
+        let set = GatewaySet::with_ways([(gateway, way)], Vec::new());
+        let at = |seconds| std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        let report = HostReport {
+            resolved_at: Some(at(0)),
+            problem: Some(("no answer".to_owned(), at(60))),
+            ..HostReport::default()
+        };
+        let answer = networks([], &[], &set, &BTreeMap::from([(host, report)]));
+        let shown = &answer.networks[0].gateways[0];
+        assert_eq!((shown.member.as_str(), shown.host.as_str()), ("", "gw.example.com"));
+        assert_eq!(shown.sources, ["settings: gw.example.com:443"]);
+        assert_eq!(shown.resolved_at, "1970-01-01T00:00:00.000Z");
+        assert_eq!(shown.problem, "no answer, since 1970-01-01T00:01:00.000Z");
     }
 }
