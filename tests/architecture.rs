@@ -40,9 +40,32 @@ const PARALLAX: Architecture = Architecture {
             ],
         },
         Layer {
+            name: "control",
+            purity: Shell,
+            may_use: &["model", "table", "crd", "registry", "lifecycle"],
+            without: &["axum", "clap", "envoy_types", "notify", "prost", "tonic"],
+        },
+        Layer {
+            name: "crd",
+            purity: Pure,
+            may_use: &[],
+            without: &[
+                "axum",
+                "clap",
+                "dashmap",
+                "envoy_types",
+                "k8s_openapi",
+                "kube",
+                "notify",
+                "prost",
+                "tokio",
+                "tonic",
+            ],
+        },
+        Layer {
             name: "registry",
             purity: Shell,
-            may_use: &["model", "table", "lifecycle"],
+            may_use: &["model", "table", "crd", "lifecycle"],
             without: &["axum", "clap", "envoy_types", "prost", "tonic"],
         },
         Layer {
@@ -169,7 +192,7 @@ const PARALLAX: Architecture = Architecture {
         Layer {
             name: "cli",
             purity: Shell,
-            may_use: &["config", "admin::proto", "lifecycle"],
+            may_use: &["config", "crd", "admin::proto", "lifecycle"],
             without: &[
                 "axum",
                 "dashmap",
@@ -243,6 +266,8 @@ const PARALLAX: Architecture = Architecture {
             purity: Shell,
             may_use: &[
                 "model",
+                "control",
+                "crd",
                 "registry",
                 "store",
                 "table",

@@ -4,6 +4,7 @@
 //! wired, in the order data flows; then tasks run until a signal, and end in order: streams first, the admin endpoint last.
 
 mod connections;
+mod hosts;
 mod members;
 mod networks;
 mod reload;
@@ -15,17 +16,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
+use prometheus_client::collector::Collector;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{AdminState, SettingsCollector};
 use crate::cache::{Cache, Source};
 use crate::config::{Config, Listen, LogFormat, SettingsFile, SettingsStanding};
+use crate::control::ControlMetrics;
 use crate::lifecycle::{BlockReady, DrainWatcher, Drained, Readiness, Signals, Tasks, drain};
 use crate::push::{Builder, GatewaysCollector, PushMetrics, Pusher, WithheldCollector};
-use crate::registry::{Hosts, HostsCollector, Members, RegistryMetrics, run_hosts};
+use crate::registry::{Hosts, HostsCollector, Members, RegistryMetrics};
 use crate::store::StoreMetrics;
-use crate::table::{EndpointTable, EventSink, HostSink};
+use crate::table::{EndpointTable, EventSink};
 use crate::telemetry::{self, Metrics};
 use crate::tls::{self, AcceptorMetrics};
 use crate::xds::{AdsServer, XdsConfig, XdsMetrics};
@@ -55,10 +58,11 @@ pub async fn run(config: Config, file: Option<SettingsFile>) -> anyhow::Result<(
     // Held until every member has a block of its own, so that "ready" can't be said in between.
     let starting = readiness.block("the start");
     let parts = Parts::wire(&config, file.as_ref(), &readiness, &watcher, &acceptor_metrics)?;
+    let control = watcher.clone();
     parts.spawn(&mut tasks, xds, admin, watcher);
     let recalled = store::recall(&mut tasks, &config, &parts).await?;
     let (wanted_members, wanted) = watch::channel(members::named(&config)?);
-    members::spawn(&mut tasks, &config, &parts, &readiness, &recalled, wanted).await?;
+    members::spawn(&mut tasks, &config, &parts, &readiness, &recalled, control, wanted).await?;
     let live = reload::Live {
         pusher: Arc::clone(&parts.pusher),
         members: wanted_members,
@@ -68,6 +72,7 @@ pub async fn run(config: Config, file: Option<SettingsFile>) -> anyhow::Result<(
         "settings",
         reload::follow(file, config.clone(), live, parts.drain.clone()),
     );
+    hosts::hold_ready(&parts, &readiness);
     drop(starting);
     let announce = readiness.clone();
     let announce = async move {
@@ -108,6 +113,7 @@ struct Parts {
     hosts: Hosts,
     /// Who is asked for their addresses.
     dns_servers: Vec<SocketAddr>,
+    control_metrics: ControlMetrics,
     store_metrics: StoreMetrics,
     pusher: Arc<Pusher>,
     ads: AdsServer,
@@ -141,17 +147,19 @@ impl Parts {
         let connections = ConnectionMetrics::default();
         connections.register(metrics.registry());
 
-        let table = Arc::new(EndpointTable::new(networks::table_settings(config)?));
+        let control_metrics = ControlMetrics::default();
+        control_metrics.register(metrics.registry());
         let settings = SettingsStanding::new(file.map(|file| file.path.as_path()));
-        metrics
-            .registry()
-            .register_collector(Box::new(SettingsCollector::new(settings.clone())));
         let hosts = Hosts::default();
-        metrics
-            .registry()
-            .register_collector(Box::new(HostsCollector::new(hosts.clone())));
-        let gateways = GatewaysCollector::new(Arc::clone(&table));
-        metrics.registry().register_collector(Box::new(gateways));
+        let table = Arc::new(EndpointTable::new(networks::table_settings(config)?));
+        let collected: [Box<dyn Collector>; 3] = [
+            Box::new(SettingsCollector::new(settings.clone())),
+            Box::new(HostsCollector::new(hosts.clone())),
+            Box::new(GatewaysCollector::new(Arc::clone(&table))),
+        ];
+        for collector in collected {
+            metrics.registry().register_collector(collector);
+        }
         let builder = Builder::new(Arc::clone(&table), &config.mesh.domain, push_metrics.clone());
         let cache = Cache::new(Arc::clone(&builder) as Arc<dyn Source>);
         let withheld = WithheldCollector::new(Arc::clone(&table), Arc::clone(&builder), Arc::clone(&cache));
@@ -198,6 +206,7 @@ impl Parts {
             members,
             hosts,
             dns_servers: config.dns_servers.clone(),
+            control_metrics,
             store_metrics,
             pusher,
             ads,
@@ -216,14 +225,7 @@ impl Parts {
         tasks.spawn("push", async move {
             drain.run_until_cancelled(pusher.run()).await.map_or((), |never| never)
         });
-        let looking_up = run_hosts(
-            self.pusher.hosts(),
-            self.dns_servers.clone(),
-            Arc::clone(&self.pusher) as Arc<dyn HostSink>,
-            self.hosts.clone(),
-            self.drain.clone(),
-        );
-        tasks.spawn("host names", looking_up);
+        hosts::spawn(tasks, self);
         let (ads, metrics, limit) = (self.ads.clone(), self.connections.clone(), self.max_connections);
         tasks.spawn("xds", async move {
             connections::serve(xds, ads, metrics, limit, &watcher).await;

@@ -6,6 +6,7 @@
 //! reference of all keys, and equals [`Config::default`].
 
 mod addresses;
+mod allow;
 mod error;
 mod keys;
 mod listen;
@@ -22,8 +23,8 @@ mod values;
 
 pub use error::{ConfigError, ConfigErrors, InvalidValue, Position};
 pub use settings::{
-    AdminConfig, BudgetConfig, CidrConfig, Config, DrainConfig, GatewayConfig, GatewayPlace, Listen, LogConfig,
-    LogFormat, MemberConfig, MemberDefaults, MemberSecretsConfig, MemberSource, MeshConfig, NetworkConfig,
+    AdminConfig, AllowConfig, BudgetConfig, CidrConfig, Config, DrainConfig, GatewayConfig, GatewayPlace, Listen,
+    LogConfig, LogFormat, MemberConfig, MemberDefaults, MemberSecretsConfig, MemberSource, MeshConfig, NetworkConfig,
     ReadinessConfig, StaleConfig, TlsFiles, XdsConfig,
 };
 pub use standing::{SettingsFile, SettingsReport, SettingsStanding};

@@ -112,6 +112,8 @@ pub enum UnusableReason {
     NoSuchService,
     /// Another network claims the same address and port, in the settings or with the older Service.
     AddressTaken(SocketAddr, NetworkId),
+    /// What is known of its member is too old, by the member's policy.
+    MemberStale,
 }
 
 impl fmt::Display for UnusableReason {
@@ -134,6 +136,9 @@ impl fmt::Display for UnusableReason {
                 "no Node that its annotation traffic.istio.io/nodeSelector chooses is ready and has an address",
             ),
             Self::NoSuchService => f.write_str("the settings name it, but there is no such Service"),
+            Self::MemberStale => {
+                f.write_str("its member has been stale for so long that its policy drops what was known of it")
+            }
             Self::AddressTaken(socket, network) => {
                 write!(f, "{socket} is already a gateway of network {network}")
             }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::Allowed;
 use crate::model::ObjectName;
 
 /// Where a member is read from.
@@ -29,6 +30,8 @@ pub enum MemberSource {
         secret: ObjectName,
         /// The kubeconfig in it.
         kubeconfig: SecretText,
+        /// What kubeconfigs of Secrets may do.
+        allowed: Arc<Allowed>,
     },
 }
 

@@ -70,6 +70,7 @@ mod tests {
                 weight: NonZeroU32::new(weight).unwrap(),
             });
             LocalityEndpoints {
+                priority: 0,
                 locality: Locality::new(region, "", ""),
                 endpoints: endpoints.collect(),
             }

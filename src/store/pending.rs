@@ -35,7 +35,7 @@ impl Pending {
     /// Adds a member's word.
     pub(super) fn add(&mut self, event: &RegistryEvent) {
         match &event.change {
-            RegistryChange::Joined { .. } => {}
+            RegistryChange::Joined { .. } | RegistryChange::Stands(_) => {}
             RegistryChange::Left => {
                 self.0.insert(
                     event.member.clone(),

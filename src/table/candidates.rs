@@ -9,7 +9,7 @@ use super::member::Member;
 use super::record::{Exposure, NodeExposure, NodeRecord, ServiceRecord};
 use super::settings::{SettingsPlace, TableSettings};
 use crate::model::{
-    ClusterId, GatewayOrigin, GatewaySource, Health, NetworkId, ObjectName, ServiceKey, UnusableReason,
+    ClusterId, GatewayOrigin, GatewaySource, Health, NetworkId, ObjectName, Rank, ServiceKey, UnusableReason,
 };
 
 impl Member {
@@ -56,17 +56,18 @@ impl Member {
         service: &ServiceRecord,
         port: u16,
     ) -> GatewayCandidate {
-        let reached = if !service.ports.iter().any(|exposed| exposed.number == port) {
-            Err(UnusableReason::PortNotExposed(port))
+        // Also where it can't be used for a while: its host names stay known meanwhile.
+        let places = self.places(service, port);
+        let unusable = if self.standing.rank == Rank::Out {
+            Some(UnusableReason::MemberStale)
+        } else if !service.ports.iter().any(|exposed| exposed.number == port) {
+            Some(UnusableReason::PortNotExposed(port))
         } else if self.has_pods_but_none_ready(&service.key) {
-            Err(UnusableReason::NoReadyPod)
+            Some(UnusableReason::NoReadyPod)
         } else {
-            self.places(service, port)
+            places.as_ref().err().cloned()
         };
-        let (places, unusable) = match reached {
-            Ok(places) => (places, None),
-            Err(reason) => (Vec::new(), Some(reason)),
-        };
+        let places = places.unwrap_or_default();
         GatewayCandidate {
             source: GatewaySource {
                 network,

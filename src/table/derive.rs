@@ -11,7 +11,8 @@ use super::record::ServiceRecord;
 use super::settings::{CidrRules, TableSettings};
 use super::slices::Entry;
 use crate::model::{
-    Addresses, ClusterId, Endpoint, Health, Locality, Mtls, NetworkGroup, NetworkId, PodName, ServiceKey,
+    Addresses, ClusterId, Endpoint, Health, Locality, MemberStanding, Mtls, NetworkGroup, NetworkId, PodName,
+    ServiceKey,
 };
 
 /// The endpoints of one port, by network.
@@ -25,6 +26,8 @@ pub(super) struct MemberService {
     /// Its endpoints by the *name* of the slice port, which only the Service ties to a number, and by network. Merged
     /// services share these groups. Sorted, and mostly of one entry each, for which a map would be large.
     by_port: Vec<(Arc<str>, Groups)>,
+    /// What its endpoints count.
+    pub(super) standing: MemberStanding,
 }
 
 impl MemberService {
@@ -108,7 +111,11 @@ impl Member {
             .into_iter()
             .map(|(name, endpoints)| (name, by_network(endpoints.into_values())));
         let by_port = by_port.collect();
-        Some(MemberService { service, by_port })
+        Some(MemberService {
+            service,
+            by_port,
+            standing: self.standing,
+        })
     }
 
     fn pod(&self, entry: &Entry) -> Option<&PodFacts> {

@@ -8,7 +8,7 @@ use super::pods::{PodChange, Pods};
 use super::record::{Kind, NodeRecord, Record, RegistryChange, ServiceRecord};
 use super::slices::Slices;
 use super::strings::Strings;
-use crate::model::{NetworkId, ObjectName, ServiceKey};
+use crate::model::{MemberStanding, NetworkId, ObjectName, ServiceKey};
 
 /// The order in which the lists of one step are taken in: pods before the slices that name them, whose names then are the
 /// pods' own.
@@ -23,6 +23,8 @@ const ORDER: [Kind; 5] = [
 /// The records of one member, indexed for the joins that endpoints need.
 #[derive(Debug, Default)]
 pub(super) struct Member {
+    /// What its endpoints count.
+    pub(super) standing: MemberStanding,
     /// The network that the settings give it.
     pub(super) network_setting: Option<NetworkId>,
     /// The network labels of its namespaces, where they have one.
@@ -127,6 +129,10 @@ impl Member {
                     touched.everything = true;
                     touched.locations = true;
                 }
+            }
+            RegistryChange::Stands(standing) => {
+                touched.everything |= self.standing != standing;
+                self.standing = standing;
             }
             RegistryChange::Replace(mut lists) => {
                 let was_complete = self.is_complete();

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::strings::Strings;
-use crate::model::{Addresses, ClusterId, Health, HostName, Locality, NetworkId, ObjectName, ServiceKey, ServicePort};
+use crate::model::{
+    Addresses, ClusterId, Health, HostName, Locality, MemberStanding, NetworkId, ObjectName, ServiceKey, ServicePort,
+};
 
 /// The kinds of objects that a member is read for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -258,6 +260,8 @@ pub enum RegistryChange {
         /// The network for endpoints that nothing else places.
         network: Option<NetworkId>,
     },
+    /// What its endpoints count from now on.
+    Stands(MemberStanding),
     /// Complete lists of one or more kinds: whatever else was held of these kinds is gone. Applied as one step.
     Replace(BTreeMap<Kind, Vec<Record>>),
     /// One object is there, as it is now.

@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_narrowest_range_counts_and_one_members_own_before_that_of_all() {
-        let mut rules = vec![
+        let mut rules = [
             rule("10.0.0.0/8", "wide", None),
             rule("10.1.0.0/16", "narrow", None),
             rule("10.1.0.0/16", "mine", Some("east")),

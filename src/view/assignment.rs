@@ -7,18 +7,22 @@ use std::num::NonZeroU32;
 
 use super::horizon::{Horizon, horizon};
 use super::weight;
-use crate::model::{GatewaySet, GroupKey, Locality, NetworkGroup, PortEndpoints, ViewKey};
+use crate::model::{
+    GatewaySet, GroupKey, Locality, MemberStanding, MemberWeight, NetworkGroup, PortEndpoints, Rank, ViewKey,
+};
 
 /// The endpoints of one service port for one view, each address and port at most once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Assignment {
-    /// Sorted by locality; none is empty.
+    /// Sorted by priority and locality; none is empty.
     pub localities: Vec<LocalityEndpoints>,
 }
 
 /// The endpoints of one locality.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LocalityEndpoints {
+    /// Zero for what is served first. The next is served where nothing before it is ready; no number is left out.
+    pub priority: u32,
     /// Where they are; for a gateway, where most of what is behind it is.
     pub locality: Locality,
     /// Sorted by address and port.
@@ -32,7 +36,7 @@ pub struct WeightedAddress {
     pub address: IpAddr,
     /// The pod's port, or the gateway's.
     pub port: u16,
-    /// Its share of the sum of all weights of the assignment.
+    /// Its share of the sum of all weights of the same priority.
     pub weight: NonZeroU32,
 }
 
@@ -68,6 +72,7 @@ impl Assignment {
 /// A part of the weight of one address, before it is normalized.
 struct Part<'a> {
     socket: SocketAddr,
+    rank: Rank,
     /// Of the endpoints that it stands for.
     locality: &'a Locality,
     weight: u128,
@@ -80,15 +85,18 @@ struct Part<'a> {
 #[must_use]
 pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> Assignment {
     let groups = reachable(viewer, port, gateways);
-    let scale = scale_of(&groups);
+    let scale = scale_of(port, &groups);
     let mut parts: Vec<Part<'_>> = Vec::with_capacity(most_parts(&groups));
-    for (_, group, way) in &groups {
+    for (key, group, way) in &groups {
+        let standing = port.standing(&key.member);
+        let (rank, scale) = (standing.rank, counts_of(standing, scale));
         match way {
             Horizon::Direct => {
                 for endpoint in group.endpoints().iter().filter(|endpoint| port.serves(endpoint)) {
                     if let Some(address) = endpoint.addresses.usable_by(viewer.families) {
                         parts.push(Part {
                             socket: SocketAddr::new(address, endpoint.port),
+                            rank,
                             locality: &endpoint.locality,
                             weight: scale,
                         });
@@ -100,6 +108,7 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
                     for (locality, count) in port.behind_gateway(group) {
                         parts.push(Part {
                             socket: gateway.socket(),
+                            rank,
                             locality,
                             weight: u128::from(*count) * scale / ways.len() as u128,
                         });
@@ -110,7 +119,7 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
         }
     }
     // Groups are sorted by address already, so this is mostly a look.
-    parts.sort_by(|a, b| (a.socket, a.locality).cmp(&(b.socket, b.locality)));
+    parts.sort_by(|a, b| (a.socket, a.rank, a.locality).cmp(&(b.socket, b.rank, b.locality)));
     collect(join(parts), scale)
 }
 
@@ -126,7 +135,7 @@ fn most_parts(groups: &[(&GroupKey, &NetworkGroup, Horizon<'_>)]) -> usize {
 }
 
 /// Joins the parts of equal addresses, which are neighbours. The locality of an address is that of most of its weight; of
-/// equal ones the first, so that the answer is always the same.
+/// equal ones the first, so that the answer is always the same. What comes last adds nothing to an address that is served first.
 fn join(mut parts: Vec<Part<'_>>) -> Vec<Part<'_>> {
     // The weight of the locality that is gathered now, and the most of those before it.
     let (mut gathered, mut most) = (0, 0);
@@ -135,6 +144,9 @@ fn join(mut parts: Vec<Part<'_>>) -> Vec<Part<'_>> {
         if part.socket != kept.socket {
             gathering = None;
             return false;
+        }
+        if part.rank != kept.rank {
+            return true;
         }
         if gathering.is_none() {
             (gathering, gathered, most) = (Some(kept.locality), kept.weight, kept.weight);
@@ -161,6 +173,7 @@ pub(super) fn reachable<'a>(
     gateways: &'a GatewaySet,
 ) -> Vec<(&'a GroupKey, &'a NetworkGroup, Horizon<'a>)> {
     let groups = port.groups().iter();
+    let groups = groups.filter(|(key, _)| port.standing(&key.member).serves());
     let groups = groups.map(|(key, group)| (key, &**group, horizon(viewer, key, gateways)));
     let gives = |group: &NetworkGroup, way: &Horizon<'_>| match way {
         Horizon::Direct => true,
@@ -170,29 +183,49 @@ pub(super) fn reachable<'a>(
     groups.filter(|(_, group, way)| gives(group, way)).collect()
 }
 
-/// What one endpoint counts as in this assignment. Gateways elsewhere never change it.
-pub(super) fn scale_of(groups: &[(&GroupKey, &NetworkGroup, Horizon<'_>)]) -> u128 {
-    weight::scale(groups.iter().filter_map(|(_, _, way)| match way {
+/// What one endpoint of a member of full weight counts as in this assignment. Gateways elsewhere never change it.
+pub(super) fn scale_of(port: &PortEndpoints, groups: &[(&GroupKey, &NetworkGroup, Horizon<'_>)]) -> u128 {
+    let split = weight::scale(groups.iter().filter_map(|(_, _, way)| match way {
         Horizon::Via(ways) => Some(ways.len()),
         Horizon::Direct | Horizon::Withheld(_) => None,
-    }))
+    }));
+    // In percent, where some count more or less than others.
+    let is_full = |key: &GroupKey| port.standing(&key.member).weight == MemberWeight::FULL;
+    match groups.iter().all(|(key, ..)| is_full(key)) {
+        true => split,
+        false => split * u128::from(MemberWeight::FULL.percent()),
+    }
+}
+
+/// What one endpoint of a member counts as, where one of full weight counts as `scale`.
+pub(super) fn counts_of(standing: MemberStanding, scale: u128) -> u128 {
+    match standing.weight {
+        MemberWeight::FULL => scale,
+        weight => scale / u128::from(MemberWeight::FULL.percent()) * u128::from(weight.percent()),
+    }
 }
 
 /// So many localities are told apart by looking at each; mostly there are a few zones.
 const FEW: usize = 8;
 
+/// Priority and locality.
+type Place<'a> = (u32, &'a Locality);
+
 fn collect(parts: Vec<Part<'_>>, scale: u128) -> Assignment {
     let weights: Vec<_> = parts.iter().map(|part| part.weight).collect();
-    let mut groups: Vec<(&Locality, Vec<WeightedAddress>)> = Vec::new();
-    let mut many: BTreeMap<&Locality, usize> = BTreeMap::new();
+    // What comes last is first where there is nothing else.
+    let first = parts.iter().map(|part| part.rank).min().unwrap_or_default();
+    let mut groups: Vec<(Place<'_>, Vec<WeightedAddress>)> = Vec::new();
+    let mut many: BTreeMap<Place<'_>, usize> = BTreeMap::new();
     for (part, weight) in parts.iter().zip(weight::normalize(&weights, scale)) {
-        let near = groups.iter().take(FEW).position(|(known, _)| *known == part.locality);
+        let place = (u32::from(part.rank != first), part.locality);
+        let near = groups.iter().take(FEW).position(|(known, _)| *known == place);
         let at = near.unwrap_or_else(|| match groups.len() {
             0..FEW => groups.len(),
-            next => *many.entry(part.locality).or_insert(next),
+            next => *many.entry(place).or_insert(next),
         });
         if at == groups.len() {
-            groups.push((part.locality, Vec::new()));
+            groups.push((place, Vec::new()));
         }
         groups[at].1.push(WeightedAddress {
             address: part.socket.ip(),
@@ -200,11 +233,14 @@ fn collect(parts: Vec<Part<'_>>, scale: u128) -> Assignment {
             weight,
         });
     }
-    groups.sort_by_key(|(locality, _)| *locality);
-    let localities = groups.into_iter().map(|(locality, endpoints)| LocalityEndpoints {
-        locality: locality.clone(),
-        endpoints,
-    });
+    groups.sort_by_key(|(place, _)| *place);
+    let localities = groups
+        .into_iter()
+        .map(|((priority, locality), endpoints)| LocalityEndpoints {
+            priority,
+            locality: locality.clone(),
+            endpoints,
+        });
     Assignment {
         localities: localities.collect(),
     }

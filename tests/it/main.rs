@@ -4,9 +4,11 @@
 mod harness;
 
 mod bad_input;
+mod bad_members;
 mod control_plane;
 mod demo;
 mod envoys;
+mod freshness;
 mod gateways;
 mod grpc;
 mod horizons;
@@ -14,12 +16,15 @@ mod hostile;
 mod kubernetes;
 mod lifecycle;
 mod manifests;
+mod member_objects;
 mod member_secrets;
 mod metrics;
 mod networks;
 mod raw;
+mod replicas;
 mod restart;
 mod store;
+mod token_files;
 mod tools;
 mod versions;
 mod xds;

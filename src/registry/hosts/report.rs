@@ -1,6 +1,6 @@
 //! How each host name fares: what admin and metrics show.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
+use tokio::sync::watch;
 
 use super::host::Host;
 use crate::model::HostName;
@@ -30,6 +31,8 @@ pub struct HostReport {
 #[derive(Debug, Clone, Default)]
 pub struct Hosts {
     inner: Arc<Mutex<BTreeMap<HostName, HostReport>>>,
+    /// Told whenever a report was written.
+    noted: watch::Sender<()>,
 }
 
 impl Hosts {
@@ -56,6 +59,25 @@ impl Hosts {
             again_at: Some(again_at),
         };
         self.reports().insert(name.clone(), report);
+        self.noted.send_replace(());
+    }
+
+    /// Waits, without a limit of its own, until each of the names that are wanted at the time was looked up, in vain or not.
+    pub async fn looked_up(&self, wanted: &watch::Receiver<Arc<BTreeSet<HostName>>>) {
+        let mut noted = self.noted.subscribe();
+        let done = |hosts: &Self| {
+            let reports = hosts.reports();
+            let answered = |name| {
+                reports
+                    .get(name)
+                    .is_some_and(|report: &HostReport| report.again_at.is_some())
+            };
+            wanted.borrow().iter().all(answered)
+        };
+        while !done(self) {
+            // The sender lives in `self`.
+            let _ = noted.changed().await;
+        }
     }
 
     fn reports(&self) -> MutexGuard<'_, BTreeMap<HostName, HostReport>> {

@@ -35,7 +35,10 @@ async fn a_name_is_asked_for_again_when_its_answer_has_run_out_and_no_sooner() {
         let ttl = if host.as_str() == "a.test" { 60 } else { 600 };
         async move { found("192.0.2.1", ttl) }
     };
+    let all = wanted.clone();
+    assert!(futures::poll!(std::pin::pin!(hosts.looked_up(&all))).is_pending());
     let running = tokio::spawn(run(wanted, look_up, Arc::clone(&told) as _, hosts.clone()));
+    hosts.looked_up(&all).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!((asked.load(Ordering::Relaxed), told.0.lock().unwrap().len()), (2, 2));
     tokio::time::sleep(Duration::from_secs(50)).await;

@@ -33,6 +33,8 @@ pub(in super::super) enum Failure {
     },
     #[error("the API server's answer for {0} can't be read: {1}")]
     Malformed(String, String),
+    #[error("its objects can't be listed: {0}")]
+    Listing(String),
     /// The version to go on from is too old; nothing is wrong.
     #[error("the version that a watch began at is gone")]
     Expired,

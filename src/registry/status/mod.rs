@@ -16,10 +16,10 @@ use tokio::time::Instant;
 use crate::model::{ClusterId, MemberStanding, ObjectName};
 use crate::table::Kind;
 
-use super::metrics::{ByMember, RegistryMetrics};
-use super::{MemberOptions, MemberSource, Problem};
+use super::metrics::{ByKind, ByMember, RegistryMetrics};
+use super::{Attachment, Expiry, MemberOptions, MemberSource, Problem};
 
-pub(super) use member::MemberStatus;
+pub(super) use member::{MemberStatus, Voice};
 pub use report::{KindReport, KindState, MemberReport, MemberState};
 
 /// How many problems of a member are told; the others are counted.
@@ -58,6 +58,7 @@ struct Entry {
     remembered: bool,
     last_event: Option<SystemTime>,
     server_version: Option<String>,
+    credentials: Vec<Expiry>,
     counts: BTreeMap<Kind, usize>,
     problems: BTreeMap<Topic, Vec<Problem>>,
     problem_count: usize,
@@ -70,6 +71,7 @@ struct Inner {
     general: Mutex<BTreeMap<PathBuf, Vec<Problem>>>,
     /// Members known before the start, and when they last said something.
     remembered: Mutex<BTreeMap<ClusterId, SystemTime>>,
+    attachments: Mutex<Vec<Attachment>>,
     synced: watch::Sender<BTreeSet<ClusterId>>,
     metrics: RegistryMetrics,
 }
@@ -170,6 +172,7 @@ impl Members {
             remembered: remembered.is_some(),
             last_event: remembered,
             server_version: None,
+            credentials: Vec::new(),
             counts: Kind::ALL.map(|kind| (kind, 0)).into(),
             problems: BTreeMap::new(),
             problem_count: 0,
@@ -178,24 +181,52 @@ impl Members {
         entries.insert(name.clone(), entry);
         let metrics = &self.inner.metrics;
         metrics.synced.get_or_create(&ByMember::new(name)).set(0);
-        Some(MemberStatus {
-            name: name.clone(),
-            members: self.clone(),
-        })
+        Some(MemberStatus::new(name, self))
     }
 
-    /// Adds a member, or goes on with one that is read from elsewhere now.
-    pub(super) fn join_again(&self, name: &ClusterId, source: &MemberSource, options: MemberOptions) -> MemberStatus {
+    /// Shows of a member what `aside` shows of it: its reader is another now.
+    fn adopt(&self, name: &ClusterId, aside: &Self) {
+        let Some(said) = aside.entries().remove(name) else {
+            return;
+        };
+        for (kind, report) in &said.kinds {
+            let connected = i64::from(report.state == KindState::Connected);
+            let gauges = &self.inner.metrics.connected;
+            gauges.get_or_create(&ByKind::new(name, *kind)).set(connected);
+        }
+        if let Some(entry) = self.entries().get_mut(name) {
+            entry.kinds = said.kinds;
+            entry.problems = said.problems;
+            entry.problem_count = said.problem_count;
+            entry.credentials = said.credentials;
+            entry.heartbeat = said.heartbeat.or(entry.heartbeat);
+            entry.server_version = said.server_version.or(entry.server_version.take());
+        }
+    }
+
+    /// Notes that a member is read from elsewhere now.
+    pub(super) fn moved(&self, name: &ClusterId, source: &MemberSource) {
         if let Some(entry) = self.entries().get_mut(name) {
             entry.source = source.clone();
-            entry.options.send_replace(options);
-            return MemberStatus {
-                name: name.clone(),
-                members: self.clone(),
-            };
         }
-        self.join(name, source, options)
-            .expect("nobody else adds members of this name")
+    }
+
+    /// Goes on with a member that is read from elsewhere now: what is shown of it stays until its new reader says otherwise.
+    pub(super) fn join_again(&self, name: &ClusterId, source: &MemberSource, options: MemberOptions) -> MemberStatus {
+        self.moved(name, source);
+        self.reconfigure(name, options);
+        MemberStatus::new(name, self)
+    }
+
+    /// Notes what became of the `Member` objects.
+    pub(super) fn set_attachments(&self, attachments: Vec<Attachment>) {
+        *lock(&self.inner.attachments) = attachments;
+    }
+
+    /// The `Member` objects of the home cluster and what became of them, by name.
+    #[must_use]
+    pub fn attachments(&self) -> Vec<Attachment> {
+        lock(&self.inner.attachments).clone()
     }
 
     /// Takes a member out.
@@ -249,6 +280,7 @@ impl Entry {
             synced_once: self.synced_once,
             last_event: self.last_event,
             server_version: self.server_version.clone(),
+            credentials: self.credentials.clone(),
             counts: self.counts.clone(),
             problems: self.problems.values().flatten().take(MOST_PROBLEMS).cloned().collect(),
             problem_count: self.problem_count,

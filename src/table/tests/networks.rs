@@ -260,10 +260,15 @@ fn a_host_name_is_looked_up_once_and_leads_wherever_it_is_used() {
     let nothing = Resolved::Nothing("there is no such name".into());
     table.set_hosts(BTreeMap::from([(host("gw.example.com"), nothing)]));
     assert!(reasons(&table)[0].ends_with("gw.example.com leads to no address: there is no such name"));
-    for name in ["east", "west"] {
-        table.apply(remove(name, &on_host("gw", "net1")));
-    }
+    // While its pods are not ready it is still looked up, so that the last good answer is there when they are.
+    let mut down = backend("10.1.0.8", None);
+    down.health = Health::NotReady;
+    table.apply(upsert("east", slice("gw-a", "gw", "tls", vec![down])));
+    table.apply(remove("west", &on_host("gw", "net1")));
+    assert_eq!(table.hosts().len(), 1);
+    table.apply(remove("east", &on_host("gw", "net1")));
     assert!(table.hosts().is_empty());
+    table.apply(remove("east", &slice("gw-a", "gw", "tls", Vec::new())));
     // What nobody wants is not kept.
     assert!(table.set_hosts(leads(&["192.0.2.1"])).is_empty());
     table.apply(upsert("east", on_host("gw", "net1")));

@@ -1,5 +1,7 @@
 //! The split horizon by tables and by properties.
 
+mod standing;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -281,19 +283,32 @@ fn any_endpoint() -> impl Strategy<Value = Endpoint> {
     })
 }
 
+/// Most members stand as all do; of the others each weight and rank comes up.
+fn any_standings() -> impl Strategy<Value = BTreeMap<ClusterId, MemberStanding>> {
+    let weight = prop_oneof![Just(100u16), Just(0), Just(33), Just(250), 0u16..=1000];
+    let rank = prop_oneof![Just(Rank::Normal), Just(Rank::Last), Just(Rank::Out)];
+    let one = (0u8..6, weight, rank).prop_map(|(of, percent, rank)| {
+        let weight = MemberWeight::new(percent).unwrap();
+        (member(&format!("m{of}")), MemberStanding { weight, rank })
+    });
+    proptest::collection::btree_map(0u8..3, one, 0..3).prop_map(|standings| standings.into_values().collect())
+}
+
 fn any_port() -> impl Strategy<Value = PortEndpoints> {
-    proptest::collection::vec((0u8..4, any_endpoint()), 0..40).prop_map(|endpoints| {
+    let endpoints = proptest::collection::vec((0u8..4, any_endpoint()), 0..40);
+    (endpoints, any_standings()).prop_map(|(endpoints, standings)| {
         let port = ServicePort {
             number: 80,
             name: "http".into(),
             app_protocol: "".into(),
         };
-        PortEndpoints::from_endpoints(
+        let port = PortEndpoints::from_endpoints(
             port,
             endpoints
                 .into_iter()
                 .map(|(of, endpoint)| (member(&format!("m{of}")), endpoint)),
-        )
+        );
+        PortEndpoints::with_standings(port.port.clone(), port.groups().clone(), standings)
     })
 }
 
@@ -324,23 +339,31 @@ fn any_viewer() -> impl Strategy<Value = ViewKey> {
     })
 }
 
-/// Each socket's share of the traffic as `numerator / common denominator`, counted endpoint by endpoint from the verdicts.
-fn expected_shares(explanation: &Explanation) -> BTreeMap<SocketAddr, u128> {
+/// Each socket's priority and share of that one's traffic as `numerator / common denominator`, counted endpoint by endpoint from
+/// the verdicts.
+fn expected_shares(explanation: &Explanation) -> BTreeMap<u32, BTreeMap<SocketAddr, u128>> {
     // Divisible by every possible number of ways, which is all that a common denominator must be.
     let one: u128 = 27_720;
-    let mut shares = BTreeMap::new();
+    let mut by_rank: BTreeMap<Rank, BTreeMap<SocketAddr, u128>> = BTreeMap::new();
     for candidate in &explanation.candidates {
-        match &candidate.verdict {
-            Verdict::Direct(socket) => *shares.entry(*socket).or_default() += one,
-            Verdict::Via(gateways) => {
-                for gateway in gateways {
-                    *shares.entry(gateway.socket()).or_default() += one / gateways.len() as u128;
-                }
-            }
-            Verdict::Withheld(_) => {}
+        let MemberStanding { weight, rank } = candidate.standing;
+        let one = one * u128::from(weight.percent());
+        let sockets = match &candidate.verdict {
+            Verdict::Direct(socket) => vec![*socket],
+            Verdict::Via(gateways) => gateways.iter().map(NetworkGateway::socket).collect(),
+            Verdict::Withheld(_) => continue,
+        };
+        for socket in &sockets {
+            *by_rank.entry(rank).or_default().entry(*socket).or_default() += one / sockets.len() as u128;
         }
     }
-    shares
+    if let Some(normal) = by_rank.get(&Rank::Normal).cloned()
+        && let Some(last) = by_rank.get_mut(&Rank::Last)
+    {
+        last.retain(|socket, _| !normal.contains_key(socket));
+    }
+    by_rank.retain(|_, sockets| !sockets.is_empty());
+    (0..).zip(by_rank.into_values()).collect()
 }
 
 proptest! {
@@ -348,15 +371,43 @@ proptest! {
     fn share_of_traffic_is_share_of_ready_endpoints(viewer in any_viewer(), port in any_port(), gateways in any_gateways()) {
         let explanation = explain(&viewer, &port, &gateways);
         let expected = expected_shares(&explanation);
-        let weights: BTreeMap<SocketAddr, u128> = explanation
-            .assignment
-            .iter()
-            .map(|(_, endpoint)| (SocketAddr::new(endpoint.address, endpoint.port), u128::from(endpoint.weight.get())))
-            .collect();
+        let mut weights: BTreeMap<u32, BTreeMap<SocketAddr, u128>> = BTreeMap::new();
+        for group in &explanation.assignment.localities {
+            let of_priority = weights.entry(group.priority).or_default();
+            of_priority.extend(group.endpoints.iter().map(|endpoint| {
+                (SocketAddr::new(endpoint.address, endpoint.port), u128::from(endpoint.weight.get()))
+            }));
+        }
         prop_assert_eq!(weights.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
-        let (weight_sum, share_sum): (u128, u128) = (weights.values().sum(), expected.values().sum());
-        for (socket, weight) in &weights {
-            prop_assert_eq!(weight * share_sum, expected[socket] * weight_sum, "{}", socket);
+        for (priority, weights) in weights {
+            let expected = &expected[&priority];
+            prop_assert_eq!(weights.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+            let (weight_sum, share_sum): (u128, u128) = (weights.values().sum(), expected.values().sum());
+            for (socket, weight) in &weights {
+                prop_assert_eq!(weight * share_sum, expected[socket] * weight_sum, "{}", socket);
+            }
+        }
+    }
+
+    #[test]
+    fn priorities_leave_no_number_out_and_come_in_order(
+        viewer in any_viewer(), port in any_port(), gateways in any_gateways()
+    ) {
+        let assignment = assign(&viewer, &port, &gateways);
+        let priorities: Vec<_> = assignment.localities.iter().map(|group| group.priority).collect();
+        prop_assert!(priorities.is_sorted());
+        let distinct: BTreeSet<_> = priorities.into_iter().collect();
+        prop_assert!(distinct.iter().copied().eq(0..u32::try_from(distinct.len()).unwrap()));
+    }
+
+    #[test]
+    fn a_member_that_is_drained_or_dropped_is_sent_nothing(
+        viewer in any_viewer(), port in any_port(), gateways in any_gateways()
+    ) {
+        for candidate in explain(&viewer, &port, &gateways).candidates {
+            if !candidate.standing.serves() {
+                prop_assert!(matches!(candidate.verdict, Verdict::Withheld(_)));
+            }
         }
     }
 
