@@ -216,14 +216,12 @@ fn spawn_secrets(
     let block = readiness.block(format!("members in Secrets of {namespace}"));
     let deadline = config.readiness.member_sync_deadline;
     tokio::spawn(async move {
-        let synced = async {
-            for name in list.await.unwrap_or_default() {
-                if !known.contains(&name) {
-                    members.wait_synced(&name).await;
-                }
-            }
+        let settled = async {
+            let names = list.await.unwrap_or_default();
+            let names = names.iter().filter(|name| !known.contains(*name));
+            futures::future::join_all(names.map(|name| members.wait_settled(name))).await;
         };
-        if tokio::time::timeout(deadline, synced).await.is_err() {
+        if tokio::time::timeout(deadline, settled).await.is_err() {
             tracing::warn!(
                 ?deadline,
                 "not all members in Secrets are synced within their deadline; the others are served"

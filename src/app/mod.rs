@@ -3,8 +3,8 @@
 //! Everything is bound first, so that a port in use is an error at the start and not a surprise later; then the parts are
 //! wired, in the order data flows; then tasks run until a signal, and end in order: streams first, the admin endpoint last.
 
-mod connections;
 mod hosts;
+mod identity;
 mod members;
 mod networks;
 mod reload;
@@ -24,15 +24,16 @@ use crate::admin::{AdminState, SettingsCollector};
 use crate::cache::{Cache, Source};
 use crate::config::{Config, Listen, LogFormat, SettingsFile, SettingsStanding};
 use crate::control::ControlMetrics;
+use crate::identity::IdentityMetrics;
 use crate::lifecycle::{BlockReady, DrainWatcher, Drained, Readiness, Signals, Tasks, drain};
 use crate::push::{Builder, GatewaysCollector, PushMetrics, Pusher, WithheldCollector};
-use crate::registry::{Hosts, HostsCollector, Members, RegistryMetrics};
+use crate::registry::{Hosts, HostsCollector, Members, RegistryMetrics, Settled};
 use crate::store::StoreMetrics;
 use crate::table::{EndpointTable, EventSink};
 use crate::telemetry::{self, Metrics};
 use crate::tls::{self, AcceptorMetrics};
-use crate::xds::{AdsServer, XdsConfig, XdsMetrics};
-use connections::ConnectionMetrics;
+use crate::xds::{self, AdsServer, ConnectionMetrics, XdsConfig, XdsMetrics};
+use identity::Identity;
 
 /// Runs the control plane until a signal, or until one of its parts fails. `file`: where the settings came from, to follow it.
 ///
@@ -117,6 +118,7 @@ struct Parts {
     store_metrics: StoreMetrics,
     pusher: Arc<Pusher>,
     ads: AdsServer,
+    identity: Option<Identity>,
     connections: ConnectionMetrics,
     /// How many connections there may be: none is of use without a stream.
     max_connections: usize,
@@ -147,6 +149,14 @@ impl Parts {
         let connections = ConnectionMetrics::default();
         connections.register(metrics.registry());
 
+        let identity = match &config.identity {
+            Some(identity) => {
+                let identity_metrics = IdentityMetrics::default();
+                identity_metrics.register(metrics.registry());
+                Some(Identity::open(identity, &members, identity_metrics).context("identity.ca")?)
+            }
+            None => None,
+        };
         let control_metrics = ControlMetrics::default();
         control_metrics.register(metrics.registry());
         let settings = SettingsStanding::new(file.map(|file| file.path.as_path()));
@@ -184,13 +194,16 @@ impl Parts {
             farewell: XdsConfig::default().farewell.min(config.drain.deadline / 4),
             ..XdsConfig::default()
         };
-        let ads = AdsServer::new(
+        let mut ads = AdsServer::new(
             cache,
             xds_config,
             xds_metrics,
             move || ready.is_ready(),
             watcher.token(),
         );
+        if let Some(identity) = &identity {
+            ads = ads.with_identity(Arc::clone(&identity.gate), Arc::clone(&identity.issuer));
+        }
         let admin = AdminState {
             table,
             members: members.clone(),
@@ -210,6 +223,7 @@ impl Parts {
             store_metrics,
             pusher,
             ads,
+            identity,
             connections,
             max_connections: config.xds.max_streams,
             admin,
@@ -220,7 +234,10 @@ impl Parts {
 
     /// Starts the push task and both endpoints. The watcher goes to the xDS endpoint: the drain is done when its streams
     /// are, and the admin endpoint answers until then.
-    fn spawn(&self, tasks: &mut Tasks, xds: tls::Incoming, admin: tls::Incoming, watcher: DrainWatcher) {
+    fn spawn(&self, tasks: &mut Tasks, incoming: tls::Incoming, admin: tls::Incoming, watcher: DrainWatcher) {
+        if let Some(identity) = &self.identity {
+            identity.spawn(tasks, &self.drain);
+        }
         let (pusher, drain) = (Arc::clone(&self.pusher), self.drain.clone());
         tasks.spawn("push", async move {
             drain.run_until_cancelled(pusher.run()).await.map_or((), |never| never)
@@ -228,7 +245,7 @@ impl Parts {
         hosts::spawn(tasks, self);
         let (ads, metrics, limit) = (self.ads.clone(), self.connections.clone(), self.max_connections);
         tasks.spawn("xds", async move {
-            connections::serve(xds, ads, metrics, limit, &watcher).await;
+            xds::serve(incoming, ads, metrics, limit, &watcher).await;
         });
         tasks.spawn(
             "admin",
@@ -241,13 +258,16 @@ impl Parts {
     }
 }
 
-/// Blocks readiness for a member until it was listed completely, or its deadline passed.
+/// Blocks readiness for a member until it was listed completely, turned out to be out of reach, or its deadline passed.
 async fn hold_ready(block: BlockReady, members: Members, name: crate::model::ClusterId, deadline: std::time::Duration) {
-    if tokio::time::timeout(deadline, members.wait_synced(&name))
-        .await
-        .is_err()
-    {
-        tracing::warn!(member = %name, ?deadline, "not synced within its deadline; the others are served without it");
+    match tokio::time::timeout(deadline, members.wait_settled(&name)).await {
+        Ok(Settled::Synced) => {}
+        Ok(Settled::Unreached) => {
+            tracing::warn!(member = %name, "it can't be reached, which is no reason to wait; the others are served without it");
+        }
+        Err(_) => {
+            tracing::warn!(member = %name, ?deadline, "not synced within its deadline; the others are served without it");
+        }
     }
     drop(block);
 }

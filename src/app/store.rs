@@ -83,7 +83,8 @@ fn serve(parts: &Parts, name: &ClusterId, options: &MemberOptions, remembered: R
     } = remembered;
     let objects: usize = records.values().map(Vec::len).sum();
     tracing::info!(member = %name, objects, unreadable, age = ?at.elapsed().unwrap_or_default(), "serving what was known");
-    parts.members.remember(name, at);
+    let counts = records.iter().map(|(kind, records)| (*kind, records.len()));
+    parts.members.remember(name, at, counts.collect());
     let sink = parts.sink();
     let network = options.network.clone();
     let standing = MemberStanding {

@@ -31,6 +31,7 @@ impl Source for Shelf {
         let key = ViewKey {
             network,
             families: AddressFamilies::V4,
+            balancing: crate::model::Balancing::ByEndpoint,
         };
         Standpoint {
             key,

@@ -20,6 +20,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "store",
             "xds",
             "tls",
+            "identity",
             "log",
         ],
     ),
@@ -68,6 +69,18 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
         ],
     ),
     ("tls", &["certificate", "key", "clientCa"]),
+    (
+        "identity",
+        &[
+            "trustDomain",
+            "trustDomainAliases",
+            "ca",
+            "workloadCertificateLifetime",
+            "audiences",
+            "proxies",
+        ],
+    ),
+    ("identity.proxies", &["require"]),
     ("log", &["level", "format"]),
 ];
 

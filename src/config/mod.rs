@@ -8,6 +8,7 @@
 mod addresses;
 mod allow;
 mod error;
+mod identity;
 mod keys;
 mod listen;
 mod members;
@@ -22,6 +23,7 @@ mod tree;
 mod values;
 
 pub use error::{ConfigError, ConfigErrors, InvalidValue, Position};
+pub use identity::{IdentityConfig, ProxyProof};
 pub use settings::{
     AdminConfig, AllowConfig, BudgetConfig, CidrConfig, Config, DrainConfig, GatewayConfig, GatewayPlace, Listen,
     LogConfig, LogFormat, MemberConfig, MemberDefaults, MemberSecretsConfig, MemberSource, MeshConfig, NetworkConfig,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::{ConfigError, ConfigErrors, InvalidValue};
+use super::identity;
 use super::members;
 use super::networks::{KnownMembers, networks};
 use super::reader::{Reader, Section};
@@ -113,10 +114,12 @@ fn config(reader: &mut Reader<'_>, node: Option<&tree::Node>) -> Config {
         store: store(reader, &root),
         xds: xds(reader, &root, default.xds),
         tls: tls(reader, &root),
+        identity: identity::identity(reader, &root),
         log: log(reader, &root, default.log),
         listen,
     };
     check_listeners(reader, &root, &config);
+    identity::check(reader, &root, &config);
     config
 }
 

@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::identity::IdentityConfig;
+
 /// All settings, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -37,6 +39,8 @@ pub struct Config {
     pub xds: XdsConfig,
     /// `tls`: certificates of the xDS endpoint; plaintext without.
     pub tls: Option<TlsFiles>,
+    /// `identity`: who proxies are, and whose certificates workloads get; neither is asked for without.
+    pub identity: Option<IdentityConfig>,
     /// `log`: what is logged, and how.
     pub log: LogConfig,
 }
@@ -82,6 +86,7 @@ impl Default for Config {
                 allow_plaintext: false,
             },
             tls: None,
+            identity: None,
             log: LogConfig {
                 level: "info".to_owned(),
                 format: LogFormat::Text,

@@ -68,6 +68,7 @@ impl Config {
             ("memberSecrets", new.member_secrets != newer.member_secrets),
             // Members of the settings have theirs beside themselves; those of Secrets and folders were told at the start.
             ("memberDefaults", new.member_defaults != newer.member_defaults),
+            ("identity", new.identity != newer.identity),
             ("dns", new.dns_servers != newer.dns_servers),
             ("readiness", new.readiness != newer.readiness),
             ("drain", new.drain != newer.drain),

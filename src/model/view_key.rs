@@ -54,6 +54,16 @@ impl fmt::Display for AddressFamilies {
     }
 }
 
+/// How a client spreads its calls over the endpoints of an assignment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Balancing {
+    /// By the weight of each endpoint, as Envoys do.
+    #[default]
+    ByEndpoint,
+    /// By the weight of each locality, and evenly within one, as clients of gRPC with xDS built in do.
+    ByLocality,
+}
+
 /// What decides an answer. Two proxies with equal keys get equal resources, byte for byte, so thousands of them share one
 /// view. A fact that is not in here may not influence a resource.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,11 +72,17 @@ pub struct ViewKey {
     pub network: NetworkId,
     /// The address families it can use.
     pub families: AddressFamilies,
+    /// Which weights it honours.
+    pub balancing: Balancing,
 }
 
 impl fmt::Display for ViewKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{}/{}", self.network, self.families))
+        let grpc = match self.balancing {
+            Balancing::ByEndpoint => "",
+            Balancing::ByLocality => "/grpc",
+        };
+        f.pad(&format!("{}/{}{grpc}", self.network, self.families))
     }
 }
 

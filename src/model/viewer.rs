@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::{ClusterId, NetworkId, ViewKey};
+use super::{Balancing, ClusterId, NetworkId, ViewKey};
 
 /// What a proxy says about itself, as far as it matters for where it stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Viewer {
     pub network: Option<NetworkId>,
     /// Its own addresses, the main one first.
     pub addresses: Vec<IpAddr>,
+    /// Which weights it honours.
+    pub balancing: Balancing,
 }
 
 /// How a viewer's network was found.

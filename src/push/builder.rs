@@ -72,6 +72,8 @@ impl Source for Builder {
             ResourceType::Listener => Vec::new(),
             // No types that can be asked for as a whole.
             ResourceType::ClusterLoadAssignment | ResourceType::RouteConfiguration => Vec::new(),
+            // Of no view: each stream has its own.
+            ResourceType::Secret => Vec::new(),
         }
     }
 

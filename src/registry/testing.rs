@@ -34,6 +34,14 @@ impl EventSink for Recorder {
                     held.extend(records.into_iter().map(|record| ((kind, record.name()), record)));
                 }
             }
+            RegistryChange::ReplaceExcept { lists, kept } => {
+                held.retain(|(kind, name), _| {
+                    !lists.contains_key(kind) || kept.get(kind).is_some_and(|kept| kept.keeps(name))
+                });
+                for (kind, records) in lists {
+                    held.extend(records.into_iter().map(|record| ((kind, record.name()), record)));
+                }
+            }
             RegistryChange::Upsert(record) => {
                 held.insert((record.kind(), record.name()), record);
             }

@@ -7,6 +7,7 @@ mod listener;
 mod name;
 mod resource;
 mod route;
+mod secret;
 mod spec;
 mod version;
 
@@ -16,5 +17,6 @@ pub use listener::{ListenerName, ListenerSpec};
 pub use name::ClusterName;
 pub use resource::{Resource, ResourceType};
 pub use route::RouteSpec;
+pub use secret::{ROOTS_SECRET, SecretSpec, WORKLOAD_SECRET};
 pub use spec::ResourceSpec;
 pub use version::Version;

@@ -32,8 +32,8 @@ use member::{Member, Touched};
 
 pub use change::{ChangeSet, Locations};
 pub use record::{
-    Exposure, GatewayClaim, Kind, Labels, NamespaceRecord, NodeExposure, NodeRecord, PodRecord, Record, RegistryChange,
-    RegistryEvent, ServiceRecord, SliceEndpoint, SliceRecord,
+    Exposure, GatewayClaim, Kept, Kind, Labels, NamespaceRecord, NodeExposure, NodeRecord, PodRecord, Record,
+    RegistryChange, RegistryEvent, ServiceRecord, SliceEndpoint, SliceRecord,
 };
 pub use settings::{CidrRule, CidrRules, Resolved, SettingsGateway, SettingsPlace, TableSettings};
 pub use strings::{Shared, Strings};
@@ -330,7 +330,11 @@ impl EndpointTable {
         };
         let families = AddressFamilies::of(viewer.addresses.iter().copied());
         Standpoint {
-            key: ViewKey { network, families },
+            key: ViewKey {
+                network,
+                families,
+                balancing: viewer.balancing,
+            },
             origin,
             contradiction,
         }

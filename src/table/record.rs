@@ -1,6 +1,6 @@
 //! What a member says: Kubernetes objects reduced to what the table needs, and the events that carry them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -210,6 +210,23 @@ impl Record {
         }
     }
 
+    /// What it takes of memory in the table, about, in bytes: the figures are measured, texts that many share are left out.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Namespace(namespace) => 128 + namespace.name.len(),
+            Self::Node(node) => 256 + node.name.len(),
+            Self::Service(service) => {
+                let hostnames = service.gateway.iter().flat_map(|claim| &claim.hostnames);
+                1024 + service.key.name.len() + 128 * service.ports.len() + hostnames.map(String::len).sum::<usize>()
+            }
+            Self::EndpointSlice(slice) => {
+                512 + slice.name.name.len() + slice.endpoints.len() * slice.ports.len().max(1) * 160
+            }
+            Self::Pod(pod) => 192 + pod.name.name.len(),
+        }
+    }
+
     /// Uses the known copies of what objects repeat: names of namespaces, Nodes, zones and ports.
     pub fn share(&mut self, strings: &mut Strings) {
         match self {
@@ -252,6 +269,26 @@ pub struct RegistryEvent {
     pub change: RegistryChange,
 }
 
+/// What stays though a list does not have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// Everything that is held of the kind.
+    All,
+    /// These, where they are held.
+    These(BTreeSet<ObjectName>),
+}
+
+impl Kept {
+    /// Whether an object stays.
+    #[must_use]
+    pub fn keeps(&self, name: &ObjectName) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(names) => names.contains(name),
+        }
+    }
+}
+
 /// What a member says.
 #[derive(Debug, Clone)]
 pub enum RegistryChange {
@@ -264,6 +301,13 @@ pub enum RegistryChange {
     Stands(MemberStanding),
     /// Complete lists of one or more kinds: whatever else was held of these kinds is gone. Applied as one step.
     Replace(BTreeMap<Kind, Vec<Record>>),
+    /// The same, but of some of these kinds more is kept than the lists have. Applied as one step.
+    ReplaceExcept {
+        /// What is there for certain.
+        lists: BTreeMap<Kind, Vec<Record>>,
+        /// What else stays as it is, of kinds that are listed.
+        kept: BTreeMap<Kind, Kept>,
+    },
     /// One object is there, as it is now.
     Upsert(Record),
     /// One object is gone.

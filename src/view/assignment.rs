@@ -5,10 +5,11 @@ use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
+use super::even;
 use super::horizon::{Horizon, horizon};
 use super::weight;
 use crate::model::{
-    GatewaySet, GroupKey, Locality, MemberStanding, MemberWeight, NetworkGroup, PortEndpoints, Rank, ViewKey,
+    Balancing, GatewaySet, GroupKey, Locality, MemberStanding, MemberWeight, NetworkGroup, PortEndpoints, Rank, ViewKey,
 };
 
 /// The endpoints of one service port for one view, each address and port at most once.
@@ -70,12 +71,14 @@ impl Assignment {
 }
 
 /// A part of the weight of one address, before it is normalized.
-struct Part<'a> {
-    socket: SocketAddr,
-    rank: Rank,
+pub(super) struct Part<'a> {
+    pub(super) socket: SocketAddr,
+    pub(super) rank: Rank,
     /// Of the endpoints that it stands for.
-    locality: &'a Locality,
+    pub(super) locality: &'a Locality,
     weight: u128,
+    /// Whether it is an endpoint itself, and no gateway.
+    pub(super) direct: bool,
 }
 
 /// The assignment of a port for a viewer. Everything ordered: equal input gives equal output on every replica.
@@ -99,6 +102,7 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
                             rank,
                             locality: &endpoint.locality,
                             weight: scale,
+                            direct: true,
                         });
                     }
                 }
@@ -111,6 +115,7 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
                             rank,
                             locality,
                             weight: u128::from(*count) * scale / ways.len() as u128,
+                            direct: false,
                         });
                     }
                 }
@@ -120,7 +125,13 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
     }
     // Groups are sorted by address already, so this is mostly a look.
     parts.sort_by(|a, b| (a.socket, a.rank, a.locality).cmp(&(b.socket, b.rank, b.locality)));
-    collect(join(parts), scale)
+    let parts = join(parts);
+    let weights: Vec<_> = parts.iter().map(|part| part.weight).collect();
+    let weights = weight::normalize(&weights, scale);
+    match viewer.balancing {
+        Balancing::ByEndpoint => collect(&parts, &weights),
+        Balancing::ByLocality => even::collect(&parts, &weights),
+    }
 }
 
 /// Room for the parts of all groups, so that gathering them allocates once.
@@ -161,6 +172,7 @@ fn join(mut parts: Vec<Part<'_>>) -> Vec<Part<'_>> {
             kept.locality = part.locality;
         }
         kept.weight += part.weight;
+        kept.direct |= part.direct;
         true
     });
     parts
@@ -209,16 +221,20 @@ pub(super) fn counts_of(standing: MemberStanding, scale: u128) -> u128 {
 const FEW: usize = 8;
 
 /// Priority and locality.
-type Place<'a> = (u32, &'a Locality);
+pub(super) type Place<'a> = (u32, &'a Locality);
 
-fn collect(parts: Vec<Part<'_>>, scale: u128) -> Assignment {
-    let weights: Vec<_> = parts.iter().map(|part| part.weight).collect();
-    // What comes last is first where there is nothing else.
+/// Where each part belongs. What comes last is first where there is nothing else.
+pub(super) fn places<'a>(parts: &[Part<'a>]) -> impl Iterator<Item = Place<'a>> {
     let first = parts.iter().map(|part| part.rank).min().unwrap_or_default();
+    parts
+        .iter()
+        .map(move |part| (u32::from(part.rank != first), part.locality))
+}
+
+fn collect(parts: &[Part<'_>], weights: &[NonZeroU32]) -> Assignment {
     let mut groups: Vec<(Place<'_>, Vec<WeightedAddress>)> = Vec::new();
     let mut many: BTreeMap<Place<'_>, usize> = BTreeMap::new();
-    for (part, weight) in parts.iter().zip(weight::normalize(&weights, scale)) {
-        let place = (u32::from(part.rank != first), part.locality);
+    for ((part, weight), place) in parts.iter().zip(weights).zip(places(parts)) {
         let near = groups.iter().take(FEW).position(|(known, _)| *known == place);
         let at = near.unwrap_or_else(|| match groups.len() {
             0..FEW => groups.len(),
@@ -230,7 +246,7 @@ fn collect(parts: Vec<Part<'_>>, scale: u128) -> Assignment {
         groups[at].1.push(WeightedAddress {
             address: part.socket.ip(),
             port: part.socket.port(),
-            weight,
+            weight: *weight,
         });
     }
     groups.sort_by_key(|(place, _)| *place);

@@ -2,80 +2,152 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::net::SocketAddr;
-use std::pin::pin;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::Node;
-use tokio::time::{sleep, sleep_until, timeout};
+use futures::FutureExt;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::admission::Newcomer;
-use super::body::Outbox;
 use super::codec::RequestMessage;
 use super::config::XdsConfig;
-use super::hangup::Hangup;
 use super::metrics::XdsMetrics;
 use super::names::NameShare;
 use super::node::ProxyNode;
+use super::outbox::{Gone, Outbox};
 use super::requests::Requests;
-use super::service::Shared;
+use super::secrets::SecretKeeper;
+use super::service::Caller;
 use super::session::{Dialect, Interest, Request, Session, TypeUrl, Verdict};
+use super::shared::Shared;
 use super::status::End;
 use super::streams::{OpenStream, Stream};
 use super::wire;
+use crate::cache::Changes;
+use crate::identity::{BearerToken, PeerCertificates, Refusal, Shown, SpiffeId};
 use crate::resources::ResourceType;
+use crate::tls::Peer;
 
 /// How many requests may go before an answer that is due: ACKs are cheap and let answers go, but a flood of them must not
 /// keep a proxy's endpoints from it.
 const REQUESTS_IN_A_ROW: u32 = 16;
 
+/// How long it may take to find out who a client is.
+const IDENTIFY: Duration = Duration::from_secs(10);
+
+/// What a stream goes over.
+pub(super) struct Line<M> {
+    pub(super) requests: Requests<M>,
+    pub(super) outbox: Outbox,
+    pub(super) caller: Caller,
+    /// The token that the client shows.
+    pub(super) token: Option<BearerToken>,
+}
+
 /// Serves one stream to its end.
-pub(super) async fn run<M: RequestMessage>(
-    shared: Arc<Shared>,
-    requests: Requests<M>,
-    outbox: Outbox,
-    peer: Option<SocketAddr>,
-    hangup: Option<Hangup>,
-) {
-    let end = serve(&shared, requests, &outbox, peer).await;
+pub(super) async fn run<M: RequestMessage>(shared: Arc<Shared>, line: Line<M>) {
+    let Line {
+        requests,
+        mut outbox,
+        caller,
+        token,
+    } = line;
+    let peer = caller.info.peer;
+    let shown = Shown {
+        certificates: caller.info.certificates.clone().map(PeerCertificates),
+        token,
+    };
+    // A mistake of ours ends this stream and not the others of its connection.
+    let end = AssertUnwindSafe(serve(&shared, requests, &mut outbox, &caller, shown)).catch_unwind();
+    let end = end.await.unwrap_or(End::Failed);
     shared.metrics.ended(&end);
-    tracing::debug!(?peer, dialect = %M::DIALECT, "stream ended: {end}");
-    let let_go = outbox.finish(end.status());
-    if timeout(shared.config.farewell, let_go.cancelled()).await.is_err() {
+    tracing::debug!(%peer, dialect = %M::DIALECT, "stream ended: {end}");
+    if matches!(end, End::Gone(_)) {
+        return;
+    }
+    if timeout(shared.config.farewell, outbox.finish(end.status()))
+        .await
+        .is_err()
+    {
         shared.metrics.stuck();
-        tracing::debug!(?peer, dialect = %M::DIALECT, "the client does not read its stream's end");
-        if let Some(hangup) = hangup {
-            hangup.ask();
-        }
+        tracing::debug!(%peer, dialect = %M::DIALECT, "the client does not read its stream's end");
+        caller.hangup.ask();
     }
 }
 
 async fn serve<M: RequestMessage>(
     shared: &Arc<Shared>,
     mut requests: Requests<M>,
-    outbox: &Outbox,
-    peer: Option<SocketAddr>,
+    outbox: &mut Outbox,
+    caller: &Caller,
+    shown: Shown,
 ) -> End {
-    let config = &shared.config;
-    let mut leave = pin!(leave(shared));
-    let first = tokio::select! {
+    let mut leave = pin!(leave(&shared.config, &caller.drain));
+    // The first request is large, and must not make the stream so for as long as it lasts.
+    let opened = Box::pin(open(shared, &mut requests, outbox, caller, shown));
+    let opened = tokio::select! {
         end = &mut leave => return end,
-        () = outbox.closed() => return gone(),
-        first = timeout(config.first_message_deadline, read(&mut requests, shared)) => first,
+        opened = opened => opened,
     };
-    let (node, first) = match first {
-        Err(_) => return End::FirstMessageLate(config.first_message_deadline),
-        Ok(Err(end)) => return end,
-        Ok(Ok(first)) => first,
-    };
-    let stream = match Served::open::<M>(shared, node, peer) {
-        Ok(stream) => stream,
-        Err(end) => return end,
-    };
-    match stream.serve(first, requests, outbox, leave).await {
-        Ok(never) => match never {},
+    match opened {
         Err(end) => end,
+        Ok((stream, first)) => match stream.serve(first, requests, outbox, leave).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        },
     }
+}
+
+/// Waits for the first request, which says who the client is.
+async fn open<'a, M: RequestMessage>(
+    shared: &'a Shared,
+    requests: &mut Requests<M>,
+    outbox: &mut Outbox,
+    caller: &Caller,
+    shown: Shown,
+) -> Result<(Served<'a>, Request), End> {
+    let deadline = shared.config.first_message_deadline;
+    let first = tokio::select! {
+        Err(Gone) = outbox.ready(false) => return Err(gone()),
+        first = timeout(deadline, read(requests, shared)) => first,
+    };
+    let (node, request) = first.map_err(|_| End::FirstMessageLate(deadline))??;
+    let node = ProxyNode::read(node.as_ref(), shared.config.max_node_bytes)?;
+    let (node, id) = tokio::select! {
+        Err(Gone) = outbox.ready(false) => return Err(gone()),
+        identified = identify(shared, &shown, node) => identified?,
+    };
+    Ok((Served::open::<M>(shared, node, id, caller.info.peer), request))
+}
+
+/// Finds out who a client is, and whether its node claims no more than that. What is proven and was not said is added to the
+/// node.
+async fn identify(
+    shared: &Shared,
+    shown: &Shown,
+    mut node: ProxyNode,
+) -> Result<(ProxyNode, Option<SpiffeId>), Refusal> {
+    let Some((gate, _)) = &shared.identity else {
+        return Ok((node, None));
+    };
+    let identified = timeout(IDENTIFY, gate.identify(shown, &node.claims)).await;
+    let identified = identified.map_err(|_| Refusal::Unknown(format!("that took longer than {IDENTIFY:?}")))?;
+    let Some(proven) = identified? else {
+        return Ok((node, None));
+    };
+    if proven.member.is_some() {
+        node.viewer.member = proven.member;
+        if let Some(contradiction) = shared.cache.locate(&node.viewer).contradiction {
+            let refusal = Refusal::Contradiction(contradiction);
+            gate.count(&refusal);
+            return Err(refusal);
+        }
+    }
+    Ok((node, Some(proven.id)))
 }
 
 fn gone() -> End {
@@ -93,11 +165,11 @@ async fn read<M: RequestMessage>(requests: &mut Requests<M>, shared: &Shared) ->
 
 /// When a stream has to go although nothing is wrong with it: at its age, or when the server drains. Both are spread, so
 /// that not all proxies come back in one moment.
-async fn leave(shared: &Shared) -> End {
-    let age = shared.config.max_age.mul_f64(0.8 + 0.4 * random());
+async fn leave(config: &XdsConfig, drain: &CancellationToken) -> End {
+    let age = config.max_age.mul_f64(0.8 + 0.4 * random());
     let drain = async {
-        shared.drain.cancelled().await;
-        sleep(shared.config.drain_spread.mul_f64(random())).await;
+        drain.cancelled().await;
+        sleep(config.drain_spread.mul_f64(random())).await;
     };
     tokio::select! {
         () = sleep(age) => End::MaxAge,
@@ -110,6 +182,14 @@ fn random() -> f64 {
     let bits = RandomState::new().build_hasher().finish();
     // 32 of the bits, as every integer of that size is a float of this one.
     f64::from(u32::try_from(bits >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+}
+
+/// Waits until a secret was renewed. Safe to drop and call again.
+async fn renewed(secrets: Option<&mut SecretKeeper<'_>>) -> Changes {
+    match secrets {
+        Some(secrets) => Box::pin(secrets.changed(random)).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// A stream whose client said who it is.
@@ -130,52 +210,55 @@ impl Drop for Counted {
 }
 
 impl<'a> Served<'a> {
-    fn open<M: RequestMessage>(shared: &'a Shared, node: Option<Node>, peer: Option<SocketAddr>) -> Result<Self, End> {
-        let node = ProxyNode::read(node.as_ref(), shared.config.max_node_bytes)?;
+    fn open<M: RequestMessage>(shared: &'a Shared, node: ProxyNode, id: Option<SpiffeId>, peer: Peer) -> Self {
         let subscriber = shared.cache.attach(node.viewer.clone());
-        tracing::debug!(node = %node.id, ?peer, dialect = %M::DIALECT, stream = %subscriber.id(), "stream opened");
+        tracing::debug!(node = %node.id, %peer, dialect = %M::DIALECT, stream = %subscriber.id(), "stream opened");
         let session = Session::new(M::DIALECT, shared.config.max_names);
-        let stream = Stream::new(node, subscriber, peer, session);
+        let stream = Stream::new(node, id, subscriber, peer.address(), session);
         shared.metrics.opened(M::DIALECT);
-        Ok(Self {
+        Self {
             shared,
             dialect: M::DIALECT,
             stream: shared.streams.open(stream),
             _counted: Counted(shared.metrics.clone(), M::DIALECT),
-        })
+        }
     }
 
     async fn serve<M: RequestMessage>(
         &self,
         first: Request,
         mut requests: Requests<M>,
-        outbox: &Outbox,
-        mut leave: std::pin::Pin<&mut impl Future<Output = End>>,
+        outbox: &mut Outbox,
+        mut leave: Pin<&mut impl Future<Output = End>>,
     ) -> Result<std::convert::Infallible, End> {
         let mut newcomer = Newcomer::new(&self.shared.admission);
         let mut share = NameShare::new(&self.shared.names);
-        self.take(first, &mut newcomer, &mut share)?;
+        // Boxed, and not there for whoever gets none.
+        let mut secrets = self.secrets().map(Box::new);
+        self.take(first, &mut newcomer, &mut share, secrets.as_deref_mut())?;
         // Something may be due. Asking the session is the only way to know.
         let mut due = true;
         let mut in_a_row = 0;
         let mut slow = None;
+        // Set when an answer goes out, and looked at when it fires: mostly the ACK came long before.
+        let mut late = pin!(sleep(Duration::ZERO));
+        let mut awaiting = false;
         loop {
             tokio::select! {
                 biased;
                 end = &mut leave => return Err(end),
-                () = outbox.closed() => return Err(gone()),
                 request = read(&mut requests, self.shared), if in_a_row < REQUESTS_IN_A_ROW => {
                     let (node, request) = request?;
                     self.compare(node);
-                    if self.take(request, &mut newcomer, &mut share)?.is_some() {
+                    if self.take(request, &mut newcomer, &mut share, secrets.as_deref_mut())?.is_some() {
                         slow = None;
                     }
                     in_a_row += 1;
                     due = true;
                 }
-                permit = outbox.ready(), if due && newcomer.may_send() => {
+                ready = outbox.ready(due && newcomer.may_send()) => {
                     in_a_row = 0;
-                    let permit = permit.ok_or_else(gone)?;
+                    ready.map_err(|Gone| gone())?;
                     match self.stream.next() {
                         None => {
                             due = false;
@@ -189,7 +272,11 @@ impl<'a> Served<'a> {
                                 newcomer.sent(kind, bytes);
                             }
                             self.shared.metrics.pushed(&response, bytes);
-                            permit.send(message);
+                            outbox.send(message);
+                            if !awaiting {
+                                late.as_mut().reset(Instant::now() + self.patience(slow.is_some()));
+                                awaiting = true;
+                            }
                         }
                     }
                 }
@@ -197,10 +284,24 @@ impl<'a> Served<'a> {
                     self.stream.on_changes(&changes);
                     due = true;
                 }
+                changes = renewed(secrets.as_deref_mut()) => {
+                    self.stream.on_changes(&changes);
+                    due = true;
+                }
                 () = newcomer.moved() => {}
-                () = self.ack_late(slow.is_some()) => match slow {
-                    None => slow = Some(self.shared.metrics.slow()),
-                    Some(_) => return Err(End::AckLate(self.shared.config.ack_deadline)),
+                () = &mut late, if awaiting => match self.stream.waiting_since() {
+                    None => awaiting = false,
+                    Some(since) => {
+                        let limit = since + self.patience(slow.is_some());
+                        if limit > Instant::now() {
+                            late.as_mut().reset(limit);
+                        } else if slow.is_some() {
+                            return Err(End::AckLate(self.shared.config.ack_deadline));
+                        } else {
+                            slow = Some(self.shared.metrics.slow());
+                            late.as_mut().reset(since + self.patience(true));
+                        }
+                    }
                 },
                 // No answer can go out now, so requests may go on.
                 () = std::future::ready(()), if in_a_row >= REQUESTS_IN_A_ROW => in_a_row = 0,
@@ -208,8 +309,21 @@ impl<'a> Served<'a> {
         }
     }
 
+    /// Who keeps the secrets of this stream; nobody where it is not known who gets them.
+    fn secrets(&self) -> Option<SecretKeeper<'_>> {
+        let (_, issuer) = self.shared.identity.as_ref()?;
+        let id = self.stream.id.clone()?;
+        Some(SecretKeeper::new(&self.stream.shelf, Arc::clone(issuer), id))
+    }
+
     /// Gives a request to the session, and what follows from it to the cache, before anything is answered.
-    fn take(&self, request: Request, newcomer: &mut Newcomer, share: &mut NameShare) -> Result<Option<Verdict>, End> {
+    fn take(
+        &self,
+        request: Request,
+        newcomer: &mut Newcomer,
+        share: &mut NameShare,
+        mut secrets: Option<&mut SecretKeeper<'_>>,
+    ) -> Result<Option<Verdict>, End> {
         if let Some(kind) = ResourceType::from_url(&request.type_url) {
             newcomer.asked(kind);
         }
@@ -225,12 +339,20 @@ impl<'a> Served<'a> {
             match interest {
                 Interest::Subscribe(kind, names) => {
                     share.add(names.len())?;
-                    subscriber.subscribe(kind, &names);
+                    match (kind, &mut secrets) {
+                        (ResourceType::Secret, None) => {}
+                        (ResourceType::Secret, Some(secrets)) => secrets.want(&names),
+                        _ => subscriber.subscribe(kind, &names),
+                    }
                 }
                 Interest::SubscribeAll(kind) => subscriber.subscribe_all(kind),
                 Interest::Unsubscribe(kind, names) => {
                     share.remove(names.len());
-                    subscriber.unsubscribe(kind, &names);
+                    match (kind, &mut secrets) {
+                        (ResourceType::Secret, None) => {}
+                        (ResourceType::Secret, Some(secrets)) => secrets.give_back(&names),
+                        _ => subscriber.unsubscribe(kind, &names),
+                    }
                 }
                 Interest::UnsubscribeAll(kind) => subscriber.unsubscribe_all(kind),
             }
@@ -261,22 +383,17 @@ impl<'a> Served<'a> {
         }
     }
 
-    /// Waits until the oldest answer in flight has waited long, or too long where it has already. Safe to drop and call
-    /// again.
-    async fn ack_late(&self, already_slow: bool) {
+    /// How long the oldest answer in flight may wait before its client counts as slow, or as gone where it is slow already.
+    fn patience(&self, already_slow: bool) -> Duration {
         let XdsConfig {
             ack_deadline,
             slow_after,
             ..
         } = self.shared.config;
-        let limit = if already_slow {
+        if already_slow {
             ack_deadline
         } else {
             slow_after.min(ack_deadline)
-        };
-        match self.stream.waiting_since() {
-            Some(since) => sleep_until(since + limit).await,
-            None => std::future::pending().await,
         }
     }
 }

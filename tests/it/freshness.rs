@@ -100,3 +100,63 @@ async fn a_member_that_falls_silent_is_noticed_served_last_and_back_at_once() {
     hold(&mut envoys, &[(0, EAST), (0, "10.1.0.2"), (0, WEST)]).await;
     envoys.are_content().await;
 }
+
+#[tokio::test]
+async fn an_api_server_that_comes_back_empty_empties_nobody_at_its_first_word() {
+    let kubernetes = Kubernetes::start().await.expect("etcd starts");
+    let mut east = kubernetes.start_member("east").await.expect("the API server starts");
+    let client = furnish(&east, "flat", "192.0.2.1").await;
+    let pods: Vec<_> = (1..=12).map(|at| format!("10.1.0.{at}")).collect();
+    for (at, address) in pods.iter().enumerate() {
+        run_pod(&client, &format!("web-{at}"), address, true).await;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let settings = format!(
+        "store:\n  path: {}\nmembers:\n  - name: east\n    kubeconfig: {}\n    network: flat\n",
+        folder.path().join("known.redb").display(),
+        east.kubeconfig_path().display(),
+    );
+    let mut control_plane = ControlPlane::on_settings(&settings);
+    control_plane.ready().await;
+    let mut envoys = Envoys::start(&control_plane, "east", "10.1.0.50").await;
+    envoys
+        .wait("all pods of web", |held| {
+            held.get(WEB).is_some_and(|hosts| hosts.len() == pods.len())
+        })
+        .await;
+
+    control_plane
+        .says_metric("parallax_store_waiting", |waiting| waiting == 0.0)
+        .await;
+    // Parallax starts anew as well, so that it has to list everything.
+    control_plane.process.end();
+    east.restart_apiserver_empty().await.expect("it starts again");
+    let mut control_plane = control_plane.again();
+    control_plane.ready().await;
+    // First it is held, and then, since a second list says the same, believed.
+    let (first, second) = (
+        "a list leaves out most of what is held",
+        "a second list decided what is held",
+    );
+    control_plane.logs(first).await;
+    control_plane.logs(second).await;
+    let log = std::fs::read_to_string(control_plane.process.log()).expect("it has a log");
+    let of_pods = |words: &str| {
+        let line = log
+            .lines()
+            .find(|line| line.contains(words) && line.contains("kind=Pod"));
+        let at = line.and_then(|line| line.split_whitespace().next()).expect("a time");
+        at.parse::<jiff::Timestamp>().expect("a time")
+    };
+    let held = of_pods(second).duration_since(of_pods(first)).unsigned_abs();
+    assert!(held >= Duration::from_millis(4900), "held for {held:?}");
+    envoys
+        .wait("web to be without pods", |held| held.get(WEB).is_none_or(Vec::is_empty))
+        .await;
+    control_plane
+        .says_metric("parallax_registry_held_back{member=\"east\",kind=\"Pod\"}", |held| {
+            held == 0.0
+        })
+        .await;
+    envoys.are_content().await;
+}

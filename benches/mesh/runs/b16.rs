@@ -100,6 +100,7 @@ pub(crate) fn run(options: &Options, results: &Results) -> anyhow::Result<()> {
             let key = ViewKey {
                 network: NetworkId::new(&standing)?,
                 families: AddressFamilies::V4,
+                balancing: parallax::model::Balancing::ByEndpoint,
             };
             let ports: Vec<_> = (0..services).map(|_| port(endpoints, networks)).collect();
             let gateways = gateways();

@@ -242,6 +242,7 @@ mod tests {
         ViewKey {
             network: samples::network(network),
             families,
+            balancing: crate::model::Balancing::ByEndpoint,
         }
     }
 

@@ -63,6 +63,7 @@ fn source(message: &mut v1::Member, report: &MemberReport) {
     message.problems = report.problems.iter().map(ToString::to_string).collect();
     message.problem_count = words::count(report.problem_count);
     message.source = report.source.to_string();
+    message.credential = report.source.credential().unwrap_or_default();
     message.confirmed_at = report.confirmed.map(words::time).unwrap_or_default();
     message.heartbeat_ms = report.heartbeat.map_or(0.0, |took| took.as_secs_f64() * 1000.0);
     message.rank = match report.standing.rank {

@@ -40,6 +40,7 @@ pub(crate) fn stream(pod: &str, opened: u64) -> StreamInfo {
         member: Some(member("west")),
         network: Some(network("net1")),
         addresses: vec!["10.1.0.9".parse().unwrap()],
+        ..Viewer::default()
     };
     let table = Arc::new(crate::table::testing::table());
     let cache = Cache::new(Builder::new(table, "cluster.local", PushMetrics::default()));
@@ -47,6 +48,7 @@ pub(crate) fn stream(pod: &str, opened: u64) -> StreamInfo {
     StreamInfo {
         id: subscriber.id(),
         node: Arc::new(ProxyNode {
+            claims: crate::identity::Claims::default(),
             id: id.into(),
             cluster: "".into(),
             kind: ProxyKind::Sidecar,

@@ -94,7 +94,7 @@ pub(crate) fn members(answer: &v1::ListMembersResponse, now: SystemTime, paint: 
 }
 
 /// How long the first of a member's credentials lasts.
-fn expires(member: &v1::Member, now: SystemTime) -> comfy_table::Cell {
+pub(super) fn expires(member: &v1::Member, now: SystemTime) -> comfy_table::Cell {
     let times = member.expiries.iter().map(|expiry| expiry.expires_at.as_str());
     let first = times.min().unwrap_or_default();
     let soon = jiff::Timestamp::try_from(now + SOON).unwrap_or_default();
@@ -106,7 +106,7 @@ fn expires(member: &v1::Member, now: SystemTime) -> comfy_table::Cell {
 }
 
 /// Since when a member is stale, and what became of it.
-fn treated(member: &v1::Member, now: SystemTime) -> String {
+pub(super) fn treated(member: &v1::Member, now: SystemTime) -> String {
     if member.state != "Stale" {
         return String::new();
     }
@@ -125,7 +125,7 @@ fn treated(member: &v1::Member, now: SystemTime) -> String {
     }
 }
 
-fn mood(state: &str) -> Mood {
+pub(super) fn mood(state: &str) -> Mood {
     match state {
         "Synced" => Mood::Good,
         "Connecting" => Mood::Odd,

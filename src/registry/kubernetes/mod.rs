@@ -5,6 +5,7 @@
 //! status tells since when.
 
 mod allowed;
+mod budget;
 mod client;
 mod credentials;
 mod expiry;
@@ -15,6 +16,7 @@ mod fold;
 mod follow;
 #[cfg(test)]
 mod fuzz;
+mod guard;
 mod heartbeat;
 mod item;
 mod lines;

@@ -1,6 +1,6 @@
 //! What the reader of a member says of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -137,6 +137,45 @@ impl MemberStatus {
         });
         let metrics = &self.board().inner.metrics;
         metrics.synced.get_or_create(&ByMember::new(&self.name)).set(0);
+    }
+
+    /// Whether the member can be reached at all.
+    pub(in super::super) fn reached(&self, reached: bool) {
+        self.members
+            .inner
+            .unreached
+            .send_if_modified(|unreached| match reached {
+                true => unreached.remove(&self.name),
+                false => unreached.insert(self.name.clone()),
+            });
+    }
+
+    /// Whether the member has more than its budget allows.
+    pub(in super::super) fn over_budget(&self, over: bool) {
+        let gauges = &self.members.inner.metrics.over_budget;
+        gauges.get_or_create(&ByMember::new(&self.name)).set(over.into());
+    }
+
+    /// The member changes no faster than it may.
+    pub(in super::super) fn keeps_pace(&self) {
+        self.problems(Topic::Pace, Vec::new());
+    }
+
+    /// The member changes faster than its budget allows, and is let wait for so long.
+    pub(in super::super) fn throttled(&self, rest: Duration) {
+        let throttled = &self.members.inner.metrics.throttled;
+        throttled
+            .get_or_create(&ByMember::new(&self.name))
+            .inc_by(rest.as_secs_f64());
+        let rate = self.options().borrow().budget.events_per_second;
+        let problem = Problem::new(
+            format!("member {}", self.name),
+            format!(
+                "it changed faster than {rate} objects a second, so it is read more slowly: what is known of it may be late"
+            ),
+            "find out what changes there all the time, or raise budget.eventsPerSecond",
+        );
+        self.problems(Topic::Pace, vec![problem]);
     }
 
     /// An attempt to read the member failed.
@@ -288,6 +327,14 @@ impl MemberStatus {
             .set(i64::try_from(objects).unwrap_or(i64::MAX));
     }
 
+    /// How many objects of each kind are held; none by a second reader, whose lists are compared as a whole before it takes over.
+    pub(in super::super) fn counts(&self) -> BTreeMap<Kind, usize> {
+        let entries = self.board().entries();
+        entries
+            .get(&self.name)
+            .map_or_else(BTreeMap::new, |entry| entry.counts.clone())
+    }
+
     /// The version of the member's API server.
     pub(in super::super) fn server_version(&self, version: String) {
         self.change(|entry| entry.server_version = Some(version));
@@ -327,7 +374,7 @@ impl MemberStatus {
         self.change(|entry| {
             entry.problems.retain(|topic, _| match topic {
                 Topic::Object(of, _) | Topic::Nameless(of) => *of != kind || keep.contains(topic),
-                Topic::Folder => true,
+                Topic::Folder | Topic::Pace => true,
             });
             entry.problem_count = entry.problems.values().map(Vec::len).sum();
             self.count_problems(entry.problem_count);

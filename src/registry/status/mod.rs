@@ -40,6 +40,8 @@ pub(super) enum Topic {
     Nameless(Kind),
     /// Everything in a folder.
     Folder,
+    /// How fast the member changes.
+    Pace,
 }
 
 #[derive(Debug)]
@@ -65,14 +67,28 @@ struct Entry {
     events_total: u64,
 }
 
+/// How long a member that can't be reached is waited for at the start: as long as one attempt to connect takes at most.
+const GIVE_UP: Duration = Duration::from_secs(3);
+
+/// Why a member need not be waited for any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// Everything of it is known.
+    Synced,
+    /// It can't be reached, or does not let us in.
+    Unreached,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     entries: Mutex<BTreeMap<ClusterId, Entry>>,
     general: Mutex<BTreeMap<PathBuf, Vec<Problem>>>,
-    /// Members known before the start, and when they last said something.
-    remembered: Mutex<BTreeMap<ClusterId, SystemTime>>,
+    /// Members known before the start: when they last said something, and how many objects of each kind are served.
+    remembered: Mutex<BTreeMap<ClusterId, (SystemTime, BTreeMap<Kind, usize>)>>,
     attachments: Mutex<Vec<Attachment>>,
     synced: watch::Sender<BTreeSet<ClusterId>>,
+    /// Members whose last attempt to connect failed.
+    unreached: watch::Sender<BTreeSet<ClusterId>>,
     metrics: RegistryMetrics,
 }
 
@@ -107,6 +123,20 @@ impl Members {
         self.entries().get(name).map(|entry| entry.report(name))
     }
 
+    /// The members that have an API server.
+    pub(super) fn with_api_server(&self) -> Vec<ClusterId> {
+        let entries = self.entries();
+        let served = entries
+            .iter()
+            .filter(|(_, entry)| !matches!(entry.source, MemberSource::Folder { .. }));
+        served.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Where a member is read from.
+    pub(super) fn source(&self, name: &ClusterId) -> Option<MemberSource> {
+        self.entries().get(name).map(|entry| entry.source.clone())
+    }
+
     /// What is wrong with folders of members, outside of each member.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
@@ -114,9 +144,9 @@ impl Members {
         general.values().flatten().cloned().collect()
     }
 
-    /// Notes, before it is read, that a member's objects of this age are being served.
-    pub fn remember(&self, name: &ClusterId, at: SystemTime) {
-        lock(&self.inner.remembered).insert(name.clone(), at);
+    /// Notes, before it is read, that so many objects of a member, of this age, are being served.
+    pub fn remember(&self, name: &ClusterId, at: SystemTime, counts: BTreeMap<Kind, usize>) {
+        lock(&self.inner.remembered).insert(name.clone(), (at, counts));
     }
 
     /// Returns once the member was synced, at once if it was already. Without a limit: the caller sets a deadline.
@@ -124,6 +154,21 @@ impl Members {
         let mut synced = self.inner.synced.subscribe();
         // The sender lives in `self`, so it can't be gone.
         let _ = synced.wait_for(|synced| synced.contains(name)).await;
+    }
+
+    /// Returns once the member was synced, or could not be reached in its first seconds: one that is there and is being read
+    /// is worth waiting for, one that is dead is not. Without a limit: the caller sets a deadline.
+    pub async fn wait_settled(&self, name: &ClusterId) -> Settled {
+        let given_up = async {
+            tokio::time::sleep(GIVE_UP).await;
+            let mut unreached = self.inner.unreached.subscribe();
+            let _ = unreached.wait_for(|unreached| unreached.contains(name)).await;
+        };
+        tokio::select! {
+            biased;
+            () = self.wait_synced(name) => Settled::Synced,
+            () = given_up => Settled::Unreached,
+        }
     }
 
     /// Changes how a member is treated while it is read; false where there is none of this name.
@@ -147,7 +192,7 @@ impl Members {
         if entries.contains_key(name) {
             return None;
         }
-        let remembered = lock(&self.inner.remembered).get(name).copied();
+        let (remembered, counts) = lock(&self.inner.remembered).get(name).cloned().unzip();
         let state = match remembered {
             Some(since) => MemberState::Stale {
                 since,
@@ -173,7 +218,7 @@ impl Members {
             last_event: remembered,
             server_version: None,
             credentials: Vec::new(),
-            counts: Kind::ALL.map(|kind| (kind, 0)).into(),
+            counts: counts.unwrap_or_else(|| Kind::ALL.map(|kind| (kind, 0)).into()),
             problems: BTreeMap::new(),
             problem_count: 0,
             events_total: 0,
@@ -235,6 +280,9 @@ impl Members {
         self.inner.metrics.forget(name);
         lock(&self.inner.remembered).remove(name);
         self.inner.synced.send_if_modified(|synced| synced.remove(name));
+        self.inner
+            .unreached
+            .send_if_modified(|unreached| unreached.remove(name));
     }
 
     /// Notes what is wrong with a place where members are listed: a folder, or the Secrets of a namespace.

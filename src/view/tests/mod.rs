@@ -22,6 +22,7 @@ fn viewer(name: &str) -> ViewKey {
     ViewKey {
         network: network(name),
         families: AddressFamilies::V4,
+        balancing: Balancing::ByEndpoint,
     }
 }
 
@@ -239,6 +240,7 @@ fn each_viewer_gets_the_families_it_can_use() {
     let v6 = ViewKey {
         network: network("net1"),
         families: AddressFamilies::V6,
+        balancing: Balancing::ByEndpoint,
     };
     let explanation = explain(&v6, &port, &gateways);
     assert_eq!(shown(&explanation.assignment), ["[fd00::1]:8080*1"]);
@@ -246,6 +248,7 @@ fn each_viewer_gets_the_families_it_can_use() {
     let both = ViewKey {
         network: network("net1"),
         families: AddressFamilies::Dual,
+        balancing: Balancing::ByEndpoint,
     };
     assert_eq!(
         shown(&assign(&both, &port, &gateways)),
@@ -333,9 +336,11 @@ fn any_viewer() -> impl Strategy<Value = ViewKey> {
         Just(AddressFamilies::V6),
         Just(AddressFamilies::Dual)
     ];
-    (0u8..4, families).prop_map(|(on, families)| ViewKey {
+    let balancing = prop_oneof![Just(Balancing::ByEndpoint), Just(Balancing::ByLocality)];
+    (0u8..4, families, balancing).prop_map(|(on, families, balancing)| ViewKey {
         network: network(&format!("net{on}")),
         families,
+        balancing,
     })
 }
 
@@ -408,6 +413,28 @@ proptest! {
             if !candidate.standing.serves() {
                 prop_assert!(matches!(candidate.verdict, Verdict::Withheld(_)));
             }
+        }
+    }
+
+    #[test]
+    fn who_honours_weights_of_localities_only_finds_equals_in_each(
+        viewer in any_viewer(), port in any_port(), gateways in any_gateways()
+    ) {
+        let even = ViewKey { balancing: Balancing::ByLocality, ..viewer.clone() };
+        let even = assign(&even, &port, &gateways);
+        for group in &even.localities {
+            prop_assert!(group.endpoints.iter().all(|endpoint| endpoint.weight == group.endpoints[0].weight));
+        }
+        let places: Vec<_> = even.localities.iter().map(|group| (group.priority, &group.locality)).collect();
+        prop_assert!(places.is_sorted_by(|a, b| a < b), "each once, in order");
+        let other = ViewKey { balancing: Balancing::ByEndpoint, ..viewer };
+        let other = assign(&other, &port, &gateways);
+        let endpoints = |assignment: &Assignment| -> BTreeSet<WeightedAddress> {
+            assignment.iter().map(|(_, endpoint)| endpoint.clone()).collect()
+        };
+        prop_assert_eq!(endpoints(&even), endpoints(&other));
+        for (locality, _) in other.iter() {
+            prop_assert!(even.localities.iter().any(|group| group.locality == *locality), "it keeps its name");
         }
     }
 

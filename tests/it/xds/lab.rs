@@ -13,11 +13,11 @@ use parallax::cache::{Cache, Source};
 use parallax::model::{AddressFamilies, NetworkId, NetworkOrigin, Standpoint, ViewKey, Viewer};
 use parallax::resources::ResourceType::{Cluster as CDS, ClusterLoadAssignment as EDS};
 use parallax::resources::{Resource, ResourceType, Version};
-use parallax::xds::{AdsServer, Detail, Streams, TypeStatus, XdsConfig, XdsMetrics};
-use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
+use parallax::tls::{Acceptor, Listener};
+use parallax::xds::{
+    AdsServer, ConnectionMetrics, Detail, Streams, TypeStatus, XdsConfig, XdsMetrics, serve as serve_connections,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::transport::Server;
 
 use super::super::envoys::DEADLINE;
 use super::super::harness::{Dialect, Envoy, EnvoyOptions, eventually};
@@ -33,6 +33,7 @@ impl Source for World {
             key: ViewKey {
                 network: NetworkId::new("net1").expect("a good name"),
                 families: AddressFamilies::Dual,
+                balancing: parallax::model::Balancing::ByEndpoint,
             },
             origin: NetworkOrigin::Default,
             contradiction: None,
@@ -77,7 +78,7 @@ pub(super) struct Lab {
 
 impl Lab {
     pub(super) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let listener = Listener::tcp(([127, 0, 0, 1], 0).into()).expect("a port");
         let mut lab = Self {
             world: Arc::default(),
             address: listener.local_addr().expect("an address"),
@@ -88,9 +89,15 @@ impl Lab {
         lab
     }
 
-    fn serve(&mut self, listener: TcpListener) {
+    fn serve(&mut self, listener: Listener) {
         let cache = Cache::new(Arc::clone(&self.world) as Arc<dyn Source>);
+        let (trigger, watcher) = parallax::lifecycle::drain();
         let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        tokio::spawn(async move {
+            stopped.await;
+            trigger.begin();
+        });
         let ads = AdsServer::new(
             Arc::clone(&cache),
             XdsConfig {
@@ -99,13 +106,12 @@ impl Lab {
             },
             XdsMetrics::new(),
             || true,
-            stop.clone(),
+            watcher.token(),
         );
         let streams = ads.streams();
-        let server = Server::builder()
-            .add_service(ads)
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.clone().cancelled_owned());
-        tokio::spawn(server);
+        let incoming = Acceptor::new(listener, None).incoming();
+        let metrics = ConnectionMetrics::default();
+        tokio::spawn(async move { serve_connections(incoming, ads, metrics, usize::MAX, &watcher).await });
         self.life = Some(Life {
             streams,
             cache,
@@ -131,7 +137,7 @@ impl Lab {
 
     pub(super) async fn restart(&mut self) {
         let address = self.address;
-        let bind = async || TcpListener::bind(address).await.map_err(|error| error.to_string());
+        let bind = async || Listener::tcp(address).map_err(|error| error.to_string());
         let listener = eventually("the port to be free", DEADLINE, bind)
             .await
             .expect("it is free");

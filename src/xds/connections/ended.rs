@@ -1,6 +1,5 @@
 //! Why connections end, and how often.
 
-use std::error::Error;
 use std::io;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -47,29 +46,21 @@ impl Ended {
         }
     }
 
-    pub(super) fn of(error: &hyper::Error) -> Self {
-        if error.is_timeout() {
-            return Self::Silent;
-        }
-        let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-        while let Some(error) = cause {
-            if let Some(error) = error.downcast_ref::<h2::Error>() {
-                return match error.reason() {
-                    _ if error.is_remote() || error.is_io() => Self::Broken,
-                    Some(h2::Reason::ENHANCE_YOUR_CALM) => Self::Flood,
-                    Some(h2::Reason::NO_ERROR) => Self::Closed,
-                    _ => Self::Protocol,
-                };
-            }
+    pub(super) fn of(error: &h2::Error) -> Self {
+        match error.reason() {
+            _ if error.is_remote() => Self::Broken,
             // The first word did not come in time.
-            if let Some(error) = error.downcast_ref::<io::Error>()
-                && error.kind() == io::ErrorKind::TimedOut
+            _ if error
+                .get_io()
+                .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) =>
             {
-                return Self::NoStream;
+                Self::NoStream
             }
-            cause = error.source();
+            _ if error.is_io() => Self::Broken,
+            Some(h2::Reason::ENHANCE_YOUR_CALM) => Self::Flood,
+            Some(h2::Reason::NO_ERROR) => Self::Closed,
+            _ => Self::Protocol,
         }
-        Self::Broken
     }
 }
 
@@ -80,13 +71,14 @@ struct ByReason {
 
 /// What is counted of connections; clones count together.
 #[derive(Debug, Clone, Default)]
-pub(in super::super) struct ConnectionMetrics {
+pub struct ConnectionMetrics {
     pub(super) open: Gauge,
     ends: Family<ByReason, Counter>,
 }
 
 impl ConnectionMetrics {
-    pub(in super::super) fn register(&self, registry: &mut Registry) {
+    /// Shows them in a registry.
+    pub fn register(&self, registry: &mut Registry) {
         let xds = registry.sub_registry_with_prefix("xds");
         xds.register("connections", "Open xDS connections", self.open.clone());
         xds.register(
