@@ -215,10 +215,18 @@ impl Record {
     pub fn size(&self) -> usize {
         match self {
             Self::Namespace(namespace) => 128 + namespace.name.len(),
-            Self::Node(node) => 256 + node.name.len(),
+            Self::Node(node) => {
+                let labels: usize = node
+                    .labels
+                    .iter()
+                    .map(|(key, value)| 64 + key.len() + value.len())
+                    .sum();
+                256 + node.name.len() + labels
+            }
             Self::Service(service) => {
-                let hostnames = service.gateway.iter().flat_map(|claim| &claim.hostnames);
-                1024 + service.key.name.len() + 128 * service.ports.len() + hostnames.map(String::len).sum::<usize>()
+                let hosts = service.exposure.iter().flat_map(|exposure| &exposure.hosts);
+                let hosts: usize = hosts.map(|host| host.as_str().len()).sum();
+                1024 + service.key.name.len() + 128 * service.ports.len() + hosts
             }
             Self::EndpointSlice(slice) => {
                 512 + slice.name.name.len() + slice.endpoints.len() * slice.ports.len().max(1) * 160
