@@ -75,8 +75,8 @@ fn reasons(table: &EndpointTable) -> Vec<String> {
 fn viewer(of: Option<&str>, address: &str) -> Viewer {
     Viewer {
         member: of.map(member),
-        network: None,
         addresses: vec![ip(address)],
+        ..Viewer::default()
     }
 }
 
