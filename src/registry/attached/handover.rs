@@ -263,6 +263,10 @@ mod tests {
         Record::Node(NodeRecord {
             name: format!("n{number}").as_str().into(),
             locality: Locality::new("eu", "z", ""),
+            labels: Vec::new(),
+            external: Vec::new(),
+            internal: Vec::new(),
+            ready: true,
         })
     }
 

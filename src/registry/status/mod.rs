@@ -261,6 +261,13 @@ impl Members {
         }
     }
 
+    /// Goes on with a member that is read from elsewhere now: what is shown of it stays until its new reader says otherwise.
+    pub(super) fn join_again(&self, name: &ClusterId, source: &MemberSource, options: MemberOptions) -> MemberStatus {
+        self.moved(name, source);
+        self.reconfigure(name, options);
+        MemberStatus::new(name, self)
+    }
+
     /// Notes what became of the `Member` objects.
     pub(super) fn set_attachments(&self, attachments: Vec<Attachment>) {
         *lock(&self.inner.attachments) = attachments;

@@ -83,7 +83,7 @@ fn port(endpoints: u32) -> PortEndpoints {
 fn gateways() -> GatewaySet {
     let gateways = (0..4).map(|at| NetworkGateway {
         network: network(&format!("net{at}")),
-        member: member(&format!("net{at}")),
+        member: Some(member(&format!("net{at}"))),
         address: Ipv4Addr::new(203, 0, 113, at).into(),
         port: 15443,
     });
