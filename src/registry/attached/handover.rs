@@ -133,7 +133,7 @@ impl Candidate {
 
     /// Takes over with the first lists, if nothing speaks against it.
     fn hear(&self, event: RegistryEvent) -> Progress {
-        let RegistryChange::Replace(lists) = &event.change else {
+        let (RegistryChange::Replace(lists) | RegistryChange::ReplaceExcept { lists, .. }) = &event.change else {
             // That it joined is known.
             return Progress::Listing;
         };
