@@ -144,7 +144,7 @@ impl MemberStatus {
 
     /// Whether the member can be reached at all.
     pub(in super::super) fn reached(&self, reached: bool) {
-        self.members
+        self.board()
             .inner
             .unreached
             .send_if_modified(|unreached| match reached {
