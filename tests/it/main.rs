@@ -21,6 +21,7 @@ mod member_objects;
 mod member_secrets;
 mod members;
 mod members_drain;
+mod members_refused;
 mod metrics;
 mod raw;
 mod replicas;
