@@ -22,6 +22,7 @@ mod member_objects;
 mod member_secrets;
 mod members;
 mod members_drain;
+mod members_refused;
 mod metrics;
 mod networks;
 mod raw;
