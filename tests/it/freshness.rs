@@ -1,6 +1,8 @@
 //! A member that can be read no more without a word of it: how soon that is noticed, and what becomes of its endpoints.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::control_plane::ControlPlane;
 use super::envoys::{Envoys, WEB};

@@ -1,7 +1,7 @@
 //! Members by `Member` objects on real API servers: pending, joined, changed live, rotated, gone dark, gone; what `kubectl get
 //! members` shows of each, and what real Envoys hold.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
@@ -9,6 +9,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::control_plane::ControlPlane;
 use super::envoys::{DEADLINE, Envoys};
