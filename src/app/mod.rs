@@ -7,6 +7,7 @@ mod connections;
 mod members;
 mod serve;
 mod store;
+mod traffic;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -127,7 +128,12 @@ impl Parts {
             default_network: NetworkId::new(&config.mesh.default_network)?,
             system_namespace: config.mesh.system_namespace.as_str().into(),
         }));
-        let builder = Builder::new(Arc::clone(&table), &config.mesh.domain, push_metrics.clone());
+        let builder = Builder::with_traffic(
+            Arc::clone(&table),
+            &config.mesh.domain,
+            traffic::settings(config),
+            push_metrics.clone(),
+        );
         let cache = Cache::new(Arc::clone(&builder) as Arc<dyn Source>);
         let withheld = WithheldCollector::new(Arc::clone(&table), Arc::clone(&builder), Arc::clone(&cache));
         metrics.registry().register_collector(Box::new(withheld));

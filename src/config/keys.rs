@@ -17,6 +17,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "store",
             "xds",
             "tls",
+            "traffic",
             "log",
         ],
     ),
@@ -42,6 +43,19 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
         ],
     ),
     ("tls", &["certificate", "key", "clientCa"]),
+    (
+        "traffic",
+        &[
+            "enabled",
+            "trustDomain",
+            "certificates",
+            "mtls",
+            "outside",
+            "application",
+            "requestsPerConnection",
+            "accessLog",
+        ],
+    ),
     ("log", &["level", "format"]),
 ];
 

@@ -13,11 +13,13 @@ mod reader;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod tree;
 mod values;
 
 pub use error::{ConfigError, ConfigErrors, InvalidValue, Position};
 pub use settings::{
-    AdminConfig, Config, DrainConfig, Listen, LogConfig, LogFormat, MemberConfig, MemberSecretsConfig, MemberSource,
-    MeshConfig, ReadinessConfig, TlsFiles, XdsConfig,
+    AdminConfig, ApplicationChoice, Config, DrainConfig, Listen, LogConfig, LogFormat, MemberConfig,
+    MemberSecretsConfig, MemberSource, MeshConfig, MtlsChoice, OutsideChoice, ReadinessConfig, TlsFiles, TrafficConfig,
+    XdsConfig,
 };

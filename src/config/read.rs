@@ -10,6 +10,7 @@ use super::settings::{
     AdminConfig, Config, DrainConfig, Listen, LogConfig, MemberConfig, MemberSecretsConfig, MemberSource, MeshConfig,
     ReadinessConfig, TlsFiles, XdsConfig,
 };
+use super::traffic;
 use super::tree;
 use super::values;
 
@@ -102,6 +103,7 @@ fn config(reader: &mut Reader<'_>, node: Option<&tree::Node>) -> Config {
         store: store(reader, &root),
         xds: xds(reader, &root, default.xds),
         tls: tls(reader, &root),
+        traffic: traffic::read(reader, &root, default.traffic),
         log: log(reader, &root, default.log),
         listen,
     };

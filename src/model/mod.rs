@@ -13,5 +13,5 @@ pub use gateway::{GatewaySet, GatewaySource, NetworkGateway, UnusableGateway, Un
 pub use ids::{ClusterId, InvalidId, NetworkId, ObjectName, ServiceKey};
 pub use locality::Locality;
 pub use service::{Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, Sums};
-pub use view_key::{AddressFamilies, ViewKey};
+pub use view_key::{AddressFamilies, Place, Role, ViewKey};
 pub use viewer::{NetworkOrigin, Standpoint, Viewer};

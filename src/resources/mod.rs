@@ -8,6 +8,7 @@ mod name;
 mod resource;
 mod route;
 mod spec;
+mod traffic;
 mod version;
 
 pub use assignment::{AssignmentSpec, empty_assignment};
@@ -17,4 +18,9 @@ pub use name::ClusterName;
 pub use resource::{Resource, ResourceType};
 pub use route::RouteSpec;
 pub use spec::ResourceSpec;
+pub use traffic::{
+    Application, CAPTURE_LISTENER, CaptureSpec, CertificateSource, FixedCluster, FixedClusterSpec, GATEWAY_LISTENER,
+    GatewayClusterSpec, GatewayListenerSpec, INBOUND_LISTENER, InboundSpec, MtlsMode, OutboundListener, OutboundSpec,
+    OutboundTarget, Outside, Protocol, RoutesSpec, SidecarClusterSpec, SniName, TrafficSettings, VirtualService,
+};
 pub use version::Version;

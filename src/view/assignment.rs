@@ -5,9 +5,9 @@ use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
-use super::horizon::{Horizon, horizon};
+use super::horizon::{Horizon, WithheldReason, horizon, not_behind_gateway};
 use super::weight;
-use crate::model::{GatewaySet, GroupKey, Locality, NetworkGroup, PortEndpoints, ViewKey};
+use crate::model::{Endpoint, GatewaySet, GroupKey, Locality, Mtls, NetworkGroup, PortEndpoints, Role, ViewKey};
 
 /// The endpoints of one service port for one view, each address and port at most once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -34,12 +34,34 @@ pub struct WeightedAddress {
     pub port: u16,
     /// Its share of the sum of all weights of the assignment.
     pub weight: NonZeroU32,
+    /// How to speak with it.
+    pub speaks: Speaks,
+}
+
+/// How a viewer speaks with an endpoint.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Speaks {
+    /// As the cluster has it, and nothing is said: with mutual TLS where the viewer is a sidecar.
+    #[default]
+    Default,
+    /// In plaintext, which is said of it: it has no mutual TLS, and the viewer would use it.
+    Plaintext,
+}
+
+impl Speaks {
+    fn with(viewer: &ViewKey, endpoint: &Endpoint) -> Self {
+        // A pod that was not seen yet most likely speaks it, and a request in plaintext is worse than one that fails.
+        match (viewer.role, endpoint.mtls) {
+            (Role::Sidecar, Mtls::No) => Self::Plaintext,
+            _ => Self::Default,
+        }
+    }
 }
 
 impl Hash for WeightedAddress {
     /// In one piece: versions are hashes of thousands of these.
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let mut piece = [0; 23];
+        let mut piece = [0; 24];
         match self.address {
             IpAddr::V4(address) => {
                 piece[0] = 4;
@@ -51,7 +73,8 @@ impl Hash for WeightedAddress {
             }
         }
         piece[17..19].copy_from_slice(&self.port.to_le_bytes());
-        piece[19..].copy_from_slice(&self.weight.get().to_le_bytes());
+        piece[19..23].copy_from_slice(&self.weight.get().to_le_bytes());
+        piece[23] = u8::from(self.speaks == Speaks::Plaintext);
         state.write(&piece);
     }
 }
@@ -71,6 +94,7 @@ struct Part<'a> {
     /// Of the endpoints that it stands for.
     locality: &'a Locality,
     weight: u128,
+    speaks: Speaks,
 }
 
 /// The assignment of a port for a viewer. Everything ordered: equal input gives equal output on every replica.
@@ -85,12 +109,14 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
     for (_, group, way) in &groups {
         match way {
             Horizon::Direct => {
-                for endpoint in group.endpoints().iter().filter(|endpoint| port.serves(endpoint)) {
+                let served = group.endpoints().iter().filter(|endpoint| port.serves(endpoint));
+                for endpoint in served.filter(|endpoint| kept_out(viewer, endpoint).is_none()) {
                     if let Some(address) = endpoint.addresses.usable_by(viewer.families) {
                         parts.push(Part {
                             socket: SocketAddr::new(address, endpoint.port),
                             locality: &endpoint.locality,
                             weight: scale,
+                            speaks: Speaks::with(viewer, endpoint),
                         });
                     }
                 }
@@ -102,6 +128,7 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
                             socket: gateway.socket(),
                             locality,
                             weight: u128::from(*count) * scale / ways.len() as u128,
+                            speaks: Speaks::Default,
                         });
                     }
                 }
@@ -112,6 +139,14 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
     // Groups are sorted by address already, so this is mostly a look.
     parts.sort_by(|a, b| (a.socket, a.locality).cmp(&(b.socket, b.locality)));
     collect(join(parts), scale)
+}
+
+/// Why a viewer does not send to an endpoint of its own network, if so: a gateway opens no TLS, so what is behind it must.
+pub(super) fn kept_out(viewer: &ViewKey, endpoint: &Endpoint) -> Option<WithheldReason> {
+    match viewer.role {
+        Role::Gateway => not_behind_gateway(endpoint),
+        Role::Endpoints | Role::Sidecar => None,
+    }
 }
 
 /// Room for the parts of all groups, so that gathering them allocates once.
@@ -149,6 +184,7 @@ fn join(mut parts: Vec<Part<'_>>) -> Vec<Part<'_>> {
             kept.locality = part.locality;
         }
         kept.weight += part.weight;
+        kept.speaks = kept.speaks.min(part.speaks);
         true
     });
     parts
@@ -198,6 +234,7 @@ fn collect(parts: Vec<Part<'_>>, scale: u128) -> Assignment {
             address: part.socket.ip(),
             port: part.socket.port(),
             weight,
+            speaks: part.speaks,
         });
     }
     groups.sort_by_key(|(locality, _)| *locality);

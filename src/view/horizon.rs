@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::model::{Endpoint, GatewaySet, GroupKey, Health, Mtls, NetworkGateway, NetworkId, PortEndpoints, ViewKey};
+use crate::model::{
+    Endpoint, GatewaySet, GroupKey, Health, Mtls, NetworkGateway, NetworkId, PortEndpoints, Role, ViewKey,
+};
 
 /// How a viewer reaches the endpoints of one network in one member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub enum WithheldReason {
     NotReady,
     /// It is shutting down while others are ready.
     Draining,
+    /// It is on another network, and the viewer is a gateway, which leads only to its own.
+    OtherNetwork(NetworkId),
     /// It is on another network and speaks no mutual TLS; a gateway routes by SNI and could not tell where to send it.
     Plaintext,
     /// It is on another network and the pod its slice names was not seen, so that nothing says it speaks mutual TLS.
@@ -42,6 +46,7 @@ impl WithheldReason {
         match self {
             Self::NoGateway(_) => "no_gateway",
             Self::NoGatewayOfFamily(_) => "no_gateway_of_family",
+            Self::OtherNetwork(_) => "other_network",
             Self::AddressFamily => "address_family",
             Self::NotReady => "not_ready",
             Self::Draining => "draining",
@@ -61,6 +66,12 @@ impl fmt::Display for WithheldReason {
                     "network {network} has no gateway of an address family that the viewer uses"
                 )
             }
+            Self::OtherNetwork(network) => {
+                write!(
+                    f,
+                    "it is on network {network}, and a gateway leads only to endpoints of its own"
+                )
+            }
             Self::AddressFamily => f.write_str("no address of a family that the viewer uses"),
             Self::NotReady => f.write_str("not ready"),
             Self::Draining => f.write_str("shutting down while others are ready"),
@@ -77,6 +88,9 @@ impl fmt::Display for WithheldReason {
 pub fn horizon<'a>(viewer: &ViewKey, group: &GroupKey, gateways: &'a GatewaySet) -> Horizon<'a> {
     if group.network == viewer.network {
         return Horizon::Direct;
+    }
+    if viewer.role == Role::Gateway {
+        return Horizon::Withheld(WithheldReason::OtherNetwork(group.network.clone()));
     }
     let towards = gateways.towards(&group.network, &group.member, viewer.families);
     if !towards.is_empty() {

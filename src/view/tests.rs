@@ -17,10 +17,7 @@ fn member(name: &str) -> ClusterId {
 }
 
 fn viewer(name: &str) -> ViewKey {
-    ViewKey {
-        network: network(name),
-        families: AddressFamilies::V4,
-    }
+    ViewKey::endpoints(network(name), AddressFamilies::V4)
 }
 
 fn endpoint(address: &str, on: &str) -> Endpoint {
@@ -234,17 +231,11 @@ fn each_viewer_gets_the_families_it_can_use() {
     dual.addresses = dual.addresses.with("fd00::1".parse().unwrap());
     let port = port(vec![("east", dual), ("west", endpoint("10.2.0.1", "net2"))]);
     let gateways = gateways(vec![gateway("net2", "west", "192.0.2.2")]);
-    let v6 = ViewKey {
-        network: network("net1"),
-        families: AddressFamilies::V6,
-    };
+    let v6 = ViewKey::endpoints(network("net1"), AddressFamilies::V6);
     let explanation = explain(&v6, &port, &gateways);
     assert_eq!(shown(&explanation.assignment), ["[fd00::1]:8080*1"]);
     assert_eq!(reasons(&explanation), ["direct", "no_gateway_of_family"]);
-    let both = ViewKey {
-        network: network("net1"),
-        families: AddressFamilies::Dual,
-    };
+    let both = ViewKey::endpoints(network("net1"), AddressFamilies::Dual);
     assert_eq!(
         shown(&assign(&both, &port, &gateways)),
         ["10.1.0.1:8080*1", "192.0.2.2:15443*1"]
@@ -317,10 +308,7 @@ fn any_viewer() -> impl Strategy<Value = ViewKey> {
         Just(AddressFamilies::V6),
         Just(AddressFamilies::Dual)
     ];
-    (0u8..4, families).prop_map(|(on, families)| ViewKey {
-        network: network(&format!("net{on}")),
-        families,
-    })
+    (0u8..4, families).prop_map(|(on, families)| ViewKey::endpoints(network(&format!("net{on}")), families))
 }
 
 /// Each socket's share of the traffic as `numerator / common denominator`, counted endpoint by endpoint from the verdicts.

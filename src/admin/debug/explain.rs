@@ -182,10 +182,7 @@ mod tests {
     use crate::model::{AddressFamilies, Health, Mtls, NetworkGroup};
 
     fn key(network: &str, families: AddressFamilies) -> ViewKey {
-        ViewKey {
-            network: samples::network(network),
-            families,
-        }
+        ViewKey::endpoints(samples::network(network), families)
     }
 
     fn explained(network: &str) -> v1::ExplainResponse {

@@ -43,6 +43,7 @@ pub(crate) fn stream(pod: &str, opened: u64) -> StreamInfo {
         member: Some(member("west")),
         network: Some(network("net1")),
         addresses: vec!["10.1.0.9".parse().unwrap()],
+        ..Viewer::default()
     };
     let table = Arc::new(crate::table::testing::table());
     let cache = Cache::new(Builder::new(table, "cluster.local", PushMetrics::default()));
@@ -123,6 +124,7 @@ pub(crate) fn service() -> ServiceEndpoints {
         key: ServiceKey::new("shop", "web"),
         defined_in: vec![member("west"), member("east")],
         headless: false,
+        cluster_ips: std::collections::BTreeMap::new(),
         ports: vec![PortEndpoints::from_endpoints(
             port,
             endpoints.map(|(name, endpoint)| (member(name), endpoint)),
@@ -143,6 +145,7 @@ pub(crate) fn two_ports() -> ServiceEndpoints {
         key: ServiceKey::new("shop", "cart"),
         defined_in: vec![member("west")],
         headless: true,
+        cluster_ips: std::collections::BTreeMap::new(),
         ports: ports
             .map(|(number, name)| {
                 PortEndpoints::from_endpoints(

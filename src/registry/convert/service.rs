@@ -21,6 +21,8 @@ struct Spec<'a> {
     r#type: Option<&'a str>,
     #[serde(rename = "clusterIP")]
     cluster_ip: Option<&'a str>,
+    #[serde(rename = "clusterIPs")]
+    cluster_ips: Option<Vec<&'a str>>,
     publish_not_ready_addresses: Option<bool>,
 }
 
@@ -39,6 +41,8 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<ServiceRecord> {
     if spec.r#type == Some("ExternalName") {
         return None;
     }
+    let cluster_ips = spec.cluster_ip.into_iter().chain(spec.cluster_ips.unwrap_or_default());
+    let cluster_ips = self::cluster_ips(subject, cluster_ips);
     let network = subject.network("the Service is no gateway");
     Some(ServiceRecord {
         key: ServiceKey {
@@ -47,6 +51,7 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<ServiceRecord> {
         },
         created: created(subject),
         headless: spec.cluster_ip == Some("None"),
+        cluster_ips,
         publish_not_ready: spec.publish_not_ready_addresses.unwrap_or_default(),
         ports: ports(subject),
         gateway: match network {
@@ -54,6 +59,19 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<ServiceRecord> {
             Label::Absent | Label::Invalid => None,
         },
     })
+}
+
+/// In the order of the object, each once: `clusterIP` is the first of `clusterIPs`.
+fn cluster_ips<'a>(subject: &mut Subject<'_>, texts: impl Iterator<Item = &'a str>) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for text in texts.filter(|text| !matches!(*text, "" | "None")) {
+        if let Some(address) = subject.address("spec.clusterIPs", text)
+            && !addresses.contains(&address)
+        {
+            addresses.push(address);
+        }
+    }
+    addresses
 }
 
 fn created(subject: &mut Subject<'_>) -> Option<i64> {

@@ -277,6 +277,7 @@ fn a_viewer_stands_where_it_says_or_where_it_is_known() {
             member: of.map(member),
             network: says.map(network),
             addresses,
+            ..Viewer::default()
         };
         let standpoint = table.locate(&viewer);
         (

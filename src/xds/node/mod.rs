@@ -12,7 +12,7 @@ use envoy_types::pb::google::protobuf::value::Kind;
 use prost::Message;
 
 use super::text::clip;
-use crate::model::{ClusterId, InvalidId, Locality, NetworkId, ObjectName, Viewer};
+use crate::model::{ClusterId, InvalidId, Locality, NetworkId, ObjectName, Role, Viewer};
 
 /// The longest node id that is taken, in bytes.
 const MAX_ID_BYTES: usize = 1 << 10;
@@ -145,13 +145,15 @@ impl ProxyNode {
                 addresses.push(address);
             }
         }
+        let namespace = text(node, "NAMESPACE")?.unwrap_or(id.namespace);
+        let pod = ObjectName::new(&clip(namespace, MAX_TEXT_BYTES), &clip(id.pod, MAX_TEXT_BYTES));
         let viewer = Viewer {
             member: label(node, "CLUSTER_ID", ClusterId::new)?,
             network: label(node, "NETWORK", NetworkId::new)?,
             addresses,
+            role: role(id.kind, node),
+            namespace: Arc::clone(&pod.namespace),
         };
-        let namespace = text(node, "NAMESPACE")?.unwrap_or(id.namespace);
-        let pod = ObjectName::new(&clip(namespace, MAX_TEXT_BYTES), &clip(id.pod, MAX_TEXT_BYTES));
         Ok(Self {
             id: node.id.as_str().into(),
             cluster: clip(&node.cluster, MAX_TEXT_BYTES).into(),
@@ -161,6 +163,17 @@ impl ProxyNode {
             locality: locality(node),
             agent: clip(&agent(node), MAX_TEXT_BYTES).into(),
         })
+    }
+}
+
+/// What a proxy of this kind does with traffic. A gRPC client whose id is a sidecar's, as Istio's bootstraps have it, has
+/// nothing captured.
+fn role(kind: ProxyKind, node: &Node) -> Role {
+    let is_client = node.user_agent_name.starts_with("gRPC");
+    match kind {
+        ProxyKind::Sidecar if !is_client => Role::Sidecar,
+        ProxyKind::Router if !is_client => Role::Gateway,
+        _ => Role::Endpoints,
     }
 }
 
