@@ -8,11 +8,12 @@ use tokio::time::{Instant, sleep};
 
 use super::store::Recalled;
 use super::{Parts, hold_ready};
-use crate::config::{self, Config};
+use crate::config::{self, BudgetConfig, Config, MemberConfig, MemberDefaults, StaleConfig};
 use crate::lifecycle::{BlockReady, Readiness, Tasks};
-use crate::model::{ClusterId, NetworkId};
+use crate::model::{ClusterId, MemberWeight, NetworkId};
 use crate::registry::{
-    MemberSource, Members, SecretMembers, list_members_folder, run_member, run_members_folder, run_secret_members,
+    Budget, MemberOptions, MemberSource, Members, SecretMembers, StalePolicy, list_members_folder, run_member,
+    run_members_folder, run_secret_members,
 };
 
 /// How soon a folder of members that can't be read is tried again.
@@ -31,7 +32,6 @@ pub(super) async fn spawn(
     let mut names = Vec::new();
     for member in &config.members {
         let name = ClusterId::new(&member.name)?;
-        let network = member.network.as_deref().map(NetworkId::new).transpose()?;
         let source = source(&member.source);
         // What is known of it from before is served at once: nobody has to wait.
         if !recalled.members.contains(&name) {
@@ -41,7 +41,14 @@ pub(super) async fn spawn(
             MemberSource::Folder { .. } => parts.sink(),
             _ => Arc::clone(&recalled.sink),
         };
-        let reader = run_member(name, source, network, sink, parts.members.clone(), parts.drain.clone());
+        let reader = run_member(
+            name,
+            source,
+            options(member)?,
+            sink,
+            parts.members.clone(),
+            parts.drain.clone(),
+        );
         tasks.spawn(format!("member {}", member.name), reader);
     }
     if let Some(folder) = &config.members_folder {
@@ -61,7 +68,13 @@ pub(super) async fn spawn(
                 tokio::spawn(waiting);
             }
         }
-        let reader = run_members_folder(folder.clone(), parts.sink(), parts.members.clone(), parts.drain.clone());
+        let reader = run_members_folder(
+            folder.clone(),
+            default_options(&config.member_defaults),
+            parts.sink(),
+            parts.members.clone(),
+            parts.drain.clone(),
+        );
         tasks.spawn("folder of members", reader);
     }
     if let Some(secrets) = &config.member_secrets {
@@ -112,6 +125,45 @@ fn source(configured: &config::MemberSource) -> MemberSource {
     }
 }
 
+/// How the settings have a member treated.
+///
+/// # Errors
+/// None for settings that were checked.
+pub(super) fn options(member: &MemberConfig) -> anyhow::Result<MemberOptions> {
+    Ok(MemberOptions {
+        network: member.network.as_deref().map(NetworkId::new).transpose()?,
+        namespaces: member.namespaces.iter().map(|name| name.as_str().into()).collect(),
+        stale: stale(member.stale),
+        weight: MemberWeight::new(member.weight).unwrap_or(MemberWeight::MOST),
+        budget: budget(&member.budget),
+    })
+}
+
+/// How members are treated that the settings don't name.
+pub(super) fn default_options(defaults: &MemberDefaults) -> MemberOptions {
+    MemberOptions {
+        stale: stale(defaults.stale),
+        budget: budget(&defaults.budget),
+        ..MemberOptions::default()
+    }
+}
+
+fn stale(configured: StaleConfig) -> StalePolicy {
+    match configured {
+        StaleConfig::Keep => StalePolicy::Keep,
+        StaleConfig::Demote(after) => StalePolicy::Demote { after },
+        StaleConfig::Drop(after) => StalePolicy::Drop { after },
+    }
+}
+
+fn budget(configured: &BudgetConfig) -> Budget {
+    Budget {
+        objects: configured.objects,
+        bytes: configured.bytes,
+        events_per_second: u32::try_from(configured.events_per_second).unwrap_or(u32::MAX),
+    }
+}
+
 /// Starts the reader of Secrets. Readiness waits for their first list and for the members in it, within the deadline of one
 /// member; those that are served as they were known need not be waited for.
 fn spawn_secrets(
@@ -127,6 +179,7 @@ fn spawn_secrets(
     let place = SecretMembers {
         source: source(&secrets.source),
         namespace: namespace.clone(),
+        options: default_options(&config.member_defaults),
         known: recalled.of_secrets.clone(),
         listed,
     };

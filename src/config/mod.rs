@@ -8,6 +8,7 @@
 mod error;
 mod keys;
 mod listen;
+mod members;
 mod read;
 mod reader;
 mod settings;
@@ -19,7 +20,7 @@ mod values;
 
 pub use error::{ConfigError, ConfigErrors, InvalidValue, Position};
 pub use settings::{
-    AdminConfig, ApplicationChoice, Config, DrainConfig, Listen, LogConfig, LogFormat, MemberConfig,
-    MemberSecretsConfig, MemberSource, MeshConfig, MtlsChoice, OutsideChoice, ReadinessConfig, TlsFiles, TrafficConfig,
-    XdsConfig,
+    AdminConfig, ApplicationChoice, BudgetConfig, Config, DrainConfig, Listen, LogConfig, LogFormat, MemberConfig,
+    MemberDefaults, MemberSecretsConfig, MemberSource, MeshConfig, MtlsChoice, OutsideChoice, ReadinessConfig,
+    StaleConfig, TlsFiles, TrafficConfig, XdsConfig,
 };

@@ -1,14 +1,13 @@
 //! From the text of a settings file to [`Config`].
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::error::{ConfigError, ConfigErrors, InvalidValue, Position};
+use super::error::{ConfigError, ConfigErrors, InvalidValue};
+use super::members;
 use super::reader::{Reader, Section};
 use super::settings::{
-    AdminConfig, Config, DrainConfig, Listen, LogConfig, MemberConfig, MemberSecretsConfig, MemberSource, MeshConfig,
-    ReadinessConfig, TlsFiles, XdsConfig,
+    AdminConfig, Config, DrainConfig, Listen, LogConfig, MeshConfig, ReadinessConfig, TlsFiles, XdsConfig,
 };
 use super::traffic;
 use super::tree;
@@ -92,12 +91,14 @@ fn config(reader: &mut Reader<'_>, node: Option<&tree::Node>) -> Config {
     let admin = AdminConfig {
         listen: self::listen(reader, &admin).unwrap_or(default.admin.listen),
     };
+    let member_defaults = members::defaults(reader, &root, default.member_defaults);
     let config = Config {
         admin,
         mesh: mesh(reader, &root, default.mesh),
         members_folder: reader.path(&root, "membersFolder"),
-        members: members(reader, &root),
-        member_secrets: member_secrets(reader, &root),
+        members: members::members(reader, &root, &member_defaults),
+        member_secrets: members::member_secrets(reader, &root),
+        member_defaults,
         readiness: readiness(reader, &root, default.readiness),
         drain: drain(reader, &root, default.drain),
         store: store(reader, &root),
@@ -232,86 +233,6 @@ fn log(reader: &mut Reader<'_>, root: &Section<'_>, default: LogConfig) -> LogCo
         format: reader
             .value(&section, "format", values::log_format)
             .unwrap_or(default.format),
-    }
-}
-
-fn members(reader: &mut Reader<'_>, root: &Section<'_>) -> Vec<MemberConfig> {
-    let mut first_of_name: BTreeMap<String, Position> = BTreeMap::new();
-    let mut members = Vec::new();
-    for (index, node) in reader.list(root, "members").iter().enumerate() {
-        let section = reader.section(Some(node), "members[]", format!("members[{index}]"));
-        reader.require(&section, "name", "give the member a unique name");
-        let name = reader.value(&section, "name", values::label_value);
-        let at = section.place("name");
-        if let Some(name) = &name
-            && let Some(first) = first_of_name.get(name)
-        {
-            let problem = format!("{name:?} is already the member of line {}", first.line);
-            reader.error(
-                at,
-                section.key_path("name"),
-                InvalidValue::new(problem, "give each member its own name"),
-            );
-        }
-        let network = reader.value(&section, "network", values::label_value);
-        let source = source(reader, &section, &["folder", "kubeconfig"]);
-        if let Some(name) = name {
-            first_of_name.entry(name.clone()).or_insert(at);
-            members.extend(source.map(|source| MemberConfig { name, network, source }));
-        }
-    }
-    members
-}
-
-fn member_secrets(reader: &mut Reader<'_>, root: &Section<'_>) -> Option<MemberSecretsConfig> {
-    if !root.has("memberSecrets") {
-        return None;
-    }
-    let section = reader.child(root, "memberSecrets");
-    let namespace = reader.value(&section, "namespace", values::dns_label);
-    let source = source(reader, &section, &["kubeconfig"])?;
-    Some(MemberSecretsConfig { source, namespace })
-}
-
-/// The one source of a member, `inCluster` or one of `paths`; `None` where there is none, several or a wrong one.
-fn source(reader: &mut Reader<'_>, section: &Section<'_>, paths: &[&str]) -> Option<MemberSource> {
-    let folder = if paths.contains(&"folder") {
-        reader.path(section, "folder")
-    } else {
-        None
-    };
-    let kubeconfig = reader.path(section, "kubeconfig");
-    let context = reader.value(section, "context", |scalar| values::text(scalar).map(str::to_owned));
-    let in_cluster = reader.value(section, "inCluster", values::boolean);
-
-    let mut given: Vec<&str> = paths.iter().copied().filter(|key| section.has(key)).collect();
-    if section.has("inCluster") && in_cluster != Some(false) {
-        given.push("inCluster");
-    }
-    if section.has("context") && !section.has("kubeconfig") {
-        let what = InvalidValue::new("needs a kubeconfig", "add `kubeconfig: FILE`, or remove the context");
-        reader.error(section.place("context"), section.key_path("context"), what);
-    } else if given.is_empty() && paths.iter().all(|key| section.lacks(key)) {
-        let what = InvalidValue::new(
-            "has no source",
-            format!("add one of `{}` or `inCluster: true`", paths.join("`, `")),
-        );
-        reader.error(section.at, section.path.clone(), what);
-    }
-    if given.len() > 1 {
-        let problem = format!("has {} sources: {}", given.len(), given.join(", "));
-        reader.error(
-            section.at,
-            section.path.clone(),
-            InvalidValue::new(problem, "keep one of them"),
-        );
-        return None;
-    }
-    match (folder, kubeconfig, in_cluster) {
-        (Some(folder), None, _) => Some(MemberSource::Folder(folder)),
-        (None, Some(path), _) => Some(MemberSource::Kubeconfig { path, context }),
-        (None, None, Some(true)) => Some(MemberSource::InCluster),
-        _ => None,
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Config {
     pub members: Vec<MemberConfig>,
     /// `memberSecrets`: where members join by Secrets; nowhere where absent.
     pub member_secrets: Option<MemberSecretsConfig>,
+    /// `memberDefaults`: how members are treated that say nothing else, those of Secrets and folders too.
+    pub member_defaults: MemberDefaults,
     /// `readiness`: when we say that we are ready.
     pub readiness: ReadinessConfig,
     /// `drain`: how we stop.
@@ -51,6 +53,14 @@ impl Default for Config {
             members_folder: None,
             members: Vec::new(),
             member_secrets: None,
+            member_defaults: MemberDefaults {
+                stale: StaleConfig::Keep,
+                budget: BudgetConfig {
+                    objects: 1_000_000,
+                    bytes: 1 << 30,
+                    events_per_second: 5_000,
+                },
+            },
             readiness: ReadinessConfig {
                 member_sync_deadline: Duration::from_secs(30),
             },
@@ -145,6 +155,45 @@ pub struct MemberConfig {
     pub network: Option<String>,
     /// Where the member's objects come from.
     pub source: MemberSource,
+    /// `namespaces`: those that are read, in order; all of them where there are none.
+    pub namespaces: Vec<String>,
+    /// `stale`: what becomes of it while it can't be read; that of the defaults where absent.
+    pub stale: StaleConfig,
+    /// `weight`: what each of its endpoints counts, in percent of others; 0 takes all traffic away. At most 1000.
+    pub weight: u16,
+    /// `budget`: what it may cost; each part is that of the defaults where absent.
+    pub budget: BudgetConfig,
+}
+
+/// `memberDefaults`: how members are treated that say nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberDefaults {
+    /// `memberDefaults.stale`.
+    pub stale: StaleConfig,
+    /// `memberDefaults.budget`.
+    pub budget: BudgetConfig,
+}
+
+/// `stale`: what becomes of a member's endpoints while it can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StaleConfig {
+    /// They are served as they were.
+    Keep,
+    /// After so long they are served only where nothing else is ready.
+    Demote(Duration),
+    /// After so long they are not served.
+    Drop(Duration),
+}
+
+/// `budget`: what a member may cost us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetConfig {
+    /// `budget.objects`: how many objects are held of it.
+    pub objects: usize,
+    /// `budget.bytes`: how many bytes they may take, about.
+    pub bytes: usize,
+    /// `budget.eventsPerSecond`: how many changes are taken in a second, sustained.
+    pub events_per_second: usize,
 }
 
 /// Where a member's objects come from: exactly one of `folder`, `kubeconfig`, `inCluster`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::keys;
 use super::tree::{self, Node, Value};
-use super::{Config, ConfigErrors, Listen, LogFormat, MemberConfig, MemberSource, TlsFiles};
+use super::{BudgetConfig, Config, ConfigErrors, Listen, LogFormat, MemberConfig, MemberSource, StaleConfig, TlsFiles};
 
 const DEFAULTS: &str = include_str!("../../config/default.yaml");
 
@@ -60,7 +60,10 @@ fn the_file_of_defaults_shows_every_key_and_its_examples_parse() {
 
     let root = tree::parse(&text).unwrap().unwrap();
     for (section, keys) in keys::SECTIONS {
-        let shown = keys_in(&root, section);
+        // What has one form in several places is shown in one of them.
+        let last = |section: &str| section.rsplit('.').next().map(str::to_owned);
+        let alike = keys::SECTIONS.iter().filter(|(other, _)| last(other) == last(section));
+        let shown: Vec<String> = alike.flat_map(|(other, _)| keys_in(&root, other)).collect();
         for key in *keys {
             assert!(
                 shown.contains(&(*key).to_owned()),
@@ -70,32 +73,35 @@ fn the_file_of_defaults_shows_every_key_and_its_examples_parse() {
     }
 }
 
+/// The keys of a section, in all the places where the file has it.
 fn keys_in(root: &Node, section: &str) -> Vec<String> {
-    let (name, is_list) = match section.strip_suffix("[]") {
-        Some(name) => (name, true),
-        None => (section, false),
-    };
-    let entries = |node: &Node| match &node.value {
-        Value::Map(entries) => entries
-            .iter()
-            .map(|(key, _)| match &key.value {
-                Value::Scalar(scalar) => scalar.text.clone(),
-                other => panic!("{other:?}"),
+    let mut nodes = vec![root];
+    for part in section.split('.').filter(|part| !part.is_empty()) {
+        let (name, is_list) = match part.strip_suffix("[]") {
+            Some(name) => (name, true),
+            None => (part, false),
+        };
+        let below = nodes.into_iter().flat_map(entries).filter(|(key, _)| key == name);
+        nodes = below
+            .flat_map(|(_, value)| match &value.value {
+                Value::List(items) if is_list => items.iter().collect(),
+                _ => vec![value],
             })
-            .collect::<Vec<_>>(),
-        other => panic!("{section}: {other:?}"),
-    };
-    if name.is_empty() {
-        return entries(root);
+            .collect();
     }
-    let index = keys_in(root, "").iter().position(|key| key == name).expect(section);
-    let Value::Map(map) = &root.value else {
-        panic!("{root:?}")
+    assert!(!nodes.is_empty(), "`{section}` is not in config/default.yaml");
+    nodes.into_iter().flat_map(entries).map(|(key, _)| key).collect()
+}
+
+fn entries(node: &Node) -> Vec<(String, &Node)> {
+    let Value::Map(entries) = &node.value else {
+        panic!("{node:?}")
     };
-    match &map[index].1.value {
-        Value::List(items) if is_list => items.iter().flat_map(entries).collect(),
-        _ => entries(&map[index].1),
-    }
+    let keys = entries.iter().map(|(key, value)| match &key.value {
+        Value::Scalar(scalar) => (scalar.text.clone(), value),
+        other => panic!("{other:?}"),
+    });
+    keys.collect()
 }
 
 #[test]
@@ -109,7 +115,13 @@ members:
   - {name: a, folder: /abs/a}
   - {name: b, network: n2, kubeconfig: kube/b, context: admin, inCluster: false}
   - {name: c, kubeconfig: kube/c}
-  - {name: d, inCluster: true}
+  - name: d
+    inCluster: true
+    namespaces: [shop, books]
+    weight: 0
+    stale: {policy: drop, after: 48h}
+    budget: {bytes: 1MiB}
+memberDefaults: {stale: {policy: demote, after: 5m}, budget: {objects: 5, eventsPerSecond: 7}}
 readiness: {memberSyncDeadline: 500ms}
 drain: {deadline: 2m}
 xds: {maxRequestBytes: 1MiB, maxNodeBytes: 2048, maxStreams: 7, maxNames: 5000, maxInitialBytesInFlight: 2GiB, allowPlaintext: true}
@@ -130,6 +142,14 @@ log: {level: 'warn,parallax::xds=trace', format: json}
         name: name.to_owned(),
         network: network.map(str::to_owned),
         source,
+        namespaces: Vec::new(),
+        stale: StaleConfig::Demote(Duration::from_secs(300)),
+        weight: 100,
+        budget: BudgetConfig {
+            objects: 5,
+            bytes: 1 << 30,
+            events_per_second: 7,
+        },
     };
     let b = MemberSource::Kubeconfig {
         path: "/etc/p/kube/b".into(),
@@ -139,11 +159,15 @@ log: {level: 'warn,parallax::xds=trace', format: json}
         path: "/etc/p/kube/c".into(),
         context: None,
     };
+    let mut d = member("d", None, MemberSource::InCluster);
+    d.namespaces = vec!["books".to_owned(), "shop".to_owned()];
+    (d.weight, d.budget.bytes) = (0, 1 << 20);
+    d.stale = StaleConfig::Drop(Duration::from_secs(48 * 3600));
     let expected = [
         member("a", None, MemberSource::Folder("/abs/a".into())),
         member("b", Some("n2"), b),
         member("c", None, c),
-        member("d", None, MemberSource::InCluster),
+        d,
     ];
     assert_eq!(config.members, expected);
     assert_eq!(config.readiness.member_sync_deadline, Duration::from_millis(500));
@@ -219,6 +243,40 @@ log: {level: 'a=b=c', format: xml}
             ("24:14: log.level: ", "is no log filter"),
             ("24:31: log.format: ", "write text or json"),
         ],
+    );
+}
+
+#[test]
+fn what_members_may_be_told_is_checked() {
+    let text = "\
+members:
+  - name: a
+    inCluster: true
+    weight: 1001
+    namespaces: [shop, Shop, shop]
+    stale: {policy: keep, after: 5m}
+    budget: {bytes: 1}
+memberDefaults:
+  stale: {after: 1s}
+  budget: 7
+  weight: 5
+";
+    assert_errors(
+        text,
+        &[
+            ("4:13: members[0].weight: ", "from 0 to 1000"),
+            ("5:24: members[0].namespaces[1]: ", "no namespace name"),
+            ("5:30: members[0].namespaces[2]: ", "is given twice"),
+            ("6:34: members[0].stale.after: ", "write demote or drop"),
+            ("7:21: members[0].budget.bytes: ", "out of range"),
+            ("9:11: memberDefaults.stale.policy: ", "is missing"),
+            ("10:11: memberDefaults.budget: ", "expected keys and values"),
+            ("11:3: memberDefaults.weight: ", "did you mean `members[].weight`?"),
+        ],
+    );
+    assert_errors(
+        "memberDefaults: {stale: {policy: drop}}",
+        &[("1:26: memberDefaults.stale.after: ", "is missing")],
     );
 }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AddressFamilies, Locality, NetworkId, ObjectName};
+use super::{AddressFamilies, Locality, NetworkId, PodName};
 
 /// The addresses of one endpoint; at least one is there. A dual-stack pod has both and is still one endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -90,7 +90,7 @@ pub struct Endpoint {
     /// Where it runs.
     pub locality: Locality,
     /// The pod, for people; none for a bare address.
-    pub pod: Option<ObjectName>,
+    pub pod: Option<PodName>,
 }
 
 #[cfg(test)]

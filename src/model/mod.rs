@@ -5,13 +5,15 @@ mod gateway;
 mod ids;
 mod locality;
 mod service;
+mod standing;
 mod view_key;
 mod viewer;
 
 pub use endpoint::{Addresses, Endpoint, Health, Mtls};
 pub use gateway::{GatewaySet, GatewaySource, NetworkGateway, UnusableGateway, UnusableReason};
-pub use ids::{ClusterId, InvalidId, NetworkId, ObjectName, ServiceKey};
+pub use ids::{ClusterId, InvalidId, NetworkId, ObjectName, PodName, ServiceKey};
 pub use locality::Locality;
 pub use service::{Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, Sums};
+pub use standing::{MemberStanding, MemberWeight, Rank};
 pub use view_key::{AddressFamilies, Place, Role, ViewKey};
 pub use viewer::{NetworkOrigin, Standpoint, Viewer};

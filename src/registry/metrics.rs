@@ -1,13 +1,18 @@
 //! What the registry counts.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use crate::model::ClusterId;
 use crate::table::Kind;
+
+/// A number of seconds with a fraction.
+pub(super) type Seconds = Gauge<f64, AtomicU64>;
 
 /// Labels of what is counted by member and kind.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -47,6 +52,12 @@ pub struct RegistryMetrics {
     pub(super) problems: Family<ByMember, Gauge>,
     pub(super) synced: Family<ByMember, Gauge>,
     pub(super) failures: Family<ByMember, Counter>,
+    pub(super) connected: Family<ByKind, Gauge>,
+    pub(super) held_back: Family<ByKind, Gauge>,
+    pub(super) confirmed: Family<ByMember, Seconds>,
+    pub(super) heartbeat: Family<ByMember, Seconds>,
+    pub(super) rank: Family<ByMember, Gauge>,
+    pub(super) weight: Family<ByMember, Gauge>,
 }
 
 impl RegistryMetrics {
@@ -79,6 +90,38 @@ impl RegistryMetrics {
             "Failed attempts to read a member",
             metrics.failures.clone(),
         );
+        registry.register(
+            "registry_connected",
+            "1 while the kind is listed and its watch gives signs of life, 0 while it is not (yet)",
+            metrics.connected.clone(),
+        );
+        registry.register(
+            "registry_held_back",
+            "Objects that a list left out and that are kept until a second list says the same",
+            metrics.held_back.clone(),
+        );
+        registry.register_with_unit(
+            "registry_confirmed_timestamp",
+            "When all that is held of the member was last known to be up to date, since the epoch",
+            Unit::Seconds,
+            metrics.confirmed.clone(),
+        );
+        registry.register_with_unit(
+            "registry_heartbeat",
+            "How long the member's API server took to answer the last heartbeat",
+            Unit::Seconds,
+            metrics.heartbeat.clone(),
+        );
+        registry.register(
+            "registry_rank",
+            "0 for a member that is served as all others, 1 for one that is served last since it is stale, 2 for one that is not served",
+            metrics.rank.clone(),
+        );
+        registry.register(
+            "registry_weight",
+            "What each endpoint of the member counts, in percent of others",
+            metrics.weight.clone(),
+        );
         metrics
     }
 
@@ -88,10 +131,16 @@ impl RegistryMetrics {
             let label = ByKind::new(member, kind);
             self.events.remove(&label);
             self.objects.remove(&label);
+            self.connected.remove(&label);
+            self.held_back.remove(&label);
         }
         let label = ByMember::new(member);
         self.problems.remove(&label);
         self.synced.remove(&label);
         self.failures.remove(&label);
+        self.confirmed.remove(&label);
+        self.heartbeat.remove(&label);
+        self.rank.remove(&label);
+        self.weight.remove(&label);
     }
 }

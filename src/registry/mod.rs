@@ -7,6 +7,7 @@ mod convert;
 mod folder;
 mod kubernetes;
 mod metrics;
+mod options;
 mod problem;
 mod run;
 mod secrets;
@@ -16,8 +17,9 @@ mod status;
 mod testing;
 
 pub use metrics::RegistryMetrics;
+pub use options::{Budget, MemberOptions, StalePolicy};
 pub use problem::Problem;
 pub use run::{list_members_folder, run_member, run_members_folder};
 pub use secrets::{SecretMembers, run_secret_members};
 pub use source::{MemberSource, SecretText};
-pub use status::{MemberReport, MemberState, Members};
+pub use status::{KindReport, KindState, MemberReport, MemberState, Members};

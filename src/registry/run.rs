@@ -6,25 +6,25 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::status::MemberStatus;
-use super::{MemberSource, Members, Problem, folder, kubernetes};
-use crate::model::{ClusterId, NetworkId};
+use super::{MemberOptions, MemberSource, Members, Problem, folder, kubernetes};
+use crate::model::ClusterId;
 use crate::table::{EventSink, RegistryChange, RegistryEvent};
 
 /// Reads one member until cancelled, and tells `sink` of everything in it. Whatever fails is retried for ever and shown
 /// in `members`; what is known of a member is kept while it can't be read. Ending says nothing about the member: only
 /// the owner of the list of members sends [`RegistryChange::Left`].
 ///
-/// `network` is the member's network according to the settings. A name that is taken already is reported in
+/// `options` may change later, by [`Members::reconfigure`]. A name that is taken already is reported in
 /// [`Members::problems`], and nothing is read; this too lasts until cancelled.
 pub async fn run_member(
     name: ClusterId,
     source: MemberSource,
-    network: Option<NetworkId>,
+    options: MemberOptions,
     sink: Arc<dyn EventSink>,
     members: Members,
     cancel: CancellationToken,
 ) {
-    let Some(status) = members.join(&name, &source) else {
+    let Some(status) = members.join(&name, &source, options) else {
         let problem = Problem::new(
             format!("member {name} ({source})"),
             "another member has this name; this one is not read",
@@ -35,36 +35,64 @@ pub async fn run_member(
         cancel.cancelled().await;
         return;
     };
-    read_member(name, source, network, sink, status, cancel).await;
+    read_member(name, source, sink, status, cancel).await;
 }
 
-/// Reads a member whose status is at hand.
+/// Reads a member whose status is at hand, with the options that it joined with.
 pub(super) async fn read_member(
     name: ClusterId,
     source: MemberSource,
-    network: Option<NetworkId>,
     sink: Arc<dyn EventSink>,
     status: MemberStatus,
     cancel: CancellationToken,
 ) {
+    let mut options = status.options();
+    apply_options(&name, &options.borrow_and_update(), &*sink);
+    let reading = async {
+        match &source {
+            MemberSource::Folder { path } => {
+                folder::run(&name, path.clone(), Arc::clone(&sink), &status, cancel).await;
+            }
+            MemberSource::Kubernetes { .. } | MemberSource::InCluster | MemberSource::Secret { .. } => {
+                kubernetes::run(&name, &source, Arc::clone(&sink), &status, cancel).await;
+            }
+        }
+    };
+    let following = async {
+        while options.changed().await.is_ok() {
+            apply_options(&name, &options.borrow_and_update(), &*sink);
+        }
+        // The member was taken out, which ends its reading too.
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = reading => {}
+        () = following => {}
+    }
+}
+
+/// Tells the table what is said of a member from outside.
+fn apply_options(name: &ClusterId, options: &MemberOptions, sink: &dyn EventSink) {
     sink.apply(RegistryEvent {
         member: name.clone(),
-        change: RegistryChange::Joined { network },
+        change: RegistryChange::Joined {
+            network: options.network.clone(),
+        },
     });
-    match &source {
-        MemberSource::Folder { path } => {
-            folder::run(&name, path.clone(), sink, &status, cancel).await;
-        }
-        MemberSource::Kubernetes { .. } | MemberSource::InCluster | MemberSource::Secret { .. } => {
-            kubernetes::run(&name, &source, sink, &status, cancel).await;
-        }
-    }
 }
 
 /// Reads a folder of members until cancelled: each sub folder is a member of that name, whose network its labels tell.
 /// New sub folders join while we run; a member whose folder goes is kept, and shown as stale.
-pub async fn run_members_folder(path: PathBuf, sink: Arc<dyn EventSink>, members: Members, cancel: CancellationToken) {
-    folder::run_members(path, sink, members, cancel).await;
+///
+/// `options` are those of each of them.
+pub async fn run_members_folder(
+    path: PathBuf,
+    options: MemberOptions,
+    sink: Arc<dyn EventSink>,
+    members: Members,
+    cancel: CancellationToken,
+) {
+    folder::run_members(path, options, sink, members, cancel).await;
 }
 
 /// The members that a folder of members has at present, for whoever waits for them at the start.

@@ -1,17 +1,19 @@
 //! From a member's records to its part of a service: slices joined with pods, Nodes and networks.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::btree_map::Entry as Joined;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::TableSettings;
 use super::gateways::GatewayCandidate;
-use super::member::{Member, Pod};
-use super::record::{ServiceRecord, SliceEndpoint};
+use super::member::Member;
+use super::pods::PodFacts;
+use super::record::ServiceRecord;
+use super::slices::Entry;
 use crate::model::{
     Addresses, ClusterId, Endpoint, GatewaySource, Health, Locality, Mtls, NetworkGroup, NetworkId, ObjectName,
-    ServiceKey, UnusableReason,
+    PodName, ServiceKey, UnusableReason,
 };
 
 /// The endpoints of one port, by network.
@@ -38,7 +40,7 @@ impl MemberService {
 /// What makes two entries of slices one endpoint: the pod, whatever the family of its address, or else the address.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Identity<'a> {
-    Pod(&'a ObjectName, u16),
+    Pod(&'a PodName, u16),
     Address(Option<IpAddr>, u16),
 }
 
@@ -57,27 +59,27 @@ impl Member {
     /// Its part of a service; `None` where it has no word on it.
     pub(super) fn derive(&self, key: &ServiceKey, network: &NetworkId) -> Option<MemberService> {
         let service = self.services.get(key).cloned();
-        let slices = self.slices.get(key);
+        let slices = self.slices.of(key);
         if service.is_none() && slices.is_none() {
             return None;
         }
         let publish_not_ready = service.as_ref().is_some_and(|service| service.publish_not_ready);
         let mut joined: BTreeMap<Arc<str>, BTreeMap<Identity<'_>, Endpoint>> = BTreeMap::new();
         for slice in slices.into_iter().flatten() {
-            for (name, port) in &slice.ports {
+            for (name, port) in &*slice.ports {
                 let endpoints = joined.entry(Arc::clone(name)).or_default();
-                for entry in &slice.endpoints {
+                for entry in &*slice.endpoints {
                     let health = if publish_not_ready { Health::Ready } else { entry.health };
                     let identity = match &entry.pod {
                         Some(pod) => Identity::Pod(pod, *port),
                         None => Identity::Address(entry.addresses.iter().next(), *port),
                     };
                     match endpoints.entry(identity) {
-                        Entry::Vacant(vacant) => {
+                        Joined::Vacant(vacant) => {
                             vacant.insert(self.endpoint(entry, *port, health, network));
                         }
                         // The other family of a dual-stack pod, or a slice that is being replaced and lists it twice.
-                        Entry::Occupied(mut occupied) => {
+                        Joined::Occupied(mut occupied) => {
                             let endpoint = occupied.get_mut();
                             endpoint.addresses = entry.addresses.iter().fold(endpoint.addresses, Addresses::with);
                             endpoint.health = endpoint.health.min(health);
@@ -93,7 +95,7 @@ impl Member {
         Some(MemberService { service, by_port })
     }
 
-    fn endpoint(&self, entry: &SliceEndpoint, port: u16, health: Health, member_network: &NetworkId) -> Endpoint {
+    fn endpoint(&self, entry: &Entry, port: u16, health: Health, member_network: &NetworkId) -> Endpoint {
         let pod = entry.pod.as_ref().and_then(|name| self.pods.get(name));
         Endpoint {
             addresses: entry.addresses,
@@ -113,17 +115,17 @@ impl Member {
         }
     }
 
-    fn locality(&self, entry: &SliceEndpoint, pod: Option<&Pod>) -> Locality {
+    fn locality(&self, entry: &Entry, pod: Option<&PodFacts>) -> Locality {
         if let Some(locality) = pod.and_then(|pod| pod.locality.clone()) {
             return locality;
         }
-        let node = entry.node.as_ref().or(pod.and_then(|pod| pod.node.as_ref()));
+        let node = entry.place.node.as_ref().or(pod.and_then(|pod| pod.node.as_ref()));
         let known = node
             .and_then(|node| self.nodes.get(node))
             .map(|node| node.locality.clone());
         known
             .filter(|locality| !locality.is_unknown())
-            .unwrap_or_else(|| Locality::new("", entry.zone.as_deref().unwrap_or_default(), ""))
+            .unwrap_or_else(|| entry.place.zone.clone())
     }
 
     /// Its Services that claim to be gateways, each with the reason why it is none, if so.
@@ -161,10 +163,10 @@ impl Member {
 
     /// A gateway that has slices is as ready as its pods; one without any is somebody else's machine, taken at its word.
     fn has_pods_but_none_ready(&self, key: &ServiceKey) -> bool {
-        self.slices.get(key).is_some_and(|slices| {
+        self.slices.of(key).is_some_and(|slices| {
             !slices
                 .iter()
-                .flat_map(|slice| &slice.endpoints)
+                .flat_map(|slice| &*slice.endpoints)
                 .any(|endpoint| endpoint.health == Health::Ready)
         })
     }

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::record::{Kind, NodeRecord, PodRecord, Record, RegistryChange, ServiceRecord, SliceRecord};
+use super::pods::{PodChange, Pods};
+use super::record::{Kind, NodeRecord, Record, RegistryChange, ServiceRecord};
+use super::slices::Slices;
 use super::strings::Strings;
-use crate::model::{Addresses, Locality, NetworkId, ObjectName, ServiceKey};
+use crate::model::{NetworkId, ObjectName, ServiceKey};
 
 /// The order in which the lists of one step are taken in: pods before the slices that name them, whose names then are the
 /// pods' own.
@@ -27,13 +29,8 @@ pub(super) struct Member {
     pub(super) namespace_networks: HashMap<Arc<str>, NetworkId>,
     pub(super) nodes: HashMap<Arc<str>, NodeRecord>,
     pub(super) services: HashMap<ServiceKey, Arc<ServiceRecord>>,
-    /// By service; of each the slices by name.
-    pub(super) slices: HashMap<ServiceKey, Vec<SliceRecord>>,
-    pub(super) pods: HashMap<ObjectName, Pod>,
-    /// The service of each slice, to notice when a slice changes over to another.
-    slice_services: HashMap<ObjectName, ServiceKey>,
-    /// Pods with a network of their own by address, to find a viewer's.
-    placed_pods: BTreeSet<(IpAddr, ObjectName)>,
+    pub(super) slices: Slices,
+    pub(super) pods: Pods,
     /// Services that claim to be gateways.
     pub(super) gateway_services: BTreeSet<ServiceKey>,
     /// Its namespaces, labelled or not.
@@ -41,16 +38,6 @@ pub(super) struct Member {
     /// The kinds that were listed completely at least once.
     listed: BTreeSet<Kind>,
     strings: Strings,
-}
-
-/// What is kept of a Pod beside its name.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Pod {
-    pub(super) network: Option<NetworkId>,
-    pub(super) mtls: bool,
-    pub(super) node: Option<Arc<str>>,
-    pub(super) locality: Option<Locality>,
-    addresses: Option<Addresses>,
 }
 
 /// What a word of a member touched.
@@ -68,6 +55,15 @@ pub(super) struct Touched {
     nodes: HashSet<Arc<str>>,
 }
 
+impl Touched {
+    fn pod(&mut self, name: ObjectName, change: &PodChange) {
+        self.locations |= change.location;
+        if change.facts {
+            self.pods.insert(name);
+        }
+    }
+}
+
 impl Member {
     /// True once every kind was listed completely; nothing of a member is shown before, since half a member is a wrong one.
     pub(super) fn is_complete(&self) -> bool {
@@ -80,22 +76,20 @@ impl Member {
             (Kind::Namespace, self.namespaces.len()),
             (Kind::Node, self.nodes.len()),
             (Kind::Service, self.services.len()),
-            (Kind::EndpointSlice, self.slice_services.len()),
+            (Kind::EndpointSlice, self.slices.len()),
             (Kind::Pod, self.pods.len()),
         ])
     }
 
     /// All services that this member has a word on.
     pub(super) fn all_services(&self) -> BTreeSet<ServiceKey> {
-        self.services.keys().chain(self.slices.keys()).cloned().collect()
+        let with_slices = self.slices.by_service().map(|(service, _)| service);
+        self.services.keys().chain(with_slices).cloned().collect()
     }
 
     /// The network that a pod with this address has of its own.
     pub(super) fn network_of_pod_at(&self, address: IpAddr) -> Option<&NetworkId> {
-        let from = (address, ObjectName::new("", ""));
-        let (found, name) = self.placed_pods.range(from..).next()?;
-        let pod = (*found == address).then(|| self.pods.get(name)).flatten();
-        pod?.network.as_ref()
+        self.pods.network_at(address)
     }
 
     /// Takes one word in, and tells what it touched.
@@ -162,8 +156,8 @@ impl Member {
                 .keys()
                 .map(|key| ObjectName::new(&key.namespace, &key.name))
                 .collect(),
-            Kind::EndpointSlice => self.slice_services.keys().cloned().collect(),
-            Kind::Pod => self.pods.keys().cloned().collect(),
+            Kind::EndpointSlice => self.slices.names().cloned().collect(),
+            Kind::Pod => self.pods.names().cloned().collect(),
         }
     }
 
@@ -184,20 +178,36 @@ impl Member {
                     touched.nodes.insert(name);
                 }
             }
-            Record::Service(service) => {
-                if self.services.get(&service.key).is_none_or(|old| **old != service) {
-                    let key = service.key.clone();
-                    match service.gateway {
-                        Some(_) => self.gateway_services.insert(key.clone()),
-                        None => self.gateway_services.remove(&key),
-                    };
-                    self.services.insert(key.clone(), Arc::new(service));
-                    touched.services.insert(key);
-                }
+            Record::Service(service) => self.upsert_service(service, touched),
+            Record::EndpointSlice(slice) => {
+                let services = self.slices.put(slice, &self.pods, &mut self.strings);
+                touched.services.extend(services);
             }
-            Record::EndpointSlice(slice) => self.upsert_slice(slice, touched),
-            Record::Pod(pod) => self.upsert_pod(pod, touched),
+            Record::Pod(pod) => {
+                let name = pod.name.clone();
+                let change = self.pods.put(pod, &mut self.strings);
+                touched.pod(name, &change);
+            }
         }
+    }
+
+    fn upsert_service(&mut self, mut service: ServiceRecord, touched: &mut Touched) {
+        if self.services.get(&service.key).is_some_and(|old| **old == service) {
+            return;
+        }
+        self.strings.share(&mut service.key.namespace);
+        for port in &mut service.ports {
+            self.strings.share(&mut port.name);
+            self.strings.share(&mut port.app_protocol);
+        }
+        service.ports.shrink_to_fit();
+        let key = service.key.clone();
+        match service.gateway {
+            Some(_) => self.gateway_services.insert(key.clone()),
+            None => self.gateway_services.remove(&key),
+        };
+        self.services.insert(key.clone(), Arc::new(service));
+        touched.services.insert(key);
     }
 
     fn remove(&mut self, kind: Kind, name: &ObjectName, touched: &mut Touched) {
@@ -210,122 +220,22 @@ impl Member {
             Kind::Node => {
                 if self.nodes.remove(&name.name).is_some() {
                     touched.nodes.insert(Arc::clone(&name.name));
+                    super::shrink(&mut self.nodes);
                 }
             }
             Kind::Service => {
                 let key = ServiceKey::new(&name.namespace, &name.name);
                 self.gateway_services.remove(&key);
                 if self.services.remove(&key).is_some() {
+                    super::shrink(&mut self.services);
                     touched.services.insert(key);
                 }
             }
-            Kind::EndpointSlice => self.remove_slice(name, touched),
+            Kind::EndpointSlice => touched.services.extend(self.slices.remove(name)),
             Kind::Pod => {
-                if let Some(old) = self.pods.remove(name) {
-                    self.place(name, &old, BTreeSet::<(IpAddr, ObjectName)>::remove);
-                    touched.locations |= old.network.is_some();
-                    touched.pods.insert(name.clone());
+                if let Some(change) = self.pods.remove(name) {
+                    touched.pod(name.clone(), &change);
                 }
-            }
-        }
-    }
-
-    fn upsert_slice(&mut self, mut slice: SliceRecord, touched: &mut Touched) {
-        let name = slice.name.clone();
-        if self.slice_services.get(&name) == Some(&slice.service) {
-            let slices = self.slices.get(&slice.service).map_or(&[][..], Vec::as_slice);
-            if find_slice(slices, &name).is_ok_and(|at| slices[at] == slice) {
-                return;
-            }
-        }
-        self.remove_slice(&name, touched);
-        self.share_texts(&mut slice);
-        let service = slice.service.clone();
-        self.slice_services.insert(name.clone(), service.clone());
-        let slices = self.slices.entry(service.clone()).or_default();
-        let at = find_slice(slices, &name).unwrap_or_else(|at| at);
-        slices.insert(at, slice);
-        touched.services.insert(service);
-    }
-
-    fn remove_slice(&mut self, name: &ObjectName, touched: &mut Touched) {
-        let Some(service) = self.slice_services.remove(name) else {
-            return;
-        };
-        if let Some(slices) = self.slices.get_mut(&service) {
-            if let Ok(at) = find_slice(slices, name) {
-                slices.remove(at);
-            }
-            if slices.is_empty() {
-                self.slices.remove(&service);
-            }
-        }
-        touched.services.insert(service);
-    }
-
-    /// A slice repeats what others say: it gets their copies.
-    fn share_texts(&mut self, slice: &mut SliceRecord) {
-        let strings = &mut self.strings;
-        strings.share(&mut slice.name.namespace);
-        strings.share(&mut slice.service.namespace);
-        for (port, _) in &mut slice.ports {
-            strings.share(port);
-        }
-        for endpoint in &mut slice.endpoints {
-            strings.share_some(&mut endpoint.node);
-            strings.share_some(&mut endpoint.zone);
-            if let Some(pod) = &mut endpoint.pod {
-                match self.pods.get_key_value(pod) {
-                    Some((name, _)) => *pod = name.clone(),
-                    None => strings.share(&mut pod.namespace),
-                }
-            }
-        }
-        slice.endpoints.shrink_to_fit();
-        slice.ports.shrink_to_fit();
-    }
-
-    fn upsert_pod(&mut self, record: PodRecord, touched: &mut Touched) {
-        let PodRecord {
-            mut name,
-            network,
-            mtls,
-            mut node,
-            locality,
-            addresses,
-        } = record;
-        self.strings.share(&mut name.namespace);
-        self.strings.share_some(&mut node);
-        let pod = Pod {
-            network,
-            mtls,
-            node,
-            locality,
-            addresses,
-        };
-        let old = self.pods.remove(&name);
-        if old.as_ref() != Some(&pod) {
-            let old_network = old.as_ref().and_then(|old| old.network.as_ref());
-            touched.locations |= old_network != pod.network.as_ref();
-            if let Some(old) = &old {
-                self.place(&name, old, BTreeSet::<(IpAddr, ObjectName)>::remove);
-            }
-            self.place(&name, &pod, |placed, at| placed.insert(at.clone()));
-            touched.pods.insert(name.clone());
-        }
-        self.pods.insert(name, pod);
-    }
-
-    /// Adds or removes the addresses of a pod that has a network of its own.
-    fn place(
-        &mut self,
-        name: &ObjectName,
-        pod: &Pod,
-        change: impl Fn(&mut BTreeSet<(IpAddr, ObjectName)>, &(IpAddr, ObjectName)) -> bool,
-    ) {
-        if pod.network.is_some() {
-            for address in pod.addresses.iter().flat_map(Addresses::iter) {
-                change(&mut self.placed_pods, &(address, name.clone()));
             }
         }
     }
@@ -341,17 +251,14 @@ impl Member {
         if !self.is_complete() || (touched.pods.is_empty() && touched.nodes.is_empty()) {
             return;
         }
-        for (service, slices) in &self.slices {
-            let changed = slices.iter().flat_map(|slice| &slice.endpoints).any(|endpoint| {
+        for (service, slices) in self.slices.by_service() {
+            let changed = slices.iter().flat_map(|slice| &*slice.endpoints).any(|endpoint| {
                 let pod = endpoint.pod.as_ref();
-                let by_pod = || pod.is_some_and(|pod| touched.pods.contains(pod));
+                let by_pod = || pod.is_some_and(|pod| touched.pods.contains(&**pod));
                 let by_node = || {
                     let of_pod = || pod.and_then(|pod| self.pods.get(pod)?.node.as_ref());
-                    endpoint
-                        .node
-                        .as_ref()
-                        .or_else(of_pod)
-                        .is_some_and(|node| touched.nodes.contains(node))
+                    let own = endpoint.place.node.as_ref();
+                    own.or_else(of_pod).is_some_and(|node| touched.nodes.contains(node))
                 };
                 (!touched.pods.is_empty() && by_pod()) || (!touched.nodes.is_empty() && by_node())
             });
@@ -360,8 +267,4 @@ impl Member {
             }
         }
     }
-}
-
-fn find_slice(slices: &[SliceRecord], name: &ObjectName) -> Result<usize, usize> {
-    slices.binary_search_by(|slice| slice.name.name.cmp(&name.name))
 }

@@ -8,10 +8,13 @@ mod derive;
 mod gateways;
 mod member;
 mod merge;
+mod pods;
 mod record;
+mod slices;
 mod strings;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -30,6 +33,7 @@ pub use record::{
     GatewayClaim, Kind, NamespaceRecord, NodeRecord, PodRecord, Record, RegistryChange, RegistryEvent, ServiceRecord,
     SliceEndpoint, SliceRecord,
 };
+pub use strings::{Shared, Strings};
 
 /// Takes what members say. A plain call without a queue: whoever reads a member's API server applies its words itself, so
 /// that a slow member delays nobody else.
@@ -139,6 +143,8 @@ impl EndpointTable {
                 changes.services.insert(key);
             }
         }
+        // What a large member left room for is given back.
+        self.services.shrink_to_fit();
         changes.networks = self.put_claims(name, Vec::new());
         changes.locations = Locations::Changed;
         changes
@@ -298,6 +304,13 @@ fn contradiction(viewer: &Viewer, known: Option<&(NetworkId, NetworkOrigin)>) ->
             Some(format!("says it is on network {said}, its {origin} is on {network}"))
         }
         _ => None,
+    }
+}
+
+/// Gives room back once three quarters of it are empty.
+fn shrink<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
+    if map.len() < map.capacity() / 4 {
+        map.shrink_to(map.len() * 2);
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::strings::Strings;
 use crate::model::{Addresses, ClusterId, Health, Locality, NetworkId, ObjectName, ServiceKey, ServicePort};
 
 /// The kinds of objects that a member is read for.
@@ -175,6 +176,38 @@ impl Record {
             Self::Service(service) => ObjectName::new(&service.key.namespace, &service.key.name),
             Self::EndpointSlice(slice) => slice.name.clone(),
             Self::Pod(pod) => pod.name.clone(),
+        }
+    }
+
+    /// Uses the known copies of what objects repeat: names of namespaces, Nodes, zones and ports.
+    pub fn share(&mut self, strings: &mut Strings) {
+        match self {
+            Self::Namespace(_) | Self::Node(_) => {}
+            Self::Service(service) => {
+                strings.share(&mut service.key.namespace);
+                for port in &mut service.ports {
+                    strings.share(&mut port.name);
+                    strings.share(&mut port.app_protocol);
+                }
+            }
+            Self::EndpointSlice(slice) => {
+                strings.share(&mut slice.name.namespace);
+                strings.share(&mut slice.service.namespace);
+                for (port, _) in &mut slice.ports {
+                    strings.share(port);
+                }
+                for endpoint in &mut slice.endpoints {
+                    strings.share_some(&mut endpoint.node);
+                    strings.share_some(&mut endpoint.zone);
+                    if let Some(pod) = &mut endpoint.pod {
+                        strings.share(&mut pod.namespace);
+                    }
+                }
+            }
+            Self::Pod(pod) => {
+                strings.share(&mut pod.name.namespace);
+                strings.share_some(&mut pod.node);
+            }
         }
     }
 }

@@ -1,37 +1,52 @@
-//! One copy of texts that a member repeats: namespaces, Nodes, zones, names of ports.
+//! One copy of what a member repeats: namespaces, Nodes, zones, names of ports, and what many pods have in common.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::sync::Arc;
 
-/// Below this many texts it is not worth looking for those that nobody uses any more.
+/// Below this many values it is not worth looking for those that nobody uses any more.
 const SMALL: usize = 256;
 
-#[derive(Debug, Default)]
-pub(super) struct Strings {
-    known: HashSet<Arc<str>>,
-    /// The number of texts at which unused ones are swept out next.
+/// Values of which one copy is kept, as long as somebody uses it.
+#[derive(Debug)]
+pub struct Shared<T: ?Sized> {
+    known: HashSet<Arc<T>>,
+    /// The number of values at which unused ones are swept out next.
     sweep_at: usize,
 }
 
-impl Strings {
-    /// Puts the known copy of an equal text in the place of this one.
-    pub(super) fn share(&mut self, text: &mut Arc<str>) {
-        match self.known.get(text) {
-            Some(known) => *text = Arc::clone(known),
+/// Texts of which one copy is kept.
+pub type Strings = Shared<str>;
+
+impl<T: ?Sized> Default for Shared<T> {
+    fn default() -> Self {
+        Self {
+            known: HashSet::new(),
+            sweep_at: 0,
+        }
+    }
+}
+
+impl<T: ?Sized + Hash + Eq> Shared<T> {
+    /// Puts the known copy of an equal value in the place of this one.
+    pub(super) fn share(&mut self, value: &mut Arc<T>) {
+        match self.known.get(value) {
+            Some(known) => *value = Arc::clone(known),
             None => {
                 if self.known.len() > self.sweep_at.max(SMALL) {
                     self.known.retain(|known| Arc::strong_count(known) > 1);
+                    self.known.shrink_to_fit();
                     self.sweep_at = self.known.len() * 2;
                 }
-                self.known.insert(Arc::clone(text));
+                self.known.insert(Arc::clone(value));
             }
         }
     }
 
-    /// The same for a text that may be missing.
-    pub(super) fn share_some(&mut self, text: &mut Option<Arc<str>>) {
-        if let Some(text) = text {
-            self.share(text);
+    /// The same for a value that may be missing.
+    pub(super) fn share_some(&mut self, value: &mut Option<Arc<T>>) {
+        if let Some(value) = value {
+            self.share(value);
         }
     }
 }

@@ -1,5 +1,6 @@
-//! The API servers of all members, in the rig's own process: list and watch over HTTP/1.1, one port each.
+//! The API servers of all members, in the rig's own process: list and watch over TLS and HTTP/2, one port each.
 
+mod listener;
 mod serve;
 mod store;
 
@@ -41,7 +42,7 @@ impl Api {
         let store = Arc::new(store.await?);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let serving = tokio::spawn(serve::serve(listener, Arc::clone(&store)));
+        let serving = tokio::spawn(serve::serve(listener::secure(listener)?, Arc::clone(&store)));
         Ok(Self {
             name: Size::member_name(member),
             address,
@@ -61,11 +62,12 @@ impl Api {
         self.store.cut();
     }
 
-    fn kubeconfig(&self) -> String {
+    fn kubeconfig(&self, authority: &Path) -> String {
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: it\ncontexts:\n- name: it\n  context: {{cluster: it, user: it}}\n\
-             clusters:\n- name: it\n  cluster: {{server: \"http://{}\"}}\nusers:\n- name: it\n  user: {{}}\n",
-            self.address
+             clusters:\n- name: it\n  cluster: {{server: \"https://{}\", certificate-authority: {}}}\nusers:\n- name: it\n  user: {{}}\n",
+            self.address,
+            authority.display()
         )
     }
 }
@@ -87,9 +89,12 @@ pub(crate) async fn start(size: &Size, from: usize, to: usize) -> anyhow::Result
 
 /// Writes a kubeconfig for each member, and returns where.
 pub(crate) fn write_kubeconfigs(members: &[Api], folder: &Path) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    let authority = folder.join("api-servers.pem");
+    std::fs::write(&authority, listener::authority()?)?;
     let write = |member: &Api| {
         let path = folder.join(format!("{}.kubeconfig", member.name));
-        std::fs::write(&path, member.kubeconfig()).with_context(|| format!("cannot write {}", path.display()))?;
+        std::fs::write(&path, member.kubeconfig(&authority))
+            .with_context(|| format!("cannot write {}", path.display()))?;
         Ok((member.name.clone(), path))
     };
     members.iter().map(write).collect()

@@ -9,19 +9,16 @@ use axum::extract::{Query, Request, State};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use tokio::net::TcpListener;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
+use super::listener::Secure;
 use super::store::{Line, Store, Watch};
 use crate::objects::KINDS;
 
 /// Lists go out in pieces of about this size.
 const PIECE: usize = 64 << 10;
 
-pub(super) async fn serve(listener: TcpListener, store: Arc<Store>) {
-    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-        let _ = stream.set_nodelay(true);
-    });
+pub(super) async fn serve(listener: Secure, store: Arc<Store>) {
     let app = axum::Router::new().fallback(answer).with_state(store);
     let _ = axum::serve(listener, app).await;
 }

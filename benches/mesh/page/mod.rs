@@ -29,8 +29,8 @@ impl Figure {
         self.cell(1).replace(';', ",")
     }
 
-    fn metric(&self) -> &str {
-        self.cell(2)
+    fn metric(&self) -> String {
+        self.cell(2).replace(';', ",")
     }
 
     fn number(&self, at: usize) -> Option<f64> {
@@ -110,6 +110,7 @@ pub(crate) fn write(folder: &Path) -> anyhow::Result<()> {
             )?;
         }
     }
+    page.push_str(words::MISSED);
     page.push_str(words::END);
     let path = folder.with_extension("md");
     fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))

@@ -49,7 +49,7 @@ fn port(endpoints: usize, networks: usize) -> PortEndpoints {
             mtls: Mtls::Yes,
             network: network(at % networks),
             locality: localities[at % 3].clone(),
-            pod: Some(ObjectName::new("shop", &format!("web-{at}"))),
+            pod: Some(ObjectName::new("shop", &format!("web-{at}")).into()),
         };
         (member(at % networks), endpoint)
     });

@@ -12,6 +12,7 @@ mod slice;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 use serde_json::Value;
 
@@ -20,6 +21,7 @@ use crate::table::{Kind, Record};
 
 use super::problem::{Problem, shorten};
 use subject::Subject;
+pub(super) use wanted::{Wanted, wanted};
 
 /// What became of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,19 @@
 
 use crate::table::NamespaceRecord;
 
-use super::subject::{Label, Subject};
+use super::Wanted;
+use super::Wanted::{Fields, Whole};
+use super::subject::{Label, NETWORK_LABEL, Subject};
+
+/// What is read of one.
+pub(super) const WANTED: &[(&str, Wanted)] = &[(
+    "metadata",
+    Fields(&[
+        ("name", Whole),
+        ("resourceVersion", Whole),
+        ("labels", Fields(&[(NETWORK_LABEL, Whole)])),
+    ]),
+)];
 
 pub(super) fn convert(subject: &mut Subject<'_>) -> Option<NamespaceRecord> {
     let network = match subject.network("the namespace counts as having none") {

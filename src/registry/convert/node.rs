@@ -3,7 +3,15 @@
 use crate::model::Locality;
 use crate::table::NodeRecord;
 
+use super::Wanted;
+use super::Wanted::{Fields, Whole};
 use super::subject::Subject;
+
+/// What is read of one.
+pub(super) const WANTED: &[(&str, Wanted)] = &[(
+    "metadata",
+    Fields(&[("name", Whole), ("resourceVersion", Whole), ("labels", Whole)]),
+)];
 
 const REGION: [&str; 2] = [
     "topology.kubernetes.io/region",

@@ -5,7 +5,39 @@ use serde::Deserialize;
 use crate::model::{Addresses, Locality};
 use crate::table::PodRecord;
 
-use super::subject::{Label, Subject};
+use super::Wanted;
+use super::Wanted::{Each, Fields, Whole};
+use super::subject::{Label, NETWORK_LABEL, Subject};
+
+/// What is read of one.
+pub(super) const WANTED: &[(&str, Wanted)] = &[
+    (
+        "metadata",
+        Fields(&[
+            ("name", Whole),
+            ("namespace", Whole),
+            ("resourceVersion", Whole),
+            (
+                "labels",
+                Fields(&[
+                    (NETWORK_LABEL, Whole),
+                    (TLS_MODE, Whole),
+                    (LOCALITY[0], Whole),
+                    (LOCALITY[1], Whole),
+                ]),
+            ),
+        ]),
+    ),
+    ("spec", Fields(&[("nodeName", Whole)])),
+    (
+        "status",
+        Fields(&[
+            ("phase", Whole),
+            ("podIP", Whole),
+            ("podIPs", Each(&Fields(&[("ip", Whole)]))),
+        ]),
+    ),
+];
 
 const TLS_MODE: &str = "security.istio.io/tlsMode";
 /// The present name and the older one.

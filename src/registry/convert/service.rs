@@ -9,7 +9,34 @@ use serde_json::Value;
 use crate::model::{NetworkId, ServiceKey, ServicePort};
 use crate::table::{GatewayClaim, ServiceRecord};
 
-use super::subject::{Label, Subject};
+use super::Wanted;
+use super::Wanted::{Fields, Whole};
+use super::subject::{Label, NETWORK_LABEL, Subject};
+
+/// What is read of one.
+pub(super) const WANTED: &[(&str, Wanted)] = &[
+    (
+        "metadata",
+        Fields(&[
+            ("name", Whole),
+            ("namespace", Whole),
+            ("resourceVersion", Whole),
+            ("creationTimestamp", Whole),
+            ("labels", Fields(&[(NETWORK_LABEL, Whole), (GATEWAY_PORT, Whole)])),
+        ]),
+    ),
+    (
+        "spec",
+        Fields(&[
+            ("type", Whole),
+            ("clusterIP", Whole),
+            ("publishNotReadyAddresses", Whole),
+            ("ports", Whole),
+            ("externalIPs", Whole),
+        ]),
+    ),
+    ("status", Fields(&[("loadBalancer", Whole)])),
+];
 
 const GATEWAY_PORT: &str = "networking.istio.io/gatewayPort";
 /// Where an east-west gateway listens for mutual TLS, as Istio's charts set it up.

@@ -6,7 +6,43 @@ use serde_json::Value;
 use crate::model::{Addresses, Health, ObjectName, ServiceKey};
 use crate::table::{SliceEndpoint, SliceRecord};
 
+use super::Wanted;
+use super::Wanted::{Each, Fields, Whole};
 use super::subject::Subject;
+
+/// What is read of one.
+pub(super) const WANTED: &[(&str, Wanted)] = &[
+    (
+        "metadata",
+        Fields(&[
+            ("name", Whole),
+            ("namespace", Whole),
+            ("resourceVersion", Whole),
+            ("labels", Fields(&[(SERVICE_NAME, Whole), (IMPORTED_FOR, Whole)])),
+        ]),
+    ),
+    ("addressType", Whole),
+    (
+        "ports",
+        Each(&Fields(&[("name", Whole), ("port", Whole), ("protocol", Whole)])),
+    ),
+    (
+        "endpoints",
+        Each(&Fields(&[
+            ("addresses", Whole),
+            (
+                "conditions",
+                Fields(&[("ready", Whole), ("serving", Whole), ("terminating", Whole)]),
+            ),
+            (
+                "targetRef",
+                Fields(&[("kind", Whole), ("namespace", Whole), ("name", Whole)]),
+            ),
+            ("nodeName", Whole),
+            ("zone", Whole),
+        ])),
+    ),
+];
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// Slices that an implementation of the MCS API copied from other clusters. They belong to no Service here, and their

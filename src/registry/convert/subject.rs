@@ -122,7 +122,7 @@ impl<'a> Subject<'a> {
     pub(super) fn part<T: Deserialize<'a> + Default>(&mut self, field: &str) -> Option<T> {
         match self.object.get(field) {
             None | Some(Value::Null) => Some(T::default()),
-            Some(value) => match T::deserialize(value) {
+            Some(value) => match read(value) {
                 Ok(part) => Some(part),
                 Err(error) => {
                     self.report(
@@ -158,7 +158,7 @@ impl<'a> Subject<'a> {
 
     /// One element of a list; `None` and a problem where it can't be read.
     pub(super) fn element<T: Deserialize<'a>>(&mut self, place: &str, value: &'a Value) -> Option<T> {
-        T::deserialize(value)
+        read(value)
             .map_err(|error| {
                 self.report(
                     format!("{place} can't be read: {error}; it is passed over"),
@@ -215,6 +215,17 @@ impl<'a> Subject<'a> {
                 .push(Problem::new(subject, more, "correct those above first"));
         }
         (self.name, self.problems)
+    }
+}
+
+/// Reads a value. Serde would take a list for an object, its elements for the fields in their order.
+fn read<'a, T: Deserialize<'a>>(value: &'a Value) -> Result<T, serde_json::Error> {
+    match value {
+        Value::Array(_) => Err(serde::de::Error::invalid_type(
+            serde::de::Unexpected::Seq,
+            &"an object or a text",
+        )),
+        value => T::deserialize(value),
     }
 }
 

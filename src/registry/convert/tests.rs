@@ -6,6 +6,17 @@ use super::*;
 use crate::model::{Health, Locality, NetworkId};
 use crate::table::{NodeRecord, PodRecord, ServiceRecord, SliceRecord};
 
+/// Reads an object whole, and as it is read from an API server: both must come to the same.
+fn convert(kind: Kind, object: &Value) -> Converted {
+    use serde::de::DeserializeSeed;
+
+    let text = object.to_string();
+    let kept = wanted(kind).deserialize(&mut serde_json::Deserializer::from_str(&text));
+    let converted = super::convert(kind, object);
+    assert_eq!(super::convert(kind, &kept.unwrap()), converted, "{object}");
+    converted
+}
+
 fn read(kind: Kind, object: &Value) -> (Record, Vec<String>) {
     let converted = convert(kind, object);
     let problems = told(&converted);

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::ClusterId;
 use crate::table::EventSink;
 
-use super::super::{MemberSource, Members, Problem, run_member};
+use super::super::{MemberOptions, MemberSource, Members, Problem, run_member};
 use super::files::identity;
 use super::stir::Stir;
 use super::{RESCAN, RESCAN_UNWATCHED};
@@ -54,6 +54,7 @@ pub(in super::super) fn member_names(path: &Path) -> Result<(BTreeMap<ClusterId,
 /// Runs the members of a folder until cancelled. A member whose folder goes is kept, and shown as stale.
 pub(in super::super) async fn run_members(
     path: PathBuf,
+    options: MemberOptions,
     sink: Arc<dyn EventSink>,
     members: Members,
     cancel: CancellationToken,
@@ -91,7 +92,7 @@ pub(in super::super) async fn run_members(
                     tasks.spawn(run_member(
                         name,
                         source,
-                        None,
+                        options.clone(),
                         Arc::clone(&sink),
                         members.clone(),
                         cancel.child_token(),

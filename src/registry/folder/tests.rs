@@ -7,7 +7,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::super::testing::{Recorder, id, is_stale, until_report};
-use super::super::{MemberSource, MemberState, Members, run_member, run_members_folder};
+use super::super::{MemberOptions, MemberSource, MemberState, Members, run_member, run_members_folder};
 use super::*;
 use crate::table::{Kind, Record};
 
@@ -34,7 +34,7 @@ impl Running {
         let task = tokio::spawn(run_member(
             id("east"),
             source,
-            None,
+            MemberOptions::default(),
             recorder.clone(),
             members.clone(),
             cancel.clone(),
@@ -342,6 +342,7 @@ async fn sub_folders_are_members_and_new_ones_join() {
     assert_eq!(names, [id("east")]);
     let task = tokio::spawn(run_members_folder(
         folder.path().to_owned(),
+        MemberOptions::default(),
         recorder.clone(),
         members.clone(),
         cancel.clone(),
@@ -361,7 +362,7 @@ async fn sub_folders_are_members_and_new_ones_join() {
     let refused = run_member(
         id("west"),
         source,
-        None,
+        MemberOptions::default(),
         recorder.clone(),
         members.clone(),
         cancel.clone(),

@@ -19,6 +19,8 @@ pub(in super::super) enum Failure {
     Untrusted(String),
     #[error("the API server does not answer a request for {0} in time")]
     TimedOut(&'static str),
+    #[error("the API server's watch of {0} is silent, though it owes a sign of life; check the network between")]
+    Silent(String),
     #[error("the API server does not take our credentials: {0}; renew the token or certificate")]
     Unauthorized(String),
     #[error("{}", forbidden(&[.resource], .message))]
@@ -43,9 +45,7 @@ impl Failure {
     /// What kube's client says of a request for a kind.
     pub(super) fn of(resource: &str, error: &kube::Error) -> Self {
         match error {
-            kube::Error::Api(status) => Self::of_status(resource, status),
-            kube::Error::SerdeError(error) => Self::Malformed(resource.to_owned(), error.to_string()),
-            kube::Error::ReadEvents(error) => Self::Cut(chain(error)),
+            kube::Error::Api(status) => Self::of_status(resource, status.code, status.message.clone()),
             // The client's name for this says nothing to anybody.
             kube::Error::Service(error) => Self::of_connection(chain(&**error)),
             other => Self::of_connection(chain(other)),
@@ -62,14 +62,12 @@ impl Failure {
     }
 
     /// What an API server says of a request for a kind.
-    pub(super) fn of_status(resource: &str, status: &kube::core::Status) -> Self {
+    pub(super) fn of_status(resource: &str, code: u16, message: String) -> Self {
         let resource = resource.to_owned();
-        let message = status.message.clone();
-        match status.code {
+        match code {
             401 => Self::Unauthorized(message),
             403 => Self::Forbidden { resource, message },
             410 => Self::Expired,
-            // The client takes whatever it can't read for a status with nothing in it.
             0 => Self::Malformed(resource, "it is none that an API server gives".to_owned()),
             code => Self::Refused {
                 resource,
@@ -97,6 +95,14 @@ impl Failure {
         }
         sentences.extend(first.map(|message| forbidden(&resources, message)));
         Vec::from_iter(sentences).join("; ")
+    }
+
+    /// Whether it is about the way to the API server, and not about what that says.
+    pub(super) fn is_of_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable(_) | Self::Untrusted(_) | Self::TimedOut(_) | Self::Silent(_)
+        )
     }
 
     /// Whether an API server says so that doesn't know how to list by a watch.

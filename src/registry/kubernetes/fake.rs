@@ -1,10 +1,11 @@
 //! An API server in the test's own process, which fails when it is told to.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -21,13 +22,19 @@ pub(super) enum Fault {
     Says(String),
     /// The connection can't be made.
     Refused,
+    /// Nothing comes back, ever.
+    Hangs,
 }
 
 #[derive(Debug, Default)]
 struct State {
     version: u64,
     objects: BTreeMap<(String, String), Value>,
-    watches: Vec<(String, Sender)>,
+    /// Resource, number, and the way to whoever watches.
+    watches: Vec<(String, u64, Sender)>,
+    last_watch: u64,
+    /// Watches of these resources are told nothing, not even that they end.
+    silent: BTreeSet<String>,
     /// By resource: faults that happen once each, in order.
     once: BTreeMap<String, VecDeque<Fault>>,
     /// By resource: a fault that lasts.
@@ -61,15 +68,33 @@ impl http_body::Body for Body {
 impl tower::Service<Request<kube::client::Body>> for FakeApi {
     type Response = Response<Body>;
     type Error = io::Error;
-    type Future = std::future::Ready<Result<Response<Body>, io::Error>>;
+    type Future = futures::future::BoxFuture<'static, Result<Response<Body>, io::Error>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), io::Error>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<kube::client::Body>) -> Self::Future {
-        std::future::ready(self.0.lock().unwrap().answer(request.uri()))
+        let Some(answer) = self.0.lock().unwrap().answer(request.uri()) else {
+            return Box::pin(std::future::pending());
+        };
+        let api = self.clone();
+        let uri = request.uri().clone();
+        Box::pin(async move {
+            if let Ok((_, Some(watch))) = &answer {
+                api.end_in_time(&uri, *watch);
+            }
+            answer.map(|(response, _)| response)
+        })
     }
+}
+
+/// What heartbeats are filed under, among the resources.
+pub(super) const HEARTBEAT: &str = "heartbeat";
+
+fn query(uri: &http::Uri) -> BTreeMap<&str, &str> {
+    let pairs = uri.query().unwrap_or_default().split('&');
+    pairs.filter_map(|pair| pair.split_once('=')).collect()
 }
 
 fn line(value: &Value) -> Result<Bytes, io::Error> {
@@ -92,18 +117,18 @@ fn status(code: u16, message: &str) -> Response<Body> {
 }
 
 impl State {
-    fn answer(&mut self, uri: &http::Uri) -> Result<Response<Body>, io::Error> {
-        let resource = uri.path().rsplit('/').next().unwrap().to_owned();
-        let query: BTreeMap<_, _> = uri
-            .query()
-            .unwrap_or_default()
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .collect();
+    /// The answer, with the number of the watch that it begins; `None` where there is none, ever.
+    fn answer(&mut self, uri: &http::Uri) -> Option<Result<(Response<Body>, Option<u64>), io::Error>> {
+        let query = query(uri);
+        let resource = match uri.path().rsplit('/').next().unwrap() {
+            "namespaces" if query.get("limit") == Some(&"1") => HEARTBEAT.to_owned(),
+            resource => resource.to_owned(),
+        };
+        let plain = |response| Some(Ok((response, None)));
         if resource == "version" {
             let version = json!({"gitVersion": "v1.99.0", "major": "1", "minor": "99", "gitCommit": "", "gitTreeState": "",
                 "buildDate": "", "goVersion": "", "compiler": "", "platform": ""});
-            return Ok(response(200, vec![line(&version)]).0);
+            return plain(response(200, vec![line(&version)]).0);
         }
         let what = match (query.contains_key("watch"), query.contains_key("sendInitialEvents")) {
             (true, true) => "stream",
@@ -113,15 +138,19 @@ impl State {
         self.requests.push(format!("{what} {resource}"));
         let once = self.once.get_mut(&resource).and_then(VecDeque::pop_front);
         match once.or_else(|| self.lasting.get(&resource).cloned()) {
-            Some(Fault::Status(code, message)) => return Ok(status(code, message)),
-            Some(Fault::Says(text)) => return Ok(response(200, vec![Ok(text.into())]).0),
-            Some(Fault::Refused) => return Err(io::Error::other("connection refused by the test")),
+            Some(Fault::Status(code, message)) => return plain(status(code, message)),
+            Some(Fault::Says(text)) => return plain(response(200, vec![Ok(text.into())]).0),
+            Some(Fault::Refused) => return Some(Err(io::Error::other("connection refused by the test"))),
+            Some(Fault::Hangs) => return None,
             None => {}
         }
         match what {
-            "list" => Ok(self.list(&resource, query.get("continue"))),
-            "stream" if !self.streaming => Ok(status(422, "sendInitialEvents is forbidden for watch")),
-            what => Ok(self.watch(&resource, what == "stream")),
+            "list" => plain(self.list(&resource, query.get("continue"))),
+            "stream" if !self.streaming => plain(status(422, "sendInitialEvents is forbidden for watch")),
+            what => {
+                let response = self.watch(&resource, what == "stream");
+                Some(Ok((response, Some(self.last_watch))))
+            }
         }
     }
 
@@ -153,7 +182,8 @@ impl State {
             ));
         }
         let (response, sender) = response(200, lines);
-        self.watches.push((resource.to_owned(), sender));
+        self.last_watch += 1;
+        self.watches.push((resource.to_owned(), self.last_watch, sender));
         response
     }
 
@@ -162,9 +192,28 @@ impl State {
         of.map(|(_, object)| object)
     }
 
-    fn tell(&mut self, resource: &str, chunk: impl Fn() -> Result<Bytes, io::Error>) {
+    /// Tells a bookmark.
+    fn remind(&self, watch: u64) {
+        let bookmark = json!({"type": "BOOKMARK", "object": {"kind": "X", "apiVersion": "v1", "metadata": {
+            "resourceVersion": self.version.to_string()}}});
+        for (of, number, sender) in &self.watches {
+            if *number == watch && !self.silent.contains(of) {
+                // Whoever watched may have gone.
+                let _ = sender.send(line(&bookmark));
+            }
+        }
+    }
+
+    fn end(&mut self, watch: u64) {
+        let silent = &self.silent;
         self.watches
-            .retain(|(of, sender)| of != resource || sender.send(chunk()).is_ok());
+            .retain(|(of, number, _)| *number != watch || silent.contains(of));
+    }
+
+    fn tell(&mut self, resource: &str, chunk: impl Fn() -> Result<Bytes, io::Error>) {
+        let silent = self.silent.contains(resource);
+        self.watches
+            .retain(|(of, _, sender)| of != resource || silent || sender.send(chunk()).is_ok());
     }
 }
 
@@ -232,7 +281,33 @@ impl FakeApi {
         self.say(resource, "{\"type\": \"ADD");
         let mut state = self.0.lock().unwrap();
         state.tell(resource, || Err(io::Error::other("cut by the test")));
-        state.watches.retain(|(of, _)| of != resource);
+        state.watches.retain(|(of, ..)| of != resource);
+    }
+
+    /// Watches say nothing any more, not even that they end.
+    pub(super) fn silence(&self) {
+        for resource in ["namespaces", "nodes", "services", "endpointslices", "pods"] {
+            self.silence_one(resource);
+        }
+    }
+
+    /// The same for one resource.
+    pub(super) fn silence_one(&self, resource: &str) {
+        self.0.lock().unwrap().silent.insert(resource.to_owned());
+    }
+
+    /// A watch is told a bookmark before its time is over, and then ended.
+    fn end_in_time(&self, uri: &http::Uri, watch: u64) {
+        let seconds = query(uri)
+            .get("timeoutSeconds")
+            .map_or(60, |text| text.parse().unwrap());
+        let api = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(seconds - 2)).await;
+            api.0.lock().unwrap().remind(watch);
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            api.0.lock().unwrap().end(watch);
+        });
     }
 
     pub(super) fn fail_once(&self, resource: &str, fault: Fault) {
@@ -245,7 +320,9 @@ impl FakeApi {
     }
 
     pub(super) fn heal(&self) {
-        self.0.lock().unwrap().lasting.clear();
+        let mut state = self.0.lock().unwrap();
+        state.lasting.clear();
+        state.silent.clear();
     }
 
     /// The requests so far for a resource, as `list`, `watch` and `stream`.

@@ -1,9 +1,12 @@
 //! What watches tell becomes what the table is told: never half a list. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
+
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::model::ObjectName;
-use crate::table::{Kind, Record, RegistryChange};
+use crate::table::{Kind, Record, RegistryChange, Strings};
 
 /// What the watch of one kind tells.
 #[derive(Debug)]
@@ -23,13 +26,68 @@ pub(super) enum Heard {
 #[derive(Debug, Default)]
 struct OfKind {
     /// The list that is being told.
-    listing: BTreeMap<ObjectName, Record>,
+    listing: Vec<Record>,
     /// A list was complete once.
     listed: bool,
-    /// What is known, held back until all kinds are listed.
-    held: BTreeMap<ObjectName, Record>,
-    /// The names of what the table was told.
-    told: BTreeSet<ObjectName>,
+    /// That list, held back until all kinds are listed, and what changed since.
+    held: Vec<Record>,
+    since: BTreeMap<ObjectName, Option<Record>>,
+    /// What the table was told.
+    told: Names,
+}
+
+/// A set of names, of which only a hash is kept: the table has the names.
+#[derive(Debug, Default)]
+struct Names(HashSet<u128, BuildHasherDefault<AsItIs>>);
+
+impl Names {
+    fn hash(name: &ObjectName) -> u128 {
+        let mut hash = Xxh3::new();
+        hash.update(name.namespace.as_bytes());
+        hash.update(&[0]);
+        hash.update(name.name.as_bytes());
+        hash.digest128()
+    }
+
+    fn insert(&mut self, name: &ObjectName) {
+        self.0.insert(Self::hash(name));
+    }
+
+    fn remove(&mut self, name: &ObjectName) -> bool {
+        let known = self.0.remove(&Self::hash(name));
+        if self.0.len() < self.0.capacity() / 4 {
+            self.0.shrink_to(self.0.len() * 2);
+        }
+        known
+    }
+}
+
+impl<'a> FromIterator<&'a Record> for Names {
+    fn from_iter<I: IntoIterator<Item = &'a Record>>(records: I) -> Self {
+        Self(records.into_iter().map(|record| Self::hash(&record.name())).collect())
+    }
+}
+
+/// Takes a hash for a hash.
+#[derive(Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u128(&mut self, number: u128) {
+        #[expect(clippy::cast_possible_truncation, reason = "half of a hash is one")]
+        let half = number as u64;
+        self.0 = half;
+    }
 }
 
 /// The watches of one member together. Until each kind was listed once nothing is told, and then everything at once: an
@@ -38,6 +96,8 @@ struct OfKind {
 pub(super) struct Fold {
     kinds: BTreeMap<Kind, OfKind>,
     started: bool,
+    /// What the records of lists repeat, kept once while lists are told.
+    strings: Strings,
 }
 
 impl Fold {
@@ -48,7 +108,7 @@ impl Fold {
 
     /// How many objects of a kind the table holds.
     pub(super) fn count(&self, kind: Kind) -> usize {
-        self.kinds.get(&kind).map_or(0, |of_kind| of_kind.told.len())
+        self.kinds.get(&kind).map_or(0, |of_kind| of_kind.told.0.len())
     }
 
     /// Takes what a watch tells, and says what the table is to be told.
@@ -57,34 +117,40 @@ impl Fold {
         let of_kind = self.kinds.entry(kind).or_default();
         match heard {
             Heard::ListBegins => {
-                of_kind.listing.clear();
+                of_kind.listing = Vec::new();
                 None
             }
-            Heard::Listed(record) => {
-                of_kind.listing.insert(record.name(), record);
+            Heard::Listed(mut record) => {
+                record.share(&mut self.strings);
+                of_kind.listing.push(record);
                 None
             }
             Heard::ListEnds => {
-                let list = std::mem::take(&mut of_kind.listing);
+                let mut list = std::mem::take(&mut of_kind.listing);
                 of_kind.listed = true;
                 if started {
-                    of_kind.told = list.keys().cloned().collect();
-                    let list = list.into_values().collect();
+                    self.strings = Strings::default();
+                    of_kind.told = list.iter().collect();
                     return Some(RegistryChange::Replace(BTreeMap::from([(kind, list)])));
                 }
+                list.shrink_to_fit();
                 of_kind.held = list;
+                of_kind.since.clear();
                 self.start()
             }
             Heard::Changed(name, Some(record)) => {
                 if !started {
-                    of_kind.held.insert(name, record);
+                    of_kind.since.insert(name, Some(record));
                     return None;
                 }
-                of_kind.told.insert(name);
+                of_kind.told.insert(&name);
                 Some(RegistryChange::Upsert(record))
             }
             Heard::Changed(name, None) | Heard::Deleted(name) => {
-                of_kind.held.remove(&name);
+                if !started {
+                    of_kind.since.insert(name, None);
+                    return None;
+                }
                 let known = of_kind.told.remove(&name);
                 known.then_some(RegistryChange::Remove(kind, name))
             }
@@ -98,10 +164,16 @@ impl Fold {
             return None;
         }
         self.started = true;
+        self.strings = Strings::default();
         let lists = self.kinds.iter_mut().map(|(kind, of_kind)| {
-            let held = std::mem::take(&mut of_kind.held);
-            of_kind.told = held.keys().cloned().collect();
-            (*kind, held.into_values().collect())
+            let mut held = std::mem::take(&mut of_kind.held);
+            let since = std::mem::take(&mut of_kind.since);
+            if !since.is_empty() {
+                held.retain(|record| !since.contains_key(&record.name()));
+                held.extend(since.into_values().flatten());
+            }
+            of_kind.told = held.iter().collect();
+            (*kind, held)
         });
         Some(RegistryChange::Replace(lists.collect()))
     }

@@ -2,25 +2,42 @@
 
 use std::time::Duration;
 
-use futures::StreamExt;
-use kube::api::{ListParams, WatchEvent, WatchParams};
-use kube::{Api, Client, Resource};
-use tokio::time::{Instant, timeout};
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, HeaderValue};
+use kube::Client;
+use kube::api::{ListParams, WatchParams};
+use kube::client::Body;
+use kube::core::{Request, Status};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
-use super::item::{Item, WatchedKind};
+use super::item::{Event, Item, event, page};
+use super::lines::{Broken, Lines, whole};
 use super::listener::Listener;
+use super::resource::Resource;
 use crate::lifecycle::Backoff;
 
-/// The server closes a watch after so many seconds.
-const WATCH_SECONDS: u32 = 60;
+/// The server closes a watch after so many seconds, with a bookmark two seconds before. Short, since that is the only sign of
+/// life of a watch whose objects rest; where a watch ends another one begins at the same place.
+const WATCH_SECONDS: u32 = 22;
+const WATCH: Duration = Duration::from_secs(WATCH_SECONDS as u64);
+/// A watch without a word for this long is dead.
+const SILENCE: Duration = Duration::from_secs(26);
 /// A list by a watch may take longer.
 const STREAM_SECONDS: u32 = 290;
-/// A watch without a word for this long is dead: bookmarks come every minute, or the watch ends.
-const SILENCE: Duration = Duration::from_secs(75);
+/// A list without a word for this long is dead.
+const LIST_SILENCE: Duration = Duration::from_secs(75);
 /// A server has this long to begin an answer, or to give one page of a list.
 const ANSWER: Duration = Duration::from_secs(60);
+/// A watch that lists nothing begins at once.
+const WATCH_ANSWER: Duration = Duration::from_secs(15);
+/// A request that went unanswered while the server was away gets this long once the server answers again.
+const ANSWER_AFTER_HEARTBEAT: Duration = Duration::from_secs(5);
 const PAGE: u32 = 500;
+/// A page has to fit into this many bytes, and the words of an error into these.
+const LONGEST_PAGE: usize = 128 << 20;
+const LONGEST_ERROR: usize = 64 << 10;
 /// A watch that held for this long was a good one.
 const HELD: Duration = Duration::from_secs(10);
 /// So many failures to connect in a row, and the kubeconfig is read again: the address may be another by now.
@@ -35,12 +52,19 @@ enum ListBy {
     Pages,
 }
 
-/// Follows a kind until only a new client can help, and tells why.
-pub(super) async fn follow<W: WatchedKind>(client: &Client, listener: &Listener<'_>) -> Failure {
-    let mut follower = Follower::<W> {
-        api: Api::all(client.clone()),
-        resource: W::plural(&()).into_owned(),
+/// Follows a kind until only a new client can help, and tells why. `answered` is cancelled at the first answer or failure.
+pub(super) async fn follow(
+    client: &Client,
+    resource: Resource,
+    listener: &Listener<'_>,
+    answered: CancellationToken,
+) -> Failure {
+    let kind = resource.kind;
+    let mut follower = Follower {
+        client,
+        resource,
         listener,
+        answered,
         list_by: ListBy::Watch,
         position: None,
     };
@@ -56,10 +80,10 @@ pub(super) async fn follow<W: WatchedKind>(client: &Client, listener: &Listener<
             Ok(()) | Err(Failure::Cut(_)) => unreachable = 0,
             Err(Failure::Expired) => follower.position = None,
             Err(failure) => {
-                listener.failed(W::KIND, failure);
+                listener.failed(kind, failure);
                 match failure {
                     Failure::Unauthorized(_) => return failure.clone(),
-                    Failure::Unreachable(_) | Failure::Untrusted(_) | Failure::TimedOut(_) => unreachable += 1,
+                    failure if failure.is_of_connection() => unreachable += 1,
                     // It is told again in a list.
                     Failure::Malformed(..) => follower.position = None,
                     _ => unreachable = 0,
@@ -69,21 +93,25 @@ pub(super) async fn follow<W: WatchedKind>(client: &Client, listener: &Listener<
                 }
             }
         }
-        tracing::debug!(member = %listener.name(), kind = %W::KIND, ?result, "a watch ended");
-        pace.rest(begun, &result).await;
+        tracing::debug!(member = %listener.name(), %kind, ?result, "a watch ended");
+        tokio::select! {
+            () = pace.rest(begun, &result) => {}
+            () = listener.answered(), if result.is_err() => {}
+        }
     }
 }
 
-struct Follower<'a, W> {
-    api: Api<Item<W>>,
-    resource: String,
+struct Follower<'a> {
+    client: &'a Client,
+    resource: Resource,
     listener: &'a Listener<'a>,
+    answered: CancellationToken,
     list_by: ListBy,
     /// The version that is known; `None` where a list is needed.
     position: Option<String>,
 }
 
-impl<W: WatchedKind> Follower<'_, W> {
+impl Follower<'_> {
     /// Lists if need be, and watches until the watch ends.
     async fn round(&mut self) -> Result<(), Failure> {
         if self.position.is_none() && self.list_by == ListBy::Watch {
@@ -104,28 +132,25 @@ impl<W: WatchedKind> Follower<'_, W> {
     }
 
     async fn list(&mut self) -> Result<(), Failure> {
-        self.listener.list_begins(W::KIND);
+        let (kind, listener) = (self.resource.kind, self.listener);
+        listener.list_begins(kind);
         let mut params = ListParams::default().limit(PAGE);
         loop {
-            let page = timeout(ANSWER, self.api.list(&params))
+            let request = Request::new(self.resource.path()).list(&params);
+            let body = self.ask(request, "a list", ANSWER).await?;
+            let text = timeout(ANSWER, whole(body, LONGEST_PAGE))
                 .await
                 .map_err(|_| Failure::TimedOut("a list"))?
-                .map_err(|error| self.failure(&error))?;
-            for item in page.items {
-                self.listener.listed(W::KIND, item.converted);
-            }
-            let more = page.metadata.continue_.filter(|token| !token.is_empty());
-            if let Some(token) = more {
+                .map_err(|broken| self.broken(broken))?;
+            let end = page(kind, &text, |item| listener.listed(kind, item.converted))
+                .map_err(|error| self.malformed(&error))?;
+            if let Some(token) = end.r#continue.filter(|token| !token.is_empty()) {
                 params = params.continue_token(&token);
                 continue;
             }
-            let version = page.metadata.resource_version;
-            self.position = Some(
-                version
-                    .filter(|text| !text.is_empty())
-                    .ok_or_else(|| Failure::Malformed(self.resource.clone(), "a list has no version".to_owned()))?,
-            );
-            self.listener.list_ends(W::KIND);
+            let version = end.resource_version.filter(|text| !text.is_empty());
+            self.position = Some(version.ok_or_else(|| self.malformed(&"a list has no version"))?);
+            listener.list_ends(kind);
             return Ok(());
         }
     }
@@ -138,64 +163,130 @@ impl<W: WatchedKind> Follower<'_, W> {
         };
         // An empty version asks for the present.
         let version = from.unwrap_or_default();
-        let events = timeout(ANSWER, self.api.watch(&params, &version))
-            .await
-            .map_err(|_| Failure::TimedOut("a watch"))?
-            .map_err(|error| self.failure(&error))?;
-        let mut events = std::pin::pin!(events);
+        let mut request = Request::new(self.resource.path()).watch(&params, &version);
+        if let Ok(request) = &mut request {
+            // Newer servers compress each event by itself, which the client's decompression does not understand.
+            let plain = HeaderValue::from_static("identity");
+            request.headers_mut().insert(ACCEPT_ENCODING, plain);
+        }
+        let patience = if self.position.is_some() { WATCH_ANSWER } else { ANSWER };
+        let body = self.ask(request, "a watch", patience).await?;
         match self.position {
-            Some(_) => self.listener.alive(W::KIND),
-            None => self.listener.list_begins(W::KIND),
+            Some(_) => self.listener.alive(self.resource.kind),
+            None => self.listener.list_begins(self.resource.kind),
         }
-        while let Ok(Some(event)) = timeout(SILENCE, events.next()).await {
-            let event = event.map_err(|error| self.failure(&error))?;
-            self.take(event)?;
+        let mut lines = Lines::of(body);
+        // The watch that a list began has no end of its own that is near enough.
+        let mut until = None;
+        loop {
+            let next = match (self.position.is_some(), until) {
+                (false, _) => timeout(LIST_SILENCE, lines.next()).await,
+                (true, None) => timeout(SILENCE, lines.next()).await,
+                (true, Some(until)) => match timeout_at(until, lines.next()).await {
+                    Err(_) => return Ok(()),
+                    next => next,
+                },
+            };
+            let line = next.map_err(|_| Failure::Silent(self.resource.plural.to_owned()))?;
+            let Some(line) = line.map_err(|broken| self.broken(broken))? else {
+                return Ok(());
+            };
+            let is_listing = self.position.is_none();
+            self.take(&line)?;
+            if is_listing && self.position.is_some() {
+                until = Some(Instant::now() + WATCH);
+            }
         }
-        Ok(())
     }
 
-    fn take(&mut self, event: WatchEvent<Item<W>>) -> Result<(), Failure> {
+    fn take(&mut self, line: &Bytes) -> Result<(), Failure> {
+        let kind = self.resource.kind;
+        let event = match event(kind, line) {
+            // A server that ends in the middle of a line, rather than at its end.
+            Err(error) if error.is_eof() => return Ok(()),
+            event => event.map_err(|error| self.malformed(&error))?,
+        };
         match event {
-            WatchEvent::Added(item) | WatchEvent::Modified(item) => match &mut self.position {
-                None => self.listener.listed(W::KIND, item.converted),
+            Event::Set(item) => match &mut self.position {
+                None => self.listener.listed(kind, item.converted),
                 Some(position) => {
-                    advance(position, &item);
-                    self.listener.changed(W::KIND, item.converted);
+                    advance(position, item.version);
+                    self.listener.changed(kind, item.converted);
                 }
             },
-            WatchEvent::Deleted(item) => {
+            Event::Deleted(Item { version, converted }) => {
                 if let Some(position) = &mut self.position {
-                    advance(position, &item);
+                    advance(position, version);
                 }
-                self.listener.deleted(W::KIND, item.converted);
+                self.listener.deleted(kind, converted);
             }
-            WatchEvent::Bookmark(bookmark) => {
-                let metadata = bookmark.metadata;
-                match &mut self.position {
-                    Some(position) => *position = metadata.resource_version,
-                    None if metadata.annotations.contains_key("k8s.io/initial-events-end") => {
-                        self.position = Some(metadata.resource_version);
-                        self.listener.list_ends(W::KIND);
-                    }
-                    None => {}
+            Event::Bookmark { version, ends_list } => match &mut self.position {
+                Some(position) => {
+                    *position = version;
+                    self.listener.heard(kind);
                 }
-            }
-            WatchEvent::Error(status) => {
-                return Err(Failure::of_status(&self.resource, &status));
+                None if ends_list => {
+                    self.position = Some(version);
+                    self.listener.list_ends(kind);
+                }
+                None => {}
+            },
+            Event::Failed { code, message } => {
+                return Err(Failure::of_status(self.resource.plural, code, message));
             }
         }
         Ok(())
     }
 
-    fn failure(&self, error: &kube::Error) -> Failure {
-        Failure::of(&self.resource, error)
+    /// Sends a request; what is not an answer but an error becomes a failure.
+    async fn ask(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+        what: &'static str,
+        patience: Duration,
+    ) -> Result<Body, Failure> {
+        let request = request.map_err(|error| self.malformed(&error))?.map(Body::from);
+        let given_up = async {
+            self.listener.answered().await;
+            tokio::time::sleep(ANSWER_AFTER_HEARTBEAT).await;
+        };
+        let answer = tokio::select! {
+            answer = timeout(patience, self.client.send(request)) => answer.ok(),
+            () = given_up => None,
+        };
+        self.answered.cancel();
+        let answer = answer
+            .ok_or(Failure::TimedOut(what))?
+            .map_err(|error| Failure::of(self.resource.plural, &error))?;
+        let code = answer.status();
+        if code.is_success() {
+            return Ok(answer.into_body());
+        }
+        let text = timeout(ANSWER, whole(answer.into_body(), LONGEST_ERROR)).await;
+        let text = text.ok().and_then(Result::ok).unwrap_or_default();
+        let message = match serde_json::from_slice::<Status>(&text) {
+            Ok(status) => status.message,
+            Err(_) => String::from_utf8_lossy(&text).trim().to_owned(),
+        };
+        Err(Failure::of_status(self.resource.plural, code.as_u16(), message))
+    }
+
+    fn malformed(&self, why: &dyn std::fmt::Display) -> Failure {
+        Failure::Malformed(self.resource.plural.to_owned(), why.to_string())
+    }
+
+    fn broken(&self, broken: Broken) -> Failure {
+        match broken {
+            Broken::Cut(error) => Failure::Cut(super::failure::chain(&*error)),
+            Broken::TooLong(bytes) => self.malformed(&format_args!("it has more than {bytes} bytes in one piece")),
+        }
     }
 }
 
 /// An object without a version leaves the position where it is: then it is told again, which does no harm.
-fn advance<W: WatchedKind>(position: &mut String, item: &Item<W>) {
-    if let Some(version) = &item.meta().resource_version {
-        position.clone_from(version);
+fn advance(position: &mut String, version: Option<String>) {
+    if let Some(version) = version {
+        *position = version;
     }
 }
 

@@ -2,6 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::super::Problem;
 use super::super::convert::Converted;
@@ -16,6 +21,12 @@ struct State {
     fold: Fold,
     /// What fails at present, by kind.
     failing: BTreeMap<Kind, Failure>,
+    /// The kinds that are listed and watched.
+    followed: BTreeSet<Kind>,
+    /// Why the last heartbeat had no answer.
+    missed: Option<Failure>,
+    /// The last sign of life of any watch.
+    heard: Option<Instant>,
     /// The lists that are being read.
     listing: BTreeMap<Kind, Listing>,
 }
@@ -33,6 +44,10 @@ pub(super) struct Listener<'a> {
     sink: &'a dyn EventSink,
     status: &'a MemberStatus,
     state: Mutex<State>,
+    /// Wakes whoever rests after a failure, once there is a sign of life.
+    answered: Notify,
+    /// Cancelled once the table was told of everything.
+    started: CancellationToken,
 }
 
 impl<'a> Listener<'a> {
@@ -42,6 +57,8 @@ impl<'a> Listener<'a> {
             sink,
             status,
             state: Mutex::default(),
+            answered: Notify::new(),
+            started: CancellationToken::new(),
         }
     }
 
@@ -53,11 +70,63 @@ impl<'a> Listener<'a> {
         self.status
     }
 
+    /// Returns once the table was told of everything.
+    pub(super) async fn started(&self) {
+        self.started.cancelled().await;
+    }
+
     /// A kind is known and watched.
     pub(super) fn alive(&self, kind: Kind) {
         let mut state = self.state();
         state.failing.remove(&kind);
+        state.followed.insert(kind);
+        state.heard = Some(Instant::now());
+        self.status.connected(kind);
         self.show(&state);
+    }
+
+    /// The watch of a kind told something that is no object.
+    pub(super) fn heard(&self, kind: Kind) {
+        self.state().heard = Some(Instant::now());
+        self.status.heard(kind);
+    }
+
+    /// Nothing looks as if the API server could not be reached.
+    pub(super) fn is_reached(&self) -> bool {
+        let state = self.state();
+        state.missed.is_none() && !state.failing.values().any(Failure::is_of_connection)
+    }
+
+    /// No watch gave a sign of life since then.
+    pub(super) fn silent_since(&self, then: Instant) -> bool {
+        self.state().heard.is_none_or(|heard| heard < then)
+    }
+
+    /// The API server answered a heartbeat within this time.
+    pub(super) fn beat(&self, took: Duration) {
+        self.status.heartbeat(took);
+        let mut state = self.state();
+        let was_missed = state.missed.take().is_some();
+        if self.show(&state) {
+            self.status.confirmed();
+        }
+        drop(state);
+        if was_missed {
+            self.answered.notify_waiters();
+        }
+    }
+
+    /// The API server did not answer a heartbeat.
+    pub(super) fn missed(&self, failure: &Failure) {
+        self.status.count_failure();
+        let mut state = self.state();
+        state.missed = Some(failure.clone());
+        self.show(&state);
+    }
+
+    /// Waits until heartbeats are answered again: then it is worth a try.
+    pub(super) async fn answered(&self) {
+        self.answered.notified().await;
     }
 
     /// A request for a kind failed.
@@ -65,6 +134,8 @@ impl<'a> Listener<'a> {
         self.status.count_failure();
         let mut state = self.state();
         state.failing.insert(kind, failure.clone());
+        state.followed.remove(&kind);
+        self.status.disconnected(kind);
         self.show(&state);
     }
 
@@ -73,11 +144,19 @@ impl<'a> Listener<'a> {
         self.status.count_failure();
         let mut state = self.state();
         state.failing = Kind::ALL.map(|kind| (kind, failure.clone())).into();
+        state.followed.clear();
+        for kind in Kind::ALL {
+            self.status.disconnected(kind);
+        }
         self.show(&state);
     }
 
     pub(super) fn list_begins(&self, kind: Kind) {
-        self.state().listing.insert(kind, Listing::default());
+        let mut state = self.state();
+        state.listing.insert(kind, Listing::default());
+        state.followed.remove(&kind);
+        drop(state);
+        self.status.catching_up(kind);
         self.hear(kind, Heard::ListBegins);
     }
 
@@ -108,7 +187,7 @@ impl<'a> Listener<'a> {
     }
 
     pub(super) fn changed(&self, kind: Kind, converted: Converted) {
-        self.status.told(kind, 1);
+        self.told_one(kind);
         let topic = topic(kind, &converted);
         self.status.problems(topic, converted.problems);
         if let Some(name) = converted.name {
@@ -117,12 +196,17 @@ impl<'a> Listener<'a> {
     }
 
     pub(super) fn deleted(&self, kind: Kind, converted: Converted) {
-        self.status.told(kind, 1);
+        self.told_one(kind);
         let topic = topic(kind, &converted);
         self.status.problems(topic, Vec::new());
         if let Some(name) = converted.name {
             self.hear(kind, Heard::Deleted(name));
         }
+    }
+
+    fn told_one(&self, kind: Kind) {
+        self.state().heard = Some(Instant::now());
+        self.status.told(kind, 1);
     }
 
     fn hear(&self, kind: Kind, heard: Heard) {
@@ -138,6 +222,7 @@ impl<'a> Listener<'a> {
         if started {
             self.status.holds(kind, state.fold.count(kind));
         } else {
+            self.started.cancel();
             for kind in Kind::ALL {
                 self.status.holds(kind, state.fold.count(kind));
             }
@@ -145,15 +230,21 @@ impl<'a> Listener<'a> {
         }
     }
 
-    /// A member is synced when everything was told and nothing fails.
-    fn show(&self, state: &State) {
-        if !state.failing.is_empty() {
-            self.status.failing(Failure::summary(state.failing.values()));
-        } else if state.fold.started() {
-            self.status.synced();
-        } else {
+    /// A member is synced when everything was told and nothing fails. True where all of it is followed, too.
+    fn show(&self, state: &State) -> bool {
+        let is_followed = state.followed.len() == Kind::ALL.len();
+        if !state.failing.is_empty() || state.missed.is_some() {
+            self.status
+                .failing(Failure::summary(state.failing.values().chain(&state.missed)));
+        } else if !state.fold.started() {
             self.status.reading();
+        } else if is_followed {
+            self.status.synced();
+            return true;
+        } else {
+            self.status.catching_up_again();
         }
+        false
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

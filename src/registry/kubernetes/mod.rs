@@ -13,16 +13,18 @@ mod fold;
 mod follow;
 #[cfg(test)]
 mod fuzz;
+mod heartbeat;
 mod item;
+mod lines;
 mod listener;
+mod resource;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -31,10 +33,11 @@ use super::MemberSource;
 use super::status::MemberStatus;
 use crate::lifecycle::Backoff;
 use crate::model::ClusterId;
-use crate::table::EventSink;
+use crate::table::{EventSink, Kind};
 pub(super) use failure::Failure;
 use follow::follow;
 use listener::Listener;
+use resource::Resource;
 
 /// How long an API server has to tell its version, how often it is asked, and how soon again after a failure.
 const VERSION_ANSWER: Duration = Duration::from_secs(10);
@@ -43,6 +46,9 @@ const VERSION_RETRY: Duration = Duration::from_secs(30);
 
 /// A client that served for this long was a good one.
 const GOOD_CLIENT: Duration = Duration::from_secs(120);
+
+/// A client is made anew at least this often: nothing looks for signs of life in between.
+const CONNECT_AGAIN: Duration = Duration::from_secs(10);
 
 /// How an API server is tried again: soon at first, and for ever.
 fn backoff() -> Backoff {
@@ -93,7 +99,7 @@ async fn read<F: Future<Output = Result<Client, Failure>>>(
     status: &MemberStatus,
 ) {
     let listener = Listener::new(name, sink, status);
-    let mut backoff = backoff();
+    let mut backoff = Backoff::new(Duration::from_millis(800), CONNECT_AGAIN);
     loop {
         let begun = Instant::now();
         match connect().await {
@@ -110,20 +116,32 @@ async fn read<F: Future<Output = Result<Client, Failure>>>(
     }
 }
 
-/// Follows all kinds until one of them needs a new client.
+/// Follows all kinds until one of them needs a new client: five requests, each a list and the watch after it, which is the
+/// least there is. Namespaces, of which there are few, go first: the others then find a connection that is made.
 async fn follow_all(client: &Client, listener: &Listener<'_>) -> Failure {
+    let answered = CancellationToken::new();
+    let follow = |kind| follow(client, Resource::of(kind), listener, answered.clone());
+    let others = async {
+        answered.cancelled().await;
+        tokio::select! {
+            failure = follow(Kind::Node) => failure,
+            failure = follow(Kind::Service) => failure,
+            failure = follow(Kind::EndpointSlice) => failure,
+            failure = follow(Kind::Pod) => failure,
+            never = ask_version(client, listener) => match never {},
+        }
+    };
     tokio::select! {
-        failure = follow::<Namespace>(client, listener) => failure,
-        failure = follow::<Node>(client, listener) => failure,
-        failure = follow::<Service>(client, listener) => failure,
-        failure = follow::<EndpointSlice>(client, listener) => failure,
-        failure = follow::<Pod>(client, listener) => failure,
-        never = ask_version(client, listener) => match never {},
+        failure = follow(Kind::Namespace) => failure,
+        failure = others => failure,
+        failure = heartbeat::beat(client, listener) => failure,
     }
 }
 
 /// Asks for the server's version now and then: it may be upgraded.
 async fn ask_version(client: &Client, listener: &Listener<'_>) -> std::convert::Infallible {
+    // Whoever starts needs the lists, and not this.
+    listener.started().await;
     loop {
         let answer = tokio::time::timeout(VERSION_ANSWER, client.apiserver_version()).await;
         let delay = match answer {

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::kubernetes;
-use super::{MemberSource, Members, Problem, SecretText};
+use super::{MemberOptions, MemberSource, Members, Problem, SecretText};
 use crate::lifecycle::Backoff;
 use crate::model::{ClusterId, ObjectName};
 use crate::table::EventSink;
@@ -36,6 +36,8 @@ pub struct SecretMembers {
     pub source: MemberSource,
     /// Their namespace.
     pub namespace: String,
+    /// How members are treated whose Secret says nothing else.
+    pub options: MemberOptions,
     /// Members that are served as they were known before the start; those without a Secret leave once the Secrets are listed.
     pub known: BTreeSet<ClusterId>,
     /// Told the members of the first list.
@@ -52,7 +54,7 @@ pub async fn run_secret_members(
 ) {
     let shown = PathBuf::from(format!("Secrets in {}", place.namespace));
     let mut secrets = Secrets {
-        running: Running::new(sink, members.clone(), cancel.clone(), place.known),
+        running: Running::new(sink, members.clone(), cancel.clone(), place.options, place.known),
         listed: Some(place.listed),
         held: BTreeMap::new(),
         listing: BTreeMap::new(),

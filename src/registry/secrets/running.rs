@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::kubernetes::{self, Failure};
 use super::super::run::read_member;
-use super::super::{MemberSource, Members, Problem};
+use super::super::{MemberOptions, MemberSource, Members, Problem};
 use super::wanted::Wanted;
 use crate::lifecycle::Backoff;
 use crate::model::ClusterId;
@@ -42,6 +42,8 @@ pub(super) struct Running {
     sink: Arc<dyn EventSink>,
     members: Members,
     cancel: CancellationToken,
+    /// How members are treated, but for their network.
+    options: MemberOptions,
     /// Members that are served as they were known before the start, until the first list tells which of them are left.
     known: BTreeSet<ClusterId>,
     readers: BTreeMap<ClusterId, Reader>,
@@ -57,12 +59,14 @@ impl Running {
         sink: Arc<dyn EventSink>,
         members: Members,
         cancel: CancellationToken,
+        options: MemberOptions,
         known: BTreeSet<ClusterId>,
     ) -> Self {
         Self {
             sink,
             members,
             cancel,
+            options,
             known,
             readers: BTreeMap::new(),
             wanted: BTreeMap::new(),
@@ -132,7 +136,7 @@ impl Running {
 
     fn join(&mut self, name: &ClusterId, wanted: &Wanted) {
         let source = source(wanted);
-        let Some(status) = self.members.join(name, &source) else {
+        let Some(status) = self.members.join(name, &source, self.options(wanted)) else {
             let secret = &wanted.secret;
             let problem = Problem::new(
                 format!("Secret {secret}"),
@@ -143,9 +147,8 @@ impl Running {
             return;
         };
         let cancel = self.cancel.child_token();
-        let network = wanted.network.clone();
         let sink = Arc::clone(&self.sink);
-        let task = tokio::spawn(read_member(name.clone(), source, network, sink, status, cancel.clone()));
+        let task = tokio::spawn(read_member(name.clone(), source, sink, status, cancel.clone()));
         let reader = Reader {
             wanted: wanted.clone(),
             cancel,
@@ -156,6 +159,13 @@ impl Running {
         self.problems.remove(name);
         // To know it again when its kubeconfig changes.
         self.attempt(name.clone(), wanted.clone(), None);
+    }
+
+    fn options(&self, wanted: &Wanted) -> MemberOptions {
+        MemberOptions {
+            network: wanted.network.clone(),
+            ..self.options.clone()
+        }
     }
 
     fn leave(&self, name: &ClusterId) {
@@ -242,12 +252,11 @@ impl Running {
         let Some(old) = self.readers.remove(name) else { return };
         tracing::info!(member = %name, secret = %wanted.secret, "going on with the new kubeconfig");
         old.cancel.cancel();
-        let status = self.members.join_again(name, &source(&wanted));
+        let status = self.members.join_again(name, &source(&wanted), self.options(&wanted));
         let cancel = self.cancel.child_token();
         let reading = read_member(
             name.clone(),
             source(&wanted),
-            wanted.network.clone(),
             Arc::clone(&self.sink),
             status,
             cancel.clone(),

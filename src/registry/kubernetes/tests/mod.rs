@@ -1,11 +1,13 @@
 //! What an API server may do to us, with an API server that does it on demand. Time is paused: waits take no time.
 
+mod freshness;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
 use super::super::testing::{Recorder, id, is_stale, until_report};
-use super::super::{MemberState, Members};
+use super::super::{MemberOptions, MemberState, Members};
 use super::fake::{FakeApi, Fault};
 use super::*;
 use crate::table::{Kind, RegistryChange};
@@ -31,7 +33,9 @@ impl Running {
         let recorder = Arc::new(Recorder::default());
         let members = Members::default();
         let clients = Arc::new(AtomicUsize::new(0));
-        let status = members.join(&id("east"), &MemberSource::InCluster).unwrap();
+        let status = members
+            .join(&id("east"), &MemberSource::InCluster, MemberOptions::default())
+            .unwrap();
         let (sink, made, connect_to) = (recorder.clone(), clients.clone(), api.clone());
         let task = tokio::spawn(async move {
             let connect = || {
@@ -194,9 +198,14 @@ async fn a_watch_that_is_cut_goes_on_where_it_was() {
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_is_silent_is_made_anew() {
     let running = Running::synced(three_nodes(FakeApi::new())).await;
-    tokio::time::sleep(Duration::from_secs(80)).await;
+    running.api.silence();
+    tokio::time::sleep(Duration::from_secs(24)).await;
     for resource in RESOURCES {
         assert_eq!(running.api.requests(resource), ["stream", "watch"]);
+    }
+    tokio::time::sleep(Duration::from_secs(28)).await;
+    for resource in RESOURCES {
+        assert_eq!(running.api.requests(resource), ["stream", "watch", "watch"]);
     }
 }
 

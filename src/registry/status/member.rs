@@ -1,0 +1,283 @@
+//! What the reader of a member says of it.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::super::metrics::{ByKind, ByMember};
+use super::super::problem::shorten;
+use super::super::{MemberOptions, Problem};
+use super::{CATCHING_UP, Entry, KindReport, KindState, MOST_PROBLEMS, MemberState, Members, READING, Topic, log_new};
+use crate::model::{ClusterId, MemberStanding, Rank};
+use crate::table::Kind;
+
+/// Writes the status of one member.
+#[derive(Debug)]
+pub(in super::super) struct MemberStatus {
+    pub(super) name: ClusterId,
+    pub(super) members: Members,
+}
+
+impl MemberStatus {
+    /// How the member is treated, now and from now on; closed once the member left.
+    pub(in super::super) fn options(&self) -> watch::Receiver<MemberOptions> {
+        match self.members.entries().get(&self.name) {
+            Some(entry) => entry.options.subscribe(),
+            None => watch::channel(MemberOptions::default()).1,
+        }
+    }
+
+    /// Everything of the member is known and changes arrive.
+    pub(in super::super) fn synced(&self) {
+        self.change(|entry| {
+            if entry.state != MemberState::Synced {
+                tracing::info!(member = %self.name, source = %entry.source, "member is synced");
+            }
+            entry.state = MemberState::Synced;
+            entry.synced_once = true;
+            entry.stale.send_if_modified(|stale| stale.take().is_some());
+            if entry.confirmed.is_none() || entry.remembered {
+                entry.confirmed = Some(SystemTime::now());
+                entry.remembered = false;
+            }
+        });
+        let metrics = &self.members.inner.metrics;
+        metrics.synced.get_or_create(&ByMember::new(&self.name)).set(1);
+        self.members
+            .inner
+            .synced
+            .send_if_modified(|synced| synced.insert(self.name.clone()));
+    }
+
+    /// The member can't be read at present.
+    pub(in super::super) fn failing(&self, reason: impl Into<String>) {
+        let reason = shorten(reason.into());
+        self.change(|entry| {
+            let (since, known) = match &entry.state {
+                MemberState::Connecting { since, reason } | MemberState::Stale { since, reason } => {
+                    (*since, Some(reason))
+                }
+                // Not since it was noticed: what happened after the last good word is not known.
+                MemberState::Synced => (entry.confirmed.unwrap_or_else(SystemTime::now), None),
+            };
+            if entry.state == MemberState::Synced {
+                let age = since.elapsed().unwrap_or_default();
+                let now = Instant::now();
+                entry.stale.send_replace(Some(now.checked_sub(age).unwrap_or(now)));
+            }
+            if known != Some(&reason) {
+                tracing::warn!(member = %self.name, source = %entry.source, %reason, "member can't be read, what is known of it is kept");
+            }
+            entry.state = match entry.synced_once || entry.remembered {
+                true => MemberState::Stale { since, reason },
+                false => MemberState::Connecting { since, reason },
+            };
+        });
+        let metrics = &self.members.inner.metrics;
+        metrics.synced.get_or_create(&ByMember::new(&self.name)).set(0);
+    }
+
+    /// An attempt to read the member failed.
+    pub(in super::super) fn count_failure(&self) {
+        let failures = &self.members.inner.metrics.failures;
+        failures.get_or_create(&ByMember::new(&self.name)).inc();
+    }
+
+    /// Everything that is held of the member is up to date at this moment.
+    pub(in super::super) fn confirmed(&self) {
+        let now = SystemTime::now();
+        self.change(|entry| entry.confirmed = Some(now));
+        let seconds = now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs_f64();
+        let metrics = &self.members.inner.metrics;
+        metrics.confirmed.get_or_create(&ByMember::new(&self.name)).set(seconds);
+    }
+
+    /// The member's API server answered a heartbeat within this time.
+    pub(in super::super) fn heartbeat(&self, took: Duration) {
+        self.change(|entry| entry.heartbeat = Some(took));
+        let metrics = &self.members.inner.metrics;
+        metrics
+            .heartbeat
+            .get_or_create(&ByMember::new(&self.name))
+            .set(took.as_secs_f64());
+    }
+
+    /// Since when the member is stale, if it is, now and from now on; closed once the member left.
+    pub(in super::super) fn stale(&self) -> watch::Receiver<Option<Instant>> {
+        match self.members.entries().get(&self.name) {
+            Some(entry) => entry.stale.subscribe(),
+            None => watch::channel(None).1,
+        }
+    }
+
+    /// What the member's endpoints count from now on.
+    pub(in super::super) fn stands(&self, standing: MemberStanding) {
+        self.change(|entry| entry.standing = standing);
+        let rank = match standing.rank {
+            Rank::Normal => 0,
+            Rank::Last => 1,
+            Rank::Out => 2,
+        };
+        let metrics = &self.members.inner.metrics;
+        metrics.rank.get_or_create(&ByMember::new(&self.name)).set(rank);
+        let weight = i64::from(standing.weight.percent());
+        metrics.weight.get_or_create(&ByMember::new(&self.name)).set(weight);
+    }
+
+    /// The watch of a kind gave a sign of life.
+    pub(in super::super) fn heard(&self, kind: Kind) {
+        let now = SystemTime::now();
+        self.change_kind(kind, |report| report.heard = Some(now));
+    }
+
+    /// A kind is being listed.
+    pub(in super::super) fn catching_up(&self, kind: Kind) {
+        let now = SystemTime::now();
+        self.change_kind(kind, |report| {
+            if !matches!(report.state, KindState::CatchingUp { .. }) {
+                report.state = KindState::CatchingUp { since: now };
+            }
+        });
+        self.show_connected(kind, false);
+    }
+
+    /// A kind is listed and its watch is open.
+    pub(in super::super) fn connected(&self, kind: Kind) {
+        let now = SystemTime::now();
+        self.change_kind(kind, |report| {
+            report.state = KindState::Connected;
+            report.heard = Some(now);
+        });
+        self.show_connected(kind, true);
+    }
+
+    /// A kind can't be followed at present.
+    pub(in super::super) fn disconnected(&self, kind: Kind) {
+        self.change_kind(kind, |report| {
+            report.state = match (report.state, report.heard) {
+                (KindState::NeverSeen, _) | (_, None) => KindState::NeverSeen,
+                (stale @ KindState::Stale { .. }, _) => stale,
+                (_, Some(since)) => KindState::Stale { since },
+            };
+        });
+        self.show_connected(kind, false);
+    }
+
+    /// So many objects of a kind are kept though a list left them out.
+    pub(in super::super) fn holds_back(&self, kind: Kind, objects: usize) {
+        self.change_kind(kind, |report| report.held_back = objects);
+        let gauges = &self.members.inner.metrics.held_back;
+        gauges
+            .get_or_create(&ByKind::new(&self.name, kind))
+            .set(i64::try_from(objects).unwrap_or(i64::MAX));
+    }
+
+    /// Nothing fails at present, though not everything was read yet.
+    pub(in super::super) fn reading(&self) {
+        self.change(|entry| {
+            if let MemberState::Connecting { reason, .. } = &mut entry.state {
+                READING.clone_into(reason);
+            }
+        });
+    }
+
+    /// Nothing fails any more; what was missed is being read.
+    pub(in super::super) fn catching_up_again(&self) {
+        self.change(|entry| {
+            if let MemberState::Stale { reason, .. } = &mut entry.state {
+                CATCHING_UP.clone_into(reason);
+            }
+        });
+    }
+
+    /// The member told of this many objects of a kind.
+    pub(in super::super) fn told(&self, kind: Kind, objects: u64) {
+        self.change(|entry| {
+            let now = SystemTime::now();
+            entry.last_event = Some(now);
+            if let Some(report) = entry.kinds.get_mut(&kind) {
+                report.heard = Some(now);
+            }
+            entry.events_total += objects;
+        });
+        let events = &self.members.inner.metrics.events;
+        events.get_or_create(&ByKind::new(&self.name, kind)).inc_by(objects);
+    }
+
+    /// This many objects of a kind are held now.
+    pub(in super::super) fn holds(&self, kind: Kind, objects: usize) {
+        self.change(|entry| {
+            entry.counts.insert(kind, objects);
+        });
+        let gauges = &self.members.inner.metrics.objects;
+        gauges
+            .get_or_create(&ByKind::new(&self.name, kind))
+            .set(i64::try_from(objects).unwrap_or(i64::MAX));
+    }
+
+    /// The version of the member's API server.
+    pub(in super::super) fn server_version(&self, version: String) {
+        self.change(|entry| entry.server_version = Some(version));
+    }
+
+    /// What is wrong under a topic now, in place of what was before.
+    pub(in super::super) fn problems(&self, topic: Topic, problems: Vec<Problem>) {
+        self.change(|entry| {
+            let earlier = match problems.is_empty() {
+                true => entry.problems.remove(&topic),
+                false => entry.problems.insert(topic, problems.clone()),
+            };
+            let earlier = earlier.unwrap_or_default();
+            entry.problem_count = entry.problem_count + problems.len() - earlier.len();
+            if entry.problem_count <= MOST_PROBLEMS {
+                log_new(Some(&self.name), &earlier, &problems);
+            }
+            self.count_problems(entry.problem_count);
+        });
+    }
+
+    /// Forgets the problems of a kind's objects, except those that `keep` names: the others are gone.
+    pub(in super::super) fn forget_problems(&self, kind: Kind, keep: &BTreeSet<Topic>) {
+        self.change(|entry| {
+            entry.problems.retain(|topic, _| match topic {
+                Topic::Object(of, _) | Topic::Nameless(of) => *of != kind || keep.contains(topic),
+                Topic::Folder => true,
+            });
+            entry.problem_count = entry.problems.values().map(Vec::len).sum();
+            self.count_problems(entry.problem_count);
+        });
+    }
+
+    fn count_problems(&self, count: usize) {
+        let gauges = &self.members.inner.metrics.problems;
+        gauges
+            .get_or_create(&ByMember::new(&self.name))
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    fn show_connected(&self, kind: Kind, connected: bool) {
+        let gauges = &self.members.inner.metrics.connected;
+        gauges
+            .get_or_create(&ByKind::new(&self.name, kind))
+            .set(i64::from(connected));
+    }
+
+    fn change_kind(&self, kind: Kind, change: impl FnOnce(&mut KindReport)) {
+        self.change(|entry| {
+            if let Some(report) = entry.kinds.get_mut(&kind) {
+                change(report);
+            }
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.members.entries().get_mut(&self.name) {
+            change(entry);
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! How each member is doing: what admin shows and readiness waits for.
+
+mod member;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::model::{ClusterId, MemberStanding, ObjectName};
+use crate::table::Kind;
+
+use super::metrics::{ByMember, RegistryMetrics};
+use super::{MemberOptions, MemberSource, Problem};
+
+pub(super) use member::MemberStatus;
+pub use report::{KindReport, KindState, MemberReport, MemberState};
+
+/// How many problems of a member are told; the others are counted.
+const MOST_PROBLEMS: usize = 100;
+/// The reason of a member that is new.
+const READING: &str = "reading it for the first time";
+/// The reason of a member that is read again after it was away.
+const CATCHING_UP: &str = "it is there again, and what was missed is being read";
+/// The reason of a member that is only remembered.
+const REMEMBERED: &str = "not read since the start; what was known of it is served";
+
+/// What problems are filed under, so that those of an object end with their cause.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Topic {
+    /// One object.
+    Object(Kind, ObjectName),
+    /// Objects of a kind that have no name.
+    Nameless(Kind),
+    /// Everything in a folder.
+    Folder,
+}
+
+#[derive(Debug)]
+struct Entry {
+    source: MemberSource,
+    options: watch::Sender<MemberOptions>,
+    state: MemberState,
+    /// Since when it is stale, by the clock that goes on evenly; what the policy for stale members goes by.
+    stale: watch::Sender<Option<Instant>>,
+    confirmed: Option<SystemTime>,
+    heartbeat: Option<Duration>,
+    standing: MemberStanding,
+    kinds: BTreeMap<Kind, KindReport>,
+    synced_once: bool,
+    /// It was known before the start.
+    remembered: bool,
+    last_event: Option<SystemTime>,
+    server_version: Option<String>,
+    counts: BTreeMap<Kind, usize>,
+    problems: BTreeMap<Topic, Vec<Problem>>,
+    problem_count: usize,
+    events_total: u64,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    entries: Mutex<BTreeMap<ClusterId, Entry>>,
+    general: Mutex<BTreeMap<PathBuf, Vec<Problem>>>,
+    /// Members known before the start, and when they last said something.
+    remembered: Mutex<BTreeMap<ClusterId, SystemTime>>,
+    synced: watch::Sender<BTreeSet<ClusterId>>,
+    metrics: RegistryMetrics,
+}
+
+/// All members. Clones share what they know.
+#[derive(Debug, Clone, Default)]
+pub struct Members {
+    inner: Arc<Inner>,
+}
+
+impl Members {
+    /// No members yet; counts into `metrics`.
+    #[must_use]
+    pub fn new(metrics: RegistryMetrics) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                metrics,
+                ..Inner::default()
+            }),
+        }
+    }
+
+    /// All members, by name.
+    #[must_use]
+    pub fn list(&self) -> Vec<MemberReport> {
+        let entries = self.entries();
+        entries.iter().map(|(name, entry)| entry.report(name)).collect()
+    }
+
+    /// One member.
+    #[must_use]
+    pub fn get(&self, name: &ClusterId) -> Option<MemberReport> {
+        self.entries().get(name).map(|entry| entry.report(name))
+    }
+
+    /// What is wrong with folders of members, outside of each member.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let general = lock(&self.inner.general);
+        general.values().flatten().cloned().collect()
+    }
+
+    /// Notes, before it is read, that a member's objects of this age are being served.
+    pub fn remember(&self, name: &ClusterId, at: SystemTime) {
+        lock(&self.inner.remembered).insert(name.clone(), at);
+    }
+
+    /// Returns once the member was synced, at once if it was already. Without a limit: the caller sets a deadline.
+    pub async fn wait_synced(&self, name: &ClusterId) {
+        let mut synced = self.inner.synced.subscribe();
+        // The sender lives in `self`, so it can't be gone.
+        let _ = synced.wait_for(|synced| synced.contains(name)).await;
+    }
+
+    /// Changes how a member is treated while it is read; false where there is none of this name.
+    pub fn reconfigure(&self, name: &ClusterId, options: MemberOptions) -> bool {
+        match self.entries().get(name) {
+            Some(entry) => {
+                entry.options.send_if_modified(|current| {
+                    let differs = *current != options;
+                    *current = options;
+                    differs
+                });
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Adds a member, and hands out the only way to write its status. `None` when the name is taken.
+    pub(super) fn join(&self, name: &ClusterId, source: &MemberSource, options: MemberOptions) -> Option<MemberStatus> {
+        let mut entries = self.entries();
+        if entries.contains_key(name) {
+            return None;
+        }
+        let remembered = lock(&self.inner.remembered).get(name).copied();
+        let state = match remembered {
+            Some(since) => MemberState::Stale {
+                since,
+                reason: REMEMBERED.to_owned(),
+            },
+            None => MemberState::Connecting {
+                since: SystemTime::now(),
+                reason: READING.to_owned(),
+            },
+        };
+        let entry = Entry {
+            source: source.clone(),
+            options: watch::Sender::new(options),
+            state,
+            // How long we were away says nothing of the member: its time begins now.
+            stale: watch::Sender::new(remembered.map(|_| Instant::now())),
+            confirmed: remembered,
+            heartbeat: None,
+            standing: MemberStanding::default(),
+            kinds: Kind::ALL.map(|kind| (kind, unseen(remembered))).into(),
+            synced_once: false,
+            remembered: remembered.is_some(),
+            last_event: remembered,
+            server_version: None,
+            counts: Kind::ALL.map(|kind| (kind, 0)).into(),
+            problems: BTreeMap::new(),
+            problem_count: 0,
+            events_total: 0,
+        };
+        entries.insert(name.clone(), entry);
+        let metrics = &self.inner.metrics;
+        metrics.synced.get_or_create(&ByMember::new(name)).set(0);
+        Some(MemberStatus {
+            name: name.clone(),
+            members: self.clone(),
+        })
+    }
+
+    /// Adds a member, or goes on with one that is read from elsewhere now.
+    pub(super) fn join_again(&self, name: &ClusterId, source: &MemberSource, options: MemberOptions) -> MemberStatus {
+        if let Some(entry) = self.entries().get_mut(name) {
+            entry.source = source.clone();
+            entry.options.send_replace(options);
+            return MemberStatus {
+                name: name.clone(),
+                members: self.clone(),
+            };
+        }
+        self.join(name, source, options)
+            .expect("nobody else adds members of this name")
+    }
+
+    /// Takes a member out.
+    pub(super) fn leave(&self, name: &ClusterId) {
+        self.entries().remove(name);
+        self.inner.metrics.forget(name);
+        lock(&self.inner.remembered).remove(name);
+        self.inner.synced.send_if_modified(|synced| synced.remove(name));
+    }
+
+    /// Notes what is wrong with a place where members are listed: a folder, or the Secrets of a namespace.
+    pub(super) fn set_problems(&self, folder: &std::path::Path, problems: Vec<Problem>) {
+        let mut general = lock(&self.inner.general);
+        let earlier = general.insert(folder.to_owned(), problems.clone());
+        log_new(None, earlier.as_deref().unwrap_or_default(), &problems);
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<ClusterId, Entry>> {
+        lock(&self.inner.entries)
+    }
+}
+
+/// A panic elsewhere must not take the status with it: each change below leaves it whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// A kind that nothing was heard of yet, but for what was known before the start.
+fn unseen(remembered: Option<SystemTime>) -> KindReport {
+    KindReport {
+        state: match remembered {
+            Some(since) => KindState::CatchingUp { since },
+            None => KindState::NeverSeen,
+        },
+        heard: remembered,
+        held_back: 0,
+    }
+}
+
+impl Entry {
+    fn report(&self, name: &ClusterId) -> MemberReport {
+        MemberReport {
+            name: name.clone(),
+            source: self.source.clone(),
+            options: self.options.borrow().clone(),
+            state: self.state.clone(),
+            confirmed: self.confirmed,
+            heartbeat: self.heartbeat,
+            standing: self.standing,
+            kinds: self.kinds.clone(),
+            synced_once: self.synced_once,
+            last_event: self.last_event,
+            server_version: self.server_version.clone(),
+            counts: self.counts.clone(),
+            problems: self.problems.values().flatten().take(MOST_PROBLEMS).cloned().collect(),
+            problem_count: self.problem_count,
+            events_total: self.events_total,
+        }
+    }
+}
+
+/// Tells of a problem when it appears, once.
+fn log_new(member: Option<&ClusterId>, earlier: &[Problem], problems: &[Problem]) {
+    for problem in problems.iter().filter(|problem| !earlier.contains(problem)) {
+        match member {
+            Some(member) => tracing::warn!(%member, "{problem}"),
+            None => tracing::warn!("{problem}"),
+        }
+    }
+}
