@@ -30,6 +30,7 @@ pub(super) const WANTED: &[(&str, Wanted)] = &[
         Fields(&[
             ("type", Whole),
             ("clusterIP", Whole),
+            ("clusterIPs", Whole),
             ("publishNotReadyAddresses", Whole),
             ("ports", Whole),
             ("externalIPs", Whole),
