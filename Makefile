@@ -1,4 +1,5 @@
-# The commands of a developer and of CI. Nothing here needs root; everything that is fetched or built goes to .tools/ and target/.
+# The commands of a developer and of CI. Nothing here needs root; everything that is fetched or built goes to .tools/ and target/
+# (but valgrind, which `make tools` installs where it may, and else asks for).
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -36,6 +37,7 @@ demo: envoy ## Show one service from two networks in real Envoys; KEEP=1 leaves 
 
 .PHONY: tools
 tools: ## Fetch Envoys, build the Kubernetes servers and a gRPC client for the tests into .tools/
+	@scripts/install-valgrind.sh
 	@scripts/fetch-envoy.sh
 	@scripts/build-grpc.sh
 	@scripts/build-kubernetes.sh

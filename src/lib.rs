@@ -17,6 +17,8 @@ pub mod app;
 pub mod cache;
 pub mod cli;
 pub mod config;
+pub mod control;
+pub mod crd;
 pub mod lifecycle;
 pub mod model;
 pub mod push;

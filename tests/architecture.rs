@@ -39,9 +39,32 @@ const PARALLAX: Architecture = Architecture {
             ],
         },
         Layer {
+            name: "control",
+            purity: Shell,
+            may_use: &["model", "table", "crd", "registry", "lifecycle"],
+            without: &["axum", "clap", "envoy_types", "notify", "prost", "tonic"],
+        },
+        Layer {
+            name: "crd",
+            purity: Pure,
+            may_use: &[],
+            without: &[
+                "axum",
+                "clap",
+                "dashmap",
+                "envoy_types",
+                "k8s_openapi",
+                "kube",
+                "notify",
+                "prost",
+                "tokio",
+                "tonic",
+            ],
+        },
+        Layer {
             name: "registry",
             purity: Shell,
-            may_use: &["model", "table", "lifecycle"],
+            may_use: &["model", "table", "crd", "lifecycle"],
             without: &["axum", "clap", "envoy_types", "prost", "tonic"],
         },
         Layer {
@@ -113,7 +136,7 @@ const PARALLAX: Architecture = Architecture {
         Layer {
             name: "xds",
             purity: Shell,
-            may_use: &["model", "resources", "cache", "lifecycle"],
+            may_use: &["model", "resources", "cache", "tls", "lifecycle"],
             without: &["clap", "k8s_openapi", "kube", "notify"],
         },
         Layer {
@@ -138,8 +161,8 @@ const PARALLAX: Architecture = Architecture {
         Layer {
             name: "cli",
             purity: Shell,
-            may_use: &["config", "admin::proto", "lifecycle"],
-            without: &["axum", "dashmap", "envoy_types", "k8s_openapi", "kube", "notify"],
+            may_use: &["config", "crd", "admin::proto", "lifecycle"],
+            without: &["axum", "dashmap", "envoy_types", "notify"],
         },
         Layer {
             name: "config",
@@ -178,6 +201,8 @@ const PARALLAX: Architecture = Architecture {
             purity: Shell,
             may_use: &[
                 "model",
+                "control",
+                "crd",
                 "registry",
                 "store",
                 "table",

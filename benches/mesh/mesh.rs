@@ -67,7 +67,7 @@ impl Mesh {
         let kubeconfigs = api::write_kubeconfigs(&members, &folder)?;
         let manifests = Manifests::in_folder(&folder)?;
         let target = match options.foreign {
-            Some((address, pid)) => Target::foreign(address, pid),
+            Some((address, pid)) => Target::foreign(address, pid).await?,
             None => Target::start(&options.binary, &folder, &kubeconfigs, &manifests, tls.as_ref())?,
         };
         let begun = clock::now();

@@ -24,8 +24,10 @@ Options:
   --seconds N         how long loads last
   --rate N,N,..       changes a second (B2)
   --binary PATH       another parallax
-  --target HOST:PORT --pid N --state FOLDER
-                      another server, which watches the API servers whose kubeconfigs are written to FOLDER
+  --target HOST:PORT --state FOLDER
+                      another server: it watches the API servers whose kubeconfigs are written to FOLDER, and may be
+                      started once they are there; CPU and memory are of the process that listens there
+  --pid N             of another process
   --results FOLDER    where results go, docs/performance unless said
 ";
 
@@ -41,7 +43,7 @@ pub(crate) struct Options {
     pub(crate) seconds: Option<u64>,
     pub(crate) rates: Vec<usize>,
     pub(crate) binary: PathBuf,
-    pub(crate) foreign: Option<(SocketAddr, u32)>,
+    pub(crate) foreign: Option<(SocketAddr, Option<u32>)>,
     pub(crate) state: Option<PathBuf>,
     pub(crate) results: PathBuf,
     pub(crate) tls_folder: Option<PathBuf>,
@@ -96,7 +98,7 @@ impl Options {
         }
         options.foreign = match (target, pid) {
             (None, None) => None,
-            (Some(target), pid) => Some((target, pid.unwrap_or_default())),
+            (Some(target), pid) => Some((target, pid)),
             (None, Some(_)) => bail!("--pid is of a --target"),
         };
         Ok(options)

@@ -6,6 +6,26 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::Context;
 
+/// The process that listens on a TCP port of this machine, as far as we may see it.
+pub(crate) fn listening_on(port: u16) -> Option<u32> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
+    let lines = tables.iter().flat_map(|table| table.lines());
+    // Columns: number, local address, remote address, state (0A listens), four more, user, timeout, inode.
+    let socket = lines
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .find_map(|columns| {
+            let listens = columns.get(3) == Some(&"0A") && columns[1].ends_with(&format!(":{port:04X}"));
+            listens.then(|| columns.get(9).map(|inode| format!("socket:[{inode}]")))?
+        })?;
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.find(|pid| {
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let mut targets = files.filter_map(|file| fs::read_link(file.path()).ok());
+        targets.any(|target| target.as_os_str() == &*socket)
+    })
+}
+
 /// A process that is measured. Ended when dropped if it is our child.
 #[derive(Debug)]
 pub(crate) struct Process {

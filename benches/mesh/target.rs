@@ -13,10 +13,15 @@ use tokio::net::TcpStream;
 use crate::certs::Certificates;
 use crate::clock;
 use crate::manifests::Manifests;
-use crate::process::Process;
+use crate::process::{self, Process};
 
+/// How long somebody has to start a server by hand.
+const FOREIGN: Duration = Duration::from_secs(300);
 /// How often a server that starts is asked whether it is ready.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// How the image sets up the allocator.
+const ALLOCATOR: (&str, &str) = ("_RJEM_MALLOC_CONF", "dirty_decay_ms:1000,muzzy_decay_ms:0");
 
 /// A running control plane.
 #[derive(Debug)]
@@ -76,16 +81,30 @@ impl Target {
         })
     }
 
-    /// A server that runs already.
-    pub(crate) fn foreign(address: SocketAddr, pid: u32) -> Self {
-        Self {
+    /// A server that somebody else runs, or is about to. Waits until it listens; without a `pid` the process is found by that.
+    pub(crate) async fn foreign(address: SocketAddr, pid: Option<u32>) -> anyhow::Result<Self> {
+        println!("waiting for a server at {address}");
+        let listening = async {
+            while TcpStream::connect(address).await.is_err() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        if tokio::time::timeout(FOREIGN, listening).await.is_err() {
+            bail!("nobody listens at {address} after {FOREIGN:?}");
+        }
+        let pid = match pid {
+            Some(pid) => pid,
+            None => process::listening_on(address.port())
+                .with_context(|| format!("cannot tell which process listens at {address}: say --pid"))?,
+        };
+        Ok(Self {
             process: Process::foreign(pid),
             address,
             admin: None,
             binary: PathBuf::new(),
             settings: PathBuf::new(),
             log: PathBuf::new(),
-        }
+        })
     }
 
     /// Starts it after it was killed.
@@ -132,6 +151,9 @@ impl Target {
 fn spawn(binary: &Path, settings: &Path, log: &Path) -> anyhow::Result<Process> {
     let mut command = Command::new(binary);
     command.arg("serve").arg("--config").arg(settings);
+    if std::env::var_os(ALLOCATOR.0).is_none() {
+        command.env(ALLOCATOR.0, ALLOCATOR.1);
+    }
     Process::start(command, log).context("the control plane")
 }
 

@@ -7,13 +7,14 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::store::Recalled;
-use super::{Parts, hold_ready};
-use crate::config::{self, BudgetConfig, Config, MemberConfig, MemberDefaults, StaleConfig};
-use crate::lifecycle::{BlockReady, Readiness, Tasks};
+use super::{Parts, hold_ready, serve};
+use crate::config::{self, AllowConfig, BudgetConfig, Config, MemberConfig, MemberDefaults, StaleConfig};
+use crate::control::{Control, run_control};
+use crate::lifecycle::{BlockReady, DrainWatcher, Readiness, Tasks};
 use crate::model::{ClusterId, MemberWeight, NetworkId};
 use crate::registry::{
-    Budget, MemberOptions, MemberSource, Members, SecretMembers, StalePolicy, list_members_folder, run_member,
-    run_members_folder, run_secret_members,
+    Allowed, AttachedMembers, Budget, MemberOptions, MemberSource, Members, StalePolicy, list_members_folder,
+    run_attached_members, run_member, run_members_folder,
 };
 
 /// How soon a folder of members that can't be read is tried again.
@@ -27,6 +28,7 @@ pub(super) async fn spawn(
     parts: &Parts,
     readiness: &Readiness,
     recalled: &Recalled,
+    control: DrainWatcher,
 ) -> anyhow::Result<()> {
     let deadline = config.readiness.member_sync_deadline;
     let mut names = Vec::new();
@@ -79,6 +81,7 @@ pub(super) async fn spawn(
     }
     if let Some(secrets) = &config.member_secrets {
         spawn_secrets(tasks, config, secrets, parts, readiness, recalled);
+        spawn_control(tasks, config, secrets, parts, control);
     } else if names.is_empty() && recalled.members.is_empty() {
         tracing::warn!("no members: nothing will be served; see `members` and `membersFolder` in the settings");
     }
@@ -148,6 +151,15 @@ pub(super) fn default_options(defaults: &MemberDefaults) -> MemberOptions {
     }
 }
 
+fn allowed(configured: &AllowConfig) -> Allowed {
+    Allowed {
+        exec: configured.exec.clone(),
+        auth_providers: configured.auth_providers.clone(),
+        folders: configured.folders.clone(),
+        insecure_skip_tls_verify: configured.insecure_skip_tls_verify,
+    }
+}
+
 fn stale(configured: StaleConfig) -> StalePolicy {
     match configured {
         StaleConfig::Keep => StalePolicy::Keep,
@@ -176,35 +188,58 @@ fn spawn_secrets(
 ) {
     let (listed, list) = tokio::sync::oneshot::channel();
     let namespace = secrets.namespace.as_ref().unwrap_or(&config.mesh.system_namespace);
-    let place = SecretMembers {
+    let place = AttachedMembers {
         source: source(&secrets.source),
         namespace: namespace.clone(),
         options: default_options(&config.member_defaults),
+        allowed: allowed(&secrets.allow),
         known: recalled.of_secrets.clone(),
         listed,
     };
     let sink = Arc::clone(&recalled.sink);
     tasks.spawn(
         "member secrets",
-        run_secret_members(place, sink, parts.members.clone(), parts.drain.clone()),
+        run_attached_members(place, sink, parts.members.clone(), parts.drain.clone()),
     );
     let (members, known) = (parts.members.clone(), recalled.of_secrets.clone());
     let block = readiness.block(format!("members in Secrets of {namespace}"));
     let deadline = config.readiness.member_sync_deadline;
     tokio::spawn(async move {
-        let synced = async {
-            for name in list.await.unwrap_or_default() {
-                if !known.contains(&name) {
-                    members.wait_synced(&name).await;
-                }
-            }
+        let settled = async {
+            let names = list.await.unwrap_or_default();
+            let names = names.iter().filter(|name| !known.contains(*name));
+            futures::future::join_all(names.map(|name| members.wait_settled(name))).await;
         };
-        if tokio::time::timeout(deadline, synced).await.is_err() {
+        if tokio::time::timeout(deadline, settled).await.is_err() {
             tracing::warn!(
                 ?deadline,
                 "not all members in Secrets are synced within their deadline; the others are served"
             );
         }
         drop(block);
+    });
+}
+
+/// Starts the writer of statuses. The end of the drain waits until it has given its Lease back.
+fn spawn_control(
+    tasks: &mut Tasks,
+    config: &Config,
+    secrets: &config::MemberSecretsConfig,
+    parts: &Parts,
+    drain: DrainWatcher,
+) {
+    let control = Control {
+        source: source(&secrets.source),
+        namespace: secrets
+            .namespace
+            .clone()
+            .unwrap_or_else(|| config.mesh.system_namespace.clone()),
+        identity: serve::control_plane_id(),
+    };
+    let (members, table) = (parts.members.clone(), Arc::clone(&parts.admin.table));
+    let metrics = parts.control_metrics.clone();
+    tasks.spawn("statuses of members", async move {
+        run_control(control, members, table, metrics, drain.token()).await;
+        drop(drain);
     });
 }

@@ -3,7 +3,6 @@
 //! Everything is bound first, so that a port in use is an error at the start and not a surprise later; then the parts are
 //! wired, in the order data flows; then tasks run until a signal, and end in order: streams first, the admin endpoint last.
 
-mod connections;
 mod members;
 mod serve;
 mod store;
@@ -18,16 +17,16 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::AdminState;
 use crate::cache::{Cache, Source};
 use crate::config::{Config, Listen, LogFormat};
+use crate::control::ControlMetrics;
 use crate::lifecycle::{BlockReady, DrainWatcher, Drained, Readiness, Signals, Tasks, drain};
 use crate::model::NetworkId;
 use crate::push::{Builder, PushMetrics, Pusher, WithheldCollector};
-use crate::registry::{Members, RegistryMetrics};
+use crate::registry::{Members, RegistryMetrics, Settled};
 use crate::store::StoreMetrics;
 use crate::table::{EndpointTable, EventSink, TableSettings};
 use crate::telemetry::{self, Metrics};
 use crate::tls::{self, AcceptorMetrics};
-use crate::xds::{AdsServer, XdsConfig, XdsMetrics};
-use connections::ConnectionMetrics;
+use crate::xds::{self, AdsServer, ConnectionMetrics, XdsConfig, XdsMetrics};
 
 /// Runs the control plane until a signal, or until one of its parts fails.
 ///
@@ -53,9 +52,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     // Held until every member has a block of its own, so that "ready" can't be said in between.
     let starting = readiness.block("the start");
     let parts = Parts::wire(&config, &readiness, &watcher, &acceptor_metrics)?;
+    let control = watcher.clone();
     parts.spawn(&mut tasks, xds, admin, watcher);
     let recalled = store::recall(&mut tasks, &config, &parts).await?;
-    members::spawn(&mut tasks, &config, &parts, &readiness, &recalled).await?;
+    members::spawn(&mut tasks, &config, &parts, &readiness, &recalled, control).await?;
     drop(starting);
     let announce = readiness.clone();
     let announce = async move {
@@ -92,6 +92,7 @@ fn shown(bound: &tls::Incoming, settings: &Listen) -> Listen {
 /// Everything that lives as long as the process.
 struct Parts {
     members: Members,
+    control_metrics: ControlMetrics,
     store_metrics: StoreMetrics,
     pusher: Arc<Pusher>,
     ads: AdsServer,
@@ -123,6 +124,9 @@ impl Parts {
         acceptor.register(metrics.registry());
         let connections = ConnectionMetrics::default();
         connections.register(metrics.registry());
+
+        let control_metrics = ControlMetrics::default();
+        control_metrics.register(metrics.registry());
 
         let table = Arc::new(EndpointTable::new(TableSettings {
             default_network: NetworkId::new(&config.mesh.default_network)?,
@@ -175,6 +179,7 @@ impl Parts {
         };
         Ok(Self {
             members,
+            control_metrics,
             store_metrics,
             pusher,
             ads,
@@ -188,14 +193,14 @@ impl Parts {
 
     /// Starts the push task and both endpoints. The watcher goes to the xDS endpoint: the drain is done when its streams
     /// are, and the admin endpoint answers until then.
-    fn spawn(&self, tasks: &mut Tasks, xds: tls::Incoming, admin: tls::Incoming, watcher: DrainWatcher) {
+    fn spawn(&self, tasks: &mut Tasks, incoming: tls::Incoming, admin: tls::Incoming, watcher: DrainWatcher) {
         let (pusher, drain) = (Arc::clone(&self.pusher), self.drain.clone());
         tasks.spawn("push", async move {
             drain.run_until_cancelled(pusher.run()).await.map_or((), |never| never)
         });
         let (ads, metrics, limit) = (self.ads.clone(), self.connections.clone(), self.max_connections);
         tasks.spawn("xds", async move {
-            connections::serve(xds, ads, metrics, limit, &watcher).await;
+            xds::serve(incoming, ads, metrics, limit, &watcher).await;
         });
         tasks.spawn(
             "admin",
@@ -208,13 +213,16 @@ impl Parts {
     }
 }
 
-/// Blocks readiness for a member until it was listed completely, or its deadline passed.
+/// Blocks readiness for a member until it was listed completely, turned out to be out of reach, or its deadline passed.
 async fn hold_ready(block: BlockReady, members: Members, name: crate::model::ClusterId, deadline: std::time::Duration) {
-    if tokio::time::timeout(deadline, members.wait_synced(&name))
-        .await
-        .is_err()
-    {
-        tracing::warn!(member = %name, ?deadline, "not synced within its deadline; the others are served without it");
+    match tokio::time::timeout(deadline, members.wait_settled(&name)).await {
+        Ok(Settled::Synced) => {}
+        Ok(Settled::Unreached) => {
+            tracing::warn!(member = %name, "it can't be reached, which is no reason to wait; the others are served without it");
+        }
+        Err(_) => {
+            tracing::warn!(member = %name, ?deadline, "not synced within its deadline; the others are served without it");
+        }
     }
     drop(block);
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminState};
 use crate::config::{Config, Listen};
-use crate::tls::{Acceptor, AcceptorMetrics, Conn, Incoming, Listener, Peer, ServerTls};
+use crate::tls::{Acceptor, AcceptorMetrics, Conn, Incoming, Listener, ServerTls};
 
 fn bind(listen: &Listen) -> anyhow::Result<Listener> {
     Ok(match listen {
@@ -37,11 +37,11 @@ pub(super) fn bind_admin(config: &Config) -> anyhow::Result<Incoming> {
     Ok(Acceptor::new(listener, None).incoming())
 }
 
-/// Tells this process from other replicas and from its own last life: host and start time.
+/// Tells this process from other replicas and from its own last life: host and start time. Short, as it is in every answer.
 pub(super) fn control_plane_id() -> String {
     let started = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis());
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("parallax-{}-{}-{started}", host.trim(), std::process::id())
+    format!("{}-{started:x}", host.trim())
 }
 
 /// Serves the admin endpoint until cancelled.
@@ -63,10 +63,7 @@ impl axum::serve::Listener for AdminListener {
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         match self.0.next_conn().await {
             Some(conn) => {
-                let peer = match conn.peer() {
-                    Peer::Tcp(address) => Some(address),
-                    Peer::Unix => None,
-                };
+                let peer = conn.peer().address();
                 (conn, peer)
             }
             // The accept loop ends only with the process.

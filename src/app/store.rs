@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::members::{default_options, options};
 use super::{Parts, Tasks};
 use crate::config::{Config, MemberSource};
-use crate::model::{ClusterId, NetworkId};
+use crate::model::{ClusterId, MemberStanding};
+use crate::registry::MemberOptions;
 use crate::store::{Database, Recorder, Remembered};
 use crate::table::{EventSink, RegistryChange, RegistryEvent};
 
@@ -37,13 +39,13 @@ pub(super) async fn recall(tasks: &mut Tasks, config: &Config, parts: &Parts) ->
     let recorder = Recorder::new(parts.sink(), database, parts.store_metrics.clone());
     let (mut members, mut of_secrets) = (BTreeSet::new(), BTreeSet::new());
     for (name, remembered) in known {
-        match network_of(config, &name)? {
-            Some(network) => {
-                serve(parts, &name, network, remembered);
+        match options_of(config, &name)? {
+            Some(options) => {
+                serve(parts, &name, &options, remembered);
                 members.insert(name);
             }
             None if config.member_secrets.is_some() => {
-                serve(parts, &name, None, remembered);
+                serve(parts, &name, &default_options(&config.member_defaults), remembered);
                 of_secrets.insert(name.clone());
                 members.insert(name);
             }
@@ -65,20 +67,15 @@ pub(super) async fn recall(tasks: &mut Tasks, config: &Config, parts: &Parts) ->
     })
 }
 
-/// The network that the settings give a member that is an API server; `None` for any other name.
-fn network_of(config: &Config, name: &ClusterId) -> anyhow::Result<Option<Option<NetworkId>>> {
+/// How the settings have a member treated that is an API server; `None` for any other name.
+fn options_of(config: &Config, name: &ClusterId) -> anyhow::Result<Option<MemberOptions>> {
     let api_server = |source: &MemberSource| !matches!(source, MemberSource::Folder(_));
-    let member = config
-        .members
-        .iter()
-        .find(|member| member.name == name.as_str() && api_server(&member.source));
-    Ok(match member {
-        Some(member) => Some(member.network.as_deref().map(NetworkId::new).transpose()?),
-        None => None,
-    })
+    let mut members = config.members.iter();
+    let member = members.find(|member| member.name == name.as_str() && api_server(&member.source));
+    member.map(options).transpose()
 }
 
-fn serve(parts: &Parts, name: &ClusterId, network: Option<NetworkId>, remembered: Remembered) {
+fn serve(parts: &Parts, name: &ClusterId, options: &MemberOptions, remembered: Remembered) {
     let Remembered {
         records,
         at,
@@ -86,9 +83,19 @@ fn serve(parts: &Parts, name: &ClusterId, network: Option<NetworkId>, remembered
     } = remembered;
     let objects: usize = records.values().map(Vec::len).sum();
     tracing::info!(member = %name, objects, unreadable, age = ?at.elapsed().unwrap_or_default(), "serving what was known");
-    parts.members.remember(name, at);
+    let counts = records.iter().map(|(kind, records)| (*kind, records.len()));
+    parts.members.remember(name, at, counts.collect());
     let sink = parts.sink();
-    for change in [RegistryChange::Joined { network }, RegistryChange::Replace(records)] {
+    let network = options.network.clone();
+    let standing = MemberStanding {
+        weight: options.weight,
+        ..MemberStanding::default()
+    };
+    for change in [
+        RegistryChange::Joined { network },
+        RegistryChange::Stands(standing),
+        RegistryChange::Replace(records),
+    ] {
         sink.apply(RegistryEvent {
             member: name.clone(),
             change,

@@ -2,9 +2,11 @@
 //! gets the latest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
-use tokio::sync::Notify;
+use futures::task::AtomicWaker;
 
 use super::lock;
 use crate::resources::ResourceType;
@@ -16,24 +18,28 @@ pub type Changes = BTreeMap<ResourceType, BTreeSet<Arc<str>>>;
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
     pending: Mutex<Changes>,
-    arrived: Notify,
+    /// Of the one who takes: the stream.
+    reader: AtomicWaker,
 }
 
 impl Mailbox {
     pub(super) fn post(&self, kind: ResourceType, name: &Arc<str>) {
         lock(&self.pending).entry(kind).or_default().insert(Arc::clone(name));
-        self.arrived.notify_one();
+        self.reader.wake();
     }
 
-    /// Waits until there is something, and takes all of it.
+    /// Waits until there is something, and takes all of it. Safe to drop and call again; one waits at a time.
     pub(super) async fn take(&self) -> Changes {
-        loop {
+        poll_fn(|context| {
+            // Before the look, so that nothing is missed between the look and the wait.
+            self.reader.register(context.waker());
             let pending = std::mem::take(&mut *lock(&self.pending));
-            if !pending.is_empty() {
-                return pending;
+            if pending.is_empty() {
+                Poll::Pending
+            } else {
+                Poll::Ready(pending)
             }
-            // `notify_one` leaves a permit when nobody waits yet, so nothing is missed between the look and the wait.
-            self.arrived.notified().await;
-        }
+        })
+        .await
     }
 }

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
+use super::members::MembersCommand;
 use super::output::{ColorChoice, OutputFormat};
 use crate::config::{Config, ConfigErrors, Listen};
 
 /// Above the options that only matter to commands that ask a server.
-const HEADING: &str = "Options of get, explain and watch";
+const HEADING: &str = "Options of get, explain, watch and members";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -16,7 +17,10 @@ Exit codes:
   1   it failed
   2   the command line is wrong
   64  the settings file is wrong
-  69  the server can't be reached
+  66  what was named is not there: a member, a kubeconfig, a context in it
+  69  the server, or an API server, can't be reached
+  75  it is not so yet: a member is not synced, or was not within --timeout
+  77  an API server does not allow it
 
 Examples:
   parallax serve --members ./members --listen 127.0.0.1:15010
@@ -25,6 +29,7 @@ Examples:
   parallax get proxies
   parallax explain web.shop:8080 --as web-7d9
   parallax explain web.shop --network net1 -o yaml
+  parallax members attach west --context west-admin
   parallax watch";
 
 /// An xDS control plane for a mesh of many Kubernetes clusters: the same service, seen from where you stand.
@@ -110,6 +115,9 @@ Examples:
   parallax explain web.shop --network net1       as anybody on net1 would
   parallax explain web.shop --member west --families v6")]
     Explain(ExplainArgs),
+    /// Let member clusters join and leave, renew their credentials, and see how they fare
+    #[command(subcommand)]
+    Members(MembersCommand),
     /// Show changes as they happen, until interrupted
     #[command(after_help = "\
 Examples:
@@ -247,7 +255,8 @@ mod tests {
         let help = Cli::command().render_long_help().to_string();
         for line in [
             "64  the settings file is wrong",
-            "69  the server can't be reached",
+            "69  the server, or an API server, can't be reached",
+            "75  it is not so yet",
             "PARALLAX_SERVER",
         ] {
             assert!(help.contains(line), "{help}");

@@ -25,6 +25,18 @@ pub enum Failure {
     /// The server answered that it can't.
     #[error("{0}")]
     Refused(String),
+    /// What the command line names is not there: a context, a member.
+    #[error("{0}")]
+    Missing(String),
+    /// An API server can't be reached.
+    #[error("{0}")]
+    ClusterUnreachable(String),
+    /// It was asked for, and is not so yet.
+    #[error("{0}")]
+    NotInTime(String),
+    /// An API server does not let us.
+    #[error("{0}")]
+    Forbidden(String),
     /// The output can't be written.
     #[error("the output can't be written: {0}")]
     Output(#[from] std::io::Error),
@@ -39,7 +51,10 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Self::BadSettings(_) => 64,
-            Self::Unreachable { .. } => 69,
+            Self::Missing(_) => 66,
+            Self::Unreachable { .. } | Self::ClusterUnreachable(_) => 69,
+            Self::NotInTime(_) => 75,
+            Self::Forbidden(_) => 77,
             Self::Refused(_) | Self::Output(_) | Self::Format(_) => 1,
         }
     }

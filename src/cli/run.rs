@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::client::Server;
 use super::output::{Layout, format};
-use super::{Cli, Command, ExplainArgs, Failure, GetCommand, Global, Paint, ViewerArgs, check, render};
+use super::{Cli, Command, ExplainArgs, Failure, GetCommand, Global, Paint, ViewerArgs, check, members, render};
 use crate::admin::proto as v1;
 
 /// Runs one command and writes what it has to say; `serve` is not among them and does nothing here.
@@ -24,23 +24,26 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> Result<(), Failure> 
         Command::CheckConfig { file } => Ok(out.write_all(check::check(&file)?.as_bytes())?),
         Command::Get(what) => get(what, &printer, out).await,
         Command::Explain(args) => explain(args, &printer, out).await,
+        Command::Members(command) => members::run(command, &printer, out).await,
         Command::Watch => watch(&printer, out).await,
     }
 }
 
 /// How answers are printed.
 #[derive(Debug)]
-struct Printer<'a> {
-    paint: Paint,
-    global: &'a Global,
+pub(super) struct Printer<'a> {
+    pub(super) paint: Paint,
+    pub(super) global: &'a Global,
 }
 
 impl Printer<'_> {
-    async fn connect(&self) -> Result<Server, Failure> {
+    /// The server that `--server` names.
+    pub(super) async fn connect(&self) -> Result<Server, Failure> {
         Server::connect(&self.global.server).await
     }
 
-    fn print<M: Serialize>(
+    /// Prints an answer in the form asked for.
+    pub(super) fn print<M: Serialize>(
         &self,
         out: &mut (dyn Write + Send),
         message: &M,

@@ -41,7 +41,10 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
     ),
     ("members[].stale", &["policy", "after"]),
     ("members[].budget", &["objects", "bytes", "eventsPerSecond"]),
-    ("memberSecrets", &["kubeconfig", "context", "inCluster", "namespace"]),
+    (
+        "memberSecrets",
+        &["kubeconfig", "context", "inCluster", "namespace", "allow"],
+    ),
     ("memberDefaults", &["stale", "budget"]),
     ("memberDefaults.stale", &["policy", "after"]),
     ("memberDefaults.budget", &["objects", "bytes", "eventsPerSecond"]),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::allow;
 use super::error::{InvalidValue, Position};
 use super::reader::{Reader, Section};
 use super::settings::{BudgetConfig, MemberConfig, MemberDefaults, MemberSecretsConfig, MemberSource, StaleConfig};
@@ -147,8 +148,13 @@ pub(super) fn member_secrets(reader: &mut Reader<'_>, root: &Section<'_>) -> Opt
     }
     let section = reader.child(root, "memberSecrets");
     let namespace = reader.value(&section, "namespace", values::dns_label);
+    let allow = allow::allow(reader, &section);
     let source = source(reader, &section, &["kubeconfig"])?;
-    Some(MemberSecretsConfig { source, namespace })
+    Some(MemberSecretsConfig {
+        source,
+        namespace,
+        allow,
+    })
 }
 
 /// The one source of a member, `inCluster` or one of `paths`; `None` where there is none, several or a wrong one.

@@ -5,6 +5,7 @@
 //! written down and reading goes on, so that one run of `check-config` shows all of them. `config/default.yaml` is the
 //! reference of all keys, and equals [`Config::default`].
 
+mod allow;
 mod error;
 mod keys;
 mod listen;
@@ -20,7 +21,7 @@ mod values;
 
 pub use error::{ConfigError, ConfigErrors, InvalidValue, Position};
 pub use settings::{
-    AdminConfig, ApplicationChoice, BudgetConfig, Config, DrainConfig, Listen, LogConfig, LogFormat, MemberConfig,
-    MemberDefaults, MemberSecretsConfig, MemberSource, MeshConfig, MtlsChoice, OutsideChoice, ReadinessConfig,
-    StaleConfig, TlsFiles, TrafficConfig, XdsConfig,
+    AdminConfig, AllowConfig, ApplicationChoice, BudgetConfig, Config, DrainConfig, Listen, LogConfig, LogFormat,
+    MemberConfig, MemberDefaults, MemberSecretsConfig, MemberSource, MeshConfig, MtlsChoice, OutsideChoice,
+    ReadinessConfig, StaleConfig, TlsFiles, TrafficConfig, XdsConfig,
 };

@@ -1,5 +1,6 @@
 //! The settings as the program uses them, and their defaults.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ pub struct Config {
     pub members_folder: Option<PathBuf>,
     /// `members`: the members named one by one, in the order of the file; names are unique.
     pub members: Vec<MemberConfig>,
-    /// `memberSecrets`: where members join by Secrets; nowhere where absent.
+    /// `memberSecrets`: where members join by Secrets and `Member` objects; nowhere where absent.
     pub member_secrets: Option<MemberSecretsConfig>,
     /// `memberDefaults`: how members are treated that say nothing else, those of Secrets and folders too.
     pub member_defaults: MemberDefaults,
@@ -212,13 +213,28 @@ pub enum MemberSource {
     InCluster,
 }
 
-/// `memberSecrets`: Secrets labelled `istio/multiCluster: "true"`, whose keys name members.
+/// `memberSecrets`: where members are listed, as Secrets labelled `istio/multiCluster: "true"` and as `Member` objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberSecretsConfig {
     /// The cluster that the Secrets are in; never a folder.
     pub source: MemberSource,
     /// `memberSecrets.namespace`: their namespace; the mesh's system namespace where `None`.
     pub namespace: Option<String>,
+    /// `memberSecrets.allow`: what their kubeconfigs may use beside tokens and data.
+    pub allow: AllowConfig,
+}
+
+/// `memberSecrets.allow`: what kubeconfigs in Secrets may use beside tokens and data. Nothing where absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllowConfig {
+    /// `exec:COMMAND`: programs that may be run, exactly as a kubeconfig writes them.
+    pub exec: BTreeSet<String>,
+    /// `auth-provider:NAME`.
+    pub auth_providers: BTreeSet<String>,
+    /// `folder:PATH`: folders that files may be read from.
+    pub folders: BTreeSet<PathBuf>,
+    /// `insecure-skip-tls-verify`: servers need not prove who they are.
+    pub insecure_skip_tls_verify: bool,
 }
 
 /// `readiness`: when we say that we are ready.

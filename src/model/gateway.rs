@@ -57,6 +57,8 @@ pub enum UnusableReason {
     NoReadyPod,
     /// Another network claims the same address and port, with the older Service.
     AddressTaken(SocketAddr, NetworkId),
+    /// What is known of its member is too old, by the member's policy.
+    MemberStale,
 }
 
 impl fmt::Display for UnusableReason {
@@ -73,6 +75,9 @@ impl fmt::Display for UnusableReason {
                 )
             }
             Self::NoReadyPod => f.write_str("none of its pods is ready"),
+            Self::MemberStale => {
+                f.write_str("its member has been stale for so long that its policy drops what was known of it")
+            }
             Self::AddressTaken(socket, network) => {
                 write!(f, "{socket} is already a gateway of network {network}")
             }

@@ -15,5 +15,5 @@ pub use ids::{ClusterId, InvalidId, NetworkId, ObjectName, PodName, ServiceKey};
 pub use locality::Locality;
 pub use service::{Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, Sums};
 pub use standing::{MemberStanding, MemberWeight, Rank};
-pub use view_key::{AddressFamilies, Place, Role, ViewKey};
+pub use view_key::{AddressFamilies, Balancing, Place, Role, ViewKey};
 pub use viewer::{NetworkOrigin, Standpoint, Viewer};

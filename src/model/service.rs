@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterId, Endpoint, Health, Locality, Mtls, NetworkId, ServiceKey};
+use super::{ClusterId, Endpoint, Health, Locality, MemberStanding, Mtls, NetworkId, ServiceKey};
 
 /// One port of a Service. Only TCP ports are kept: xDS clusters carry nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -83,18 +83,38 @@ pub struct PortEndpoints {
     pub port: ServicePort,
     draining_serves: bool,
     groups: BTreeMap<GroupKey, Arc<NetworkGroup>>,
+    /// Of the members whose endpoints count otherwise than those of most.
+    standings: BTreeMap<ClusterId, MemberStanding>,
 }
 
 impl PortEndpoints {
     /// Puts groups together; none is copied.
     #[must_use]
     pub fn new(port: ServicePort, groups: BTreeMap<GroupKey, Arc<NetworkGroup>>) -> Self {
-        let draining_serves = !groups.values().any(|group| group.any_ready);
+        Self::with_standings(port, groups, BTreeMap::new())
+    }
+
+    /// The same, where some members don't stand as most do; those that do are left out.
+    #[must_use]
+    pub fn with_standings(
+        port: ServicePort,
+        groups: BTreeMap<GroupKey, Arc<NetworkGroup>>,
+        standings: BTreeMap<ClusterId, MemberStanding>,
+    ) -> Self {
+        let serves = |member: &ClusterId| standings.get(member).is_none_or(|standing| standing.serves());
+        let draining_serves = !groups.iter().any(|(key, group)| group.any_ready && serves(&key.member));
         Self {
             port,
             draining_serves,
             groups,
+            standings,
         }
+    }
+
+    /// What a member's endpoints count.
+    #[must_use]
+    pub fn standing(&self, member: &ClusterId) -> MemberStanding {
+        self.standings.get(member).copied().unwrap_or_default()
     }
 
     /// Sorts endpoints of any members into groups.
@@ -126,7 +146,7 @@ impl PortEndpoints {
         self.draining_serves
     }
 
-    /// True when the endpoint takes traffic here: it is ready, or draining while nothing in the mesh is ready.
+    /// True when the endpoint takes traffic here, by its own state: it is ready, or draining while nothing in the mesh is ready.
     #[must_use]
     pub fn serves(&self, endpoint: &Endpoint) -> bool {
         match endpoint.health {

@@ -86,6 +86,16 @@ pub struct Place {
     pub namespace: Arc<str>,
 }
 
+/// How a client spreads its calls over the endpoints of an assignment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Balancing {
+    /// By the weight of each endpoint, as Envoys do.
+    #[default]
+    ByEndpoint,
+    /// By the weight of each locality, and evenly within one, as clients of gRPC with xDS built in do.
+    ByLocality,
+}
+
 /// What decides an answer. Two proxies with equal keys get equal resources, byte for byte, so thousands of them share one
 /// view. A fact that is not in here may not influence a resource.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,6 +104,8 @@ pub struct ViewKey {
     pub network: NetworkId,
     /// The address families it can use.
     pub families: AddressFamilies,
+    /// Which weights it honours.
+    pub balancing: Balancing,
     /// What it does with traffic.
     pub role: Role,
     /// Set in the views of listeners and routes of sidecars, which are many and small; clusters and endpoints, which are few
@@ -108,6 +120,7 @@ impl ViewKey {
         Self {
             network,
             families,
+            balancing: Balancing::ByEndpoint,
             role: Role::Endpoints,
             place: None,
         }
@@ -117,6 +130,9 @@ impl ViewKey {
 impl fmt::Display for ViewKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = format!("{}/{}", self.network, self.families);
+        if self.balancing == Balancing::ByLocality {
+            text.push_str("/grpc");
+        }
         if self.role != Role::Endpoints {
             text = format!("{text}/{}", self.role);
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{ClusterId, NetworkId, Place, Role, ViewKey};
+use super::{Balancing, ClusterId, NetworkId, Place, Role, ViewKey};
 
 /// What a proxy says about itself, as far as it matters for where it stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Viewer {
     pub network: Option<NetworkId>,
     /// Its own addresses, the main one first.
     pub addresses: Vec<IpAddr>,
+    /// Which weights it honours.
+    pub balancing: Balancing,
     /// What it is by its own word; it counts where the settings have us serve listeners.
     pub role: Role,
     /// The namespace it says it is in; may be empty.

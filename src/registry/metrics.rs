@@ -8,6 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::Credential;
 use crate::model::ClusterId;
 use crate::table::Kind;
 
@@ -44,6 +45,22 @@ impl ByMember {
     }
 }
 
+/// Labels of what is told of each of a member's credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByCredential {
+    member: String,
+    credential: String,
+}
+
+impl ByCredential {
+    pub(super) fn new(member: &ClusterId, credential: Credential) -> Self {
+        Self {
+            member: member.to_string(),
+            credential: credential.to_string(),
+        }
+    }
+}
+
 /// The registry's metrics. Clones count into the same series.
 #[derive(Debug, Clone, Default)]
 pub struct RegistryMetrics {
@@ -52,6 +69,7 @@ pub struct RegistryMetrics {
     pub(super) problems: Family<ByMember, Gauge>,
     pub(super) synced: Family<ByMember, Gauge>,
     pub(super) failures: Family<ByMember, Counter>,
+    pub(super) expiry: Family<ByCredential, Gauge>,
     pub(super) connected: Family<ByKind, Gauge>,
     pub(super) held_back: Family<ByKind, Gauge>,
     pub(super) confirmed: Family<ByMember, Seconds>,
@@ -89,6 +107,11 @@ impl RegistryMetrics {
             "registry_failures",
             "Failed attempts to read a member",
             metrics.failures.clone(),
+        );
+        registry.register(
+            "member_credential_expiry_timestamp_seconds",
+            "When each of a member's credentials expires (token, client-certificate, certificate-authority), in Unix time",
+            metrics.expiry.clone(),
         );
         registry.register(
             "registry_connected",
@@ -138,6 +161,9 @@ impl RegistryMetrics {
         self.problems.remove(&label);
         self.synced.remove(&label);
         self.failures.remove(&label);
+        for credential in Credential::ALL {
+            self.expiry.remove(&ByCredential::new(member, credential));
+        }
         self.confirmed.remove(&label);
         self.heartbeat.remove(&label);
         self.rank.remove(&label);

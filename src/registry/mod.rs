@@ -3,6 +3,8 @@
 //! A member is read by [`run_member`], whatever it is; [`Members`] shows how each of them is doing. Nothing that a member
 //! says or fails at ends its reading or touches another member.
 
+mod attached;
+mod attachment;
 mod convert;
 mod folder;
 mod kubernetes;
@@ -10,16 +12,18 @@ mod metrics;
 mod options;
 mod problem;
 mod run;
-mod secrets;
 mod source;
+mod standing;
 mod status;
 #[cfg(test)]
 mod testing;
 
+pub use attached::{AttachedMembers, member_resource, run_attached_members};
+pub use attachment::{Answer, Attachment, Verdict};
+pub use kubernetes::{Allowed, Credential, Expiry, connect_to};
 pub use metrics::RegistryMetrics;
 pub use options::{Budget, MemberOptions, StalePolicy};
 pub use problem::Problem;
 pub use run::{list_members_folder, run_member, run_members_folder};
-pub use secrets::{SecretMembers, run_secret_members};
 pub use source::{MemberSource, SecretText};
-pub use status::{KindReport, KindState, MemberReport, MemberState, Members};
+pub use status::{KindReport, KindState, MemberReport, MemberState, Members, Settled};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::status::MemberStatus;
-use super::{MemberOptions, MemberSource, Members, Problem, folder, kubernetes};
+use super::{MemberOptions, MemberSource, Members, Problem, folder, kubernetes, standing};
 use crate::model::ClusterId;
-use crate::table::{EventSink, RegistryChange, RegistryEvent};
+use crate::table::EventSink;
 
 /// Reads one member until cancelled, and tells `sink` of everything in it. Whatever fails is retried for ever and shown
 /// in `members`; what is known of a member is kept while it can't be read. Ending says nothing about the member: only
@@ -46,8 +46,6 @@ pub(super) async fn read_member(
     status: MemberStatus,
     cancel: CancellationToken,
 ) {
-    let mut options = status.options();
-    apply_options(&name, &options.borrow_and_update(), &*sink);
     let reading = async {
         match &source {
             MemberSource::Folder { path } => {
@@ -58,27 +56,12 @@ pub(super) async fn read_member(
             }
         }
     };
-    let following = async {
-        while options.changed().await.is_ok() {
-            apply_options(&name, &options.borrow_and_update(), &*sink);
-        }
-        // The member was taken out, which ends its reading too.
-        std::future::pending::<()>().await;
-    };
     tokio::select! {
+        // First, so that the table knows how the member is treated before it knows anything of it.
+        biased;
+        () = standing::keep(&name, &status, &*sink) => {}
         () = reading => {}
-        () = following => {}
     }
-}
-
-/// Tells the table what is said of a member from outside.
-fn apply_options(name: &ClusterId, options: &MemberOptions, sink: &dyn EventSink) {
-    sink.apply(RegistryEvent {
-        member: name.clone(),
-        change: RegistryChange::Joined {
-            network: options.network.clone(),
-        },
-    });
 }
 
 /// Reads a folder of members until cancelled: each sub folder is a member of that name, whose network its labels tell.

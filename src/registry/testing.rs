@@ -27,9 +27,17 @@ impl EventSink for Recorder {
         let mut state = self.state.lock().unwrap();
         let held = state.entry(event.member).or_default();
         match event.change.clone() {
-            RegistryChange::Joined { .. } => {}
+            RegistryChange::Joined { .. } | RegistryChange::Stands(_) => {}
             RegistryChange::Replace(lists) => {
                 held.retain(|(kind, _), _| !lists.contains_key(kind));
+                for (kind, records) in lists {
+                    held.extend(records.into_iter().map(|record| ((kind, record.name()), record)));
+                }
+            }
+            RegistryChange::ReplaceExcept { lists, kept } => {
+                held.retain(|(kind, name), _| {
+                    !lists.contains_key(kind) || kept.get(kind).is_some_and(|kept| kept.keeps(name))
+                });
                 for (kind, records) in lists {
                     held.extend(records.into_iter().map(|record| ((kind, record.name()), record)));
                 }

@@ -71,6 +71,7 @@ mod tests {
                 speaks: Speaks::Default,
             });
             LocalityEndpoints {
+                priority: 0,
                 locality: Locality::new(region, "", ""),
                 endpoints: endpoints.collect(),
             }

@@ -162,6 +162,10 @@ pub(super) fn assignment(name: &str, assignment: &Assignment) -> Vec<u8> {
         }
         // Envoy reads a locality's weight only with locality-weighted balancing, gRPC clients always: it is the sum.
         put_wrapped(&mut group_out, 3, u32::try_from(sum).unwrap_or(u32::MAX));
+        if group.priority > 0 {
+            group_out.push(5 << 3 | VARINT);
+            encode_varint(u64::from(group.priority), &mut group_out);
+        }
         put_field(&mut out, 2, &group_out);
     }
     out
@@ -227,6 +231,7 @@ mod tests {
                     zone: group.locality.zone().to_owned(),
                     sub_zone: group.locality.subzone().to_owned(),
                 }),
+                priority: group.priority,
                 lb_endpoints: group.endpoints.iter().map(lb_endpoint).collect(),
                 load_balancing_weight: Some(UInt32Value {
                     value: u32::try_from(sum).unwrap_or(u32::MAX),
@@ -258,11 +263,12 @@ mod tests {
         fn what_is_written_is_what_envoys_own_types_write(
             name in ".{1,200}",
             groups in prop::collection::vec(
-                (".{0,9}", ".{0,200}", prop::collection::vec((addresses(), any::<u16>(), 1u32.., speaks()), 0..20)),
+                (prop_oneof![Just(0), any::<u32>()], ".{0,9}", ".{0,200}", prop::collection::vec((addresses(), any::<u16>(), 1u32.., speaks()), 0..20)),
                 0..5,
             ),
         ) {
-            let localities = groups.into_iter().map(|(region, zone, endpoints)| LocalityEndpoints {
+            let localities = groups.into_iter().map(|(priority, region, zone, endpoints)| LocalityEndpoints {
+                priority,
                 locality: Locality::new(&region, &zone, ""),
                 endpoints: endpoints
                     .into_iter()

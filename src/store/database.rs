@@ -1,15 +1,16 @@
 //! The file: an embedded database with one row for each object.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use redb::{ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 
 use super::pending::Pending;
 use super::row;
-use crate::model::ClusterId;
+use crate::model::{ClusterId, ObjectName};
 use crate::table::{Kind, Record};
 
 /// Raised whenever rows change their form. A file of another schema is set aside, and a new one begun.
@@ -57,11 +58,16 @@ pub struct Remembered {
     pub unreadable: usize,
 }
 
+/// How a file is opened, or made.
+pub(super) type Create = fn(&Path) -> Result<redb::Database, redb::DatabaseError>;
+
 /// The open file.
 #[derive(Debug)]
 pub struct Database {
     path: PathBuf,
-    file: redb::Database,
+    create: Create,
+    /// None after a failure to write: the library wants it closed, and opened again.
+    file: Mutex<Option<redb::Database>>,
 }
 
 impl Database {
@@ -71,55 +77,15 @@ impl Database {
     /// # Errors
     /// When another process has it, or its folder can't be written.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        match Self::try_open(path) {
-            Ok(database) => Ok(database),
-            Err(Trouble::InUse) => Err(StoreError::InUse(path.to_owned())),
-            Err(Trouble::Fatal(problem)) => Err(StoreError::Open {
-                path: path.to_owned(),
-                problem,
-            }),
-            Err(Trouble::Damaged(problem)) => {
-                let aside = free_name(path);
-                std::fs::rename(path, &aside).map_err(|error| StoreError::Open {
-                    path: path.to_owned(),
-                    problem: format!("{problem}; and it can't be moved aside: {error}"),
-                })?;
-                tracing::error!(
-                    file = %path.display(), aside = %aside.display(), problem,
-                    "the last known good can't be read; it was set aside, and a new file begun"
-                );
-                Self::try_open(path).map_err(|trouble| StoreError::Open {
-                    path: path.to_owned(),
-                    problem: trouble.to_string(),
-                })
-            }
-        }
+        Self::open_by(path, |path| redb::Database::create(path))
     }
 
-    fn try_open(path: &Path) -> Result<Self, Trouble> {
-        let file = redb::Database::create(path).map_err(Trouble::of_opening)?;
-        let damaged = |error: redb::Error| Trouble::Damaged(error.to_string());
-        let write = file.begin_write().map_err(|error| damaged(error.into()))?;
-        {
-            let mut meta = write.open_table(META).map_err(|error| damaged(error.into()))?;
-            let schema = meta
-                .get("schema")
-                .map_err(|error| damaged(error.into()))?
-                .map(|number| number.value());
-            match schema {
-                Some(SCHEMA) => {}
-                None => {
-                    meta.insert("schema", SCHEMA).map_err(|error| damaged(error.into()))?;
-                }
-                Some(other) => return Err(Trouble::Damaged(format!("it is of schema {other}, not {SCHEMA}"))),
-            }
-            write.open_table(OBJECTS).map_err(|error| damaged(error.into()))?;
-            write.open_table(WRITTEN).map_err(|error| damaged(error.into()))?;
-        }
-        write.commit().map_err(|error| damaged(error.into()))?;
+    /// The same, by other means than the file system.
+    pub(super) fn open_by(path: &Path, create: Create) -> Result<Self, StoreError> {
         Ok(Self {
             path: path.to_owned(),
-            file,
+            create,
+            file: Mutex::new(Some(open_file(path, create)?)),
         })
     }
 
@@ -135,7 +101,11 @@ impl Database {
     }
 
     fn read(&self) -> Result<BTreeMap<ClusterId, Remembered>, redb::Error> {
-        let read = self.file.begin_read()?;
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(file) = &*file else {
+            return Err(redb::Error::PreviousIo);
+        };
+        let read = file.begin_read()?;
         let mut members = BTreeMap::new();
         for entry in read.open_table(WRITTEN)?.iter()? {
             let (member, seconds) = entry?;
@@ -169,15 +139,26 @@ impl Database {
 
     /// Writes a batch as one step: after a crash there is all of it or none.
     pub(super) fn write(&self, batch: &Pending) -> Result<(), StoreError> {
-        self.try_write(batch).map_err(|error| StoreError::Write {
-            path: self.path.clone(),
-            problem: error.to_string(),
-        })
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = match file.take() {
+            Some(open) => open,
+            None => open_file(&self.path, self.create)?,
+        };
+        match Self::try_write(&open, batch) {
+            Ok(()) => {
+                *file = Some(open);
+                Ok(())
+            }
+            Err(error) => Err(StoreError::Write {
+                path: self.path.clone(),
+                problem: error.to_string(),
+            }),
+        }
     }
 
-    fn try_write(&self, batch: &Pending) -> Result<(), redb::Error> {
+    fn try_write(file: &redb::Database, batch: &Pending) -> Result<(), redb::Error> {
         let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
-        let write = self.file.begin_write()?;
+        let write = file.begin_write()?;
         {
             let mut objects = write.open_table(OBJECTS)?;
             let mut written = write.open_table(WRITTEN)?;
@@ -190,7 +171,12 @@ impl Database {
                 for (kind, words) in &words.kinds {
                     let kind = row::number(*kind);
                     if words.replaces {
-                        objects.retain_in((member, kind, "", "")..(member, kind + 1, "", ""), |_, _| false)?;
+                        objects.retain_in(
+                            (member, kind, "", "")..(member, kind + 1, "", ""),
+                            |(.., namespace, name), _| {
+                                !words.spared.is_empty() && words.spared.contains(&ObjectName::new(namespace, name))
+                            },
+                        )?;
                     }
                     for (name, bytes) in &words.objects {
                         let key = (member, kind, &*name.namespace, &*name.name);
@@ -208,6 +194,76 @@ impl Database {
     }
 }
 
+/// Opens the file, or makes it; sets one aside that is damaged.
+fn open_file(path: &Path, create: Create) -> Result<redb::Database, StoreError> {
+    match try_open(path, create) {
+        Ok(file) => Ok(file),
+        Err(Trouble::InUse) => Err(StoreError::InUse(path.to_owned())),
+        Err(Trouble::Fatal(problem)) => Err(StoreError::Open {
+            path: path.to_owned(),
+            problem,
+        }),
+        Err(Trouble::Damaged(problem)) => {
+            let aside = free_name(path);
+            std::fs::rename(path, &aside).map_err(|error| StoreError::Open {
+                path: path.to_owned(),
+                problem: format!("{problem}; and it can't be moved aside: {error}"),
+            })?;
+            tracing::error!(
+                file = %path.display(), aside = %aside.display(), problem,
+                "the last known good can't be read; it was set aside, and a new file begun"
+            );
+            try_open(path, create).map_err(|trouble| StoreError::Open {
+                path: path.to_owned(),
+                problem: trouble.to_string(),
+            })
+        }
+    }
+}
+
+/// Nothing is written to a file that is as it should be: the disk may be full.
+fn try_open(path: &Path, create: Create) -> Result<redb::Database, Trouble> {
+    let file = create(path).map_err(Trouble::of_opening)?;
+    if !is_complete(&file).map_err(Trouble::of_use)? {
+        begin(&file).map_err(Trouble::of_use)?;
+    }
+    Ok(file)
+}
+
+/// Whether the file has all tables already.
+fn is_complete(file: &redb::Database) -> Result<bool, redb::Error> {
+    let read = file.begin_read()?;
+    let tables = read.list_tables()?.map(|table| table.name().to_owned());
+    let tables: BTreeSet<String> = tables.collect();
+    if ![META.name(), OBJECTS.name(), WRITTEN.name()]
+        .iter()
+        .all(|name| tables.contains(*name))
+    {
+        return Ok(false);
+    }
+    Ok(read.open_table(META)?.get("schema")?.map(|number| number.value()) == Some(SCHEMA))
+}
+
+/// Makes the tables.
+fn begin(file: &redb::Database) -> Result<(), redb::Error> {
+    let write = file.begin_write()?;
+    {
+        let mut meta = write.open_table(META)?;
+        let schema = meta.get("schema")?.map(|number| number.value());
+        match schema {
+            Some(SCHEMA) => {}
+            None => {
+                meta.insert("schema", SCHEMA)?;
+            }
+            Some(other) => return Err(redb::Error::Corrupted(format!("it is of schema {other}, not {SCHEMA}"))),
+        }
+        write.open_table(OBJECTS)?;
+        write.open_table(WRITTEN)?;
+    }
+    write.commit()?;
+    Ok(())
+}
+
 /// What keeps the file from being opened.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
@@ -220,6 +276,15 @@ enum Trouble {
 }
 
 impl Trouble {
+    /// What the system refuses says nothing of what is in the file.
+    fn of_use(error: redb::Error) -> Self {
+        match error {
+            redb::Error::Io(error) if error.kind() != io::ErrorKind::InvalidData => Self::Fatal(error.to_string()),
+            redb::Error::PreviousIo => Self::Fatal(error.to_string()),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+
     fn of_opening(error: redb::DatabaseError) -> Self {
         match error {
             redb::DatabaseError::DatabaseAlreadyOpen => Self::InUse,

@@ -48,6 +48,12 @@ impl StoreMetrics {
         self.failing.get() != 0
     }
 
+    /// True while something is not written yet.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.get() != 0
+    }
+
     /// Shows whether something waits.
     pub(super) fn waiting(&self, pending: &Pending) {
         self.waiting.set(i64::from(!pending.is_empty()));

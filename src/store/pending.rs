@@ -1,18 +1,50 @@
 //! What waits to be written: the latest word on each object, so that it is bounded by the number of objects. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::row;
 use crate::model::{ClusterId, ObjectName};
-use crate::table::{Kind, Record, RegistryChange, RegistryEvent};
+use crate::table::{Kept, Kind, Record, RegistryChange, RegistryEvent};
 
 /// The words on one kind of one member.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Words {
     /// Everything that the file has of this kind goes before the objects below are written.
     pub(super) replaces: bool,
+    /// All but these.
+    pub(super) spared: BTreeSet<ObjectName>,
     /// The bytes of each object; none for one that is gone.
     pub(super) objects: BTreeMap<ObjectName, Option<Vec<u8>>>,
+}
+
+impl Words {
+    /// Puts a list in place of what was said before, but for what is kept.
+    fn replace(&mut self, records: &[Record], kept: &Kept) {
+        if let Kept::These(names) = kept {
+            let older = std::mem::replace(
+                self,
+                Self {
+                    replaces: true,
+                    spared: names.clone(),
+                    objects: BTreeMap::new(),
+                },
+            );
+            self.spare(older);
+        }
+        self.objects.extend(records.iter().map(written));
+    }
+
+    /// Takes what was said earlier of what is spared, and forgets the rest.
+    fn spare(&mut self, older: Self) {
+        for (name, word) in older.objects {
+            if self.spared.contains(&name) {
+                self.objects.entry(name).or_insert(word);
+            }
+        }
+        if older.replaces {
+            self.spared.retain(|name| older.spared.contains(name));
+        }
+    }
 }
 
 /// What waits for one member.
@@ -35,7 +67,7 @@ impl Pending {
     /// Adds a member's word.
     pub(super) fn add(&mut self, event: &RegistryEvent) {
         match &event.change {
-            RegistryChange::Joined { .. } => {}
+            RegistryChange::Joined { .. } | RegistryChange::Stands(_) => {}
             RegistryChange::Left => {
                 self.0.insert(
                     event.member.clone(),
@@ -47,9 +79,15 @@ impl Pending {
             }
             RegistryChange::Replace(lists) => {
                 for (kind, records) in lists {
-                    let words = self.words(&event.member, *kind);
-                    words.replaces = true;
-                    words.objects = records.iter().map(written).collect();
+                    self.words(&event.member, *kind)
+                        .replace(records, &Kept::These(BTreeSet::new()));
+                }
+            }
+            RegistryChange::ReplaceExcept { lists, kept } => {
+                let nothing = Kept::These(BTreeSet::new());
+                for (kind, records) in lists {
+                    let kept = kept.get(kind).unwrap_or(&nothing);
+                    self.words(&event.member, *kind).replace(records, kept);
                 }
             }
             RegistryChange::Upsert(record) => {
@@ -73,9 +111,11 @@ impl Pending {
             for (kind, older) in older.kinds {
                 let newer = newer.kinds.entry(kind).or_default();
                 if newer.replaces {
+                    newer.spare(older);
                     continue;
                 }
                 newer.replaces = older.replaces;
+                newer.spared = older.spared;
                 for (name, word) in older.objects {
                     newer.objects.entry(name).or_insert(word);
                 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::pending::Pending;
 use super::*;
 use crate::table::testing::*;
-use crate::table::{EventSink, Kind, Record, RegistryChange, RegistryEvent};
+use crate::table::{EventSink, Kept, Kind, Record, RegistryChange, RegistryEvent};
 
 fn batch(events: &[RegistryEvent]) -> Pending {
     let mut pending = Pending::default();
@@ -190,4 +190,146 @@ async fn words_reach_the_table_at_once_and_the_file_before_the_end() {
     drop(recorder);
     let database = Database::open(&path).unwrap();
     assert_eq!(known(&database, "east").len(), everything().len() + 1);
+}
+
+/// A disk that is full while this is set. Each test has a file of its own, and only one of them a full disk.
+static FULL: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+#[derive(Debug)]
+struct Disk(redb::backends::FileBackend);
+
+fn unless_full() -> std::io::Result<()> {
+    match FULL.load(Ordering::SeqCst) {
+        true => Err(std::io::ErrorKind::StorageFull.into()),
+        false => Ok(()),
+    }
+}
+
+impl redb::StorageBackend for Disk {
+    fn len(&self) -> std::io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        unless_full().and_then(|()| self.0.set_len(len))
+    }
+
+    fn sync_data(&self) -> std::io::Result<()> {
+        unless_full().and_then(|()| self.0.sync_data())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        unless_full().and_then(|()| self.0.write(offset, data))
+    }
+
+    fn close(&self) -> std::io::Result<()> {
+        self.0.close()
+    }
+}
+
+fn on_disk(path: &std::path::Path) -> Result<redb::Database, redb::DatabaseError> {
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path);
+    let disk = Disk(redb::backends::FileBackend::new(file.map_err(redb::StorageError::Io)?)?);
+    redb::Builder::new().create_with_backend(disk)
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(30), waiting).await;
+    assert!(waited.is_ok(), "never: {what}");
+}
+
+#[tokio::test]
+async fn a_full_disk_costs_only_the_file_and_is_over_once_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("known.redb");
+    let table = std::sync::Arc::new(Table::default());
+    let sink = std::sync::Arc::clone(&table) as std::sync::Arc<dyn EventSink>;
+    let metrics = StoreMetrics::default();
+    let database = Database::open_by(&path, on_disk).unwrap();
+    let recorder = Recorder::new(sink, database, metrics.clone());
+    let cancel = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn({
+        let (recorder, cancel) = (std::sync::Arc::clone(&recorder), cancel.clone());
+        async move { recorder.run(cancel).await }
+    });
+    recorder.apply(listed("east", everything()));
+    until("it is written", || !metrics.is_waiting()).await;
+    FULL.store(true, Ordering::SeqCst);
+    recorder.apply(upsert("east", node("late", "z9")));
+    until("the alarm", || metrics.is_failing()).await;
+    recorder.apply(upsert("east", node("later", "z9")));
+    assert_eq!(table.0.load(Ordering::Relaxed), 3, "the table has all of it");
+    FULL.store(false, Ordering::SeqCst);
+    until("the end of the alarm", || {
+        !metrics.is_failing() && !metrics.is_waiting()
+    })
+    .await;
+    cancel.cancel();
+    running.await.unwrap();
+    drop(recorder);
+    let known = known(&Database::open(&path).unwrap(), "east");
+    assert_eq!(known.len(), everything().len() + 2, "nothing is lost");
+}
+
+#[test]
+fn what_waits_is_bounded_by_the_number_of_objects() {
+    let mut pending = Pending::default();
+    for at in 0..10_000 {
+        pending.add(&upsert("east", node(&format!("n{}", at % 10), &format!("z{at}"))));
+        if at % 100 == 0 {
+            pending.add(&listed("west", everything()));
+        }
+    }
+    let waiting = pending.0.values().flat_map(|of_member| of_member.kinds.values());
+    let waiting: usize = waiting.map(|words| words.objects.len()).sum();
+    assert_eq!(waiting, 10 + everything().len());
+}
+
+#[test]
+fn what_a_list_is_not_trusted_to_remove_stays() {
+    let node_named = |name: &str| node(name, "z1");
+    let except = |records: Vec<Record>, kept: Kept| {
+        let change = RegistryChange::ReplaceExcept {
+            lists: [(Kind::Node, records)].into(),
+            kept: [(Kind::Node, kept)].into(),
+        };
+        event("east", change)
+    };
+    let name = |name: &str| crate::model::ObjectName::new("", name);
+    let events = [
+        listed("east", ["a", "b", "c"].map(node_named)),
+        except(vec![node("d", "z1")], Kept::All),
+        upsert("east", node("b", "z2")),
+        except(vec![node("d", "z3")], Kept::These([name("b"), name("never")].into())),
+    ];
+    let expected = [node("b", "z2"), node("d", "z3")];
+    let folder = tempfile::tempdir().unwrap();
+    let one = Database::open(&folder.path().join("one.redb")).unwrap();
+    one.write(&batch(&events)).unwrap();
+    assert_eq!(known(&one, "east"), expected);
+    for split in 1..events.len() {
+        let many = Database::open(&folder.path().join(format!("{split}.redb"))).unwrap();
+        many.write(&batch(&events[..split])).unwrap();
+        many.write(&batch(&events[split..])).unwrap();
+        assert_eq!(known(&many, "east"), expected, "split at {split}");
+        let mut back = batch(&events[split..]);
+        back.put_back(batch(&events[..split]));
+        let put_back = Database::open(&folder.path().join(format!("back-{split}.redb"))).unwrap();
+        put_back.write(&back).unwrap();
+        assert_eq!(known(&put_back, "east"), expected, "put back at {split}");
+    }
 }

@@ -12,8 +12,8 @@ use super::pods::PodFacts;
 use super::record::ServiceRecord;
 use super::slices::Entry;
 use crate::model::{
-    Addresses, ClusterId, Endpoint, GatewaySource, Health, Locality, Mtls, NetworkGroup, NetworkId, ObjectName,
-    PodName, ServiceKey, UnusableReason,
+    Addresses, ClusterId, Endpoint, GatewaySource, Health, Locality, MemberStanding, Mtls, NetworkGroup, NetworkId,
+    ObjectName, PodName, Rank, ServiceKey, UnusableReason,
 };
 
 /// The endpoints of one port, by network.
@@ -27,6 +27,8 @@ pub(super) struct MemberService {
     /// Its endpoints by the *name* of the slice port, which only the Service ties to a number, and by network. Merged
     /// services share these groups. Sorted, and mostly of one entry each, for which a map would be large.
     by_port: Vec<(Arc<str>, Groups)>,
+    /// What its endpoints count.
+    pub(super) standing: MemberStanding,
 }
 
 impl MemberService {
@@ -92,7 +94,11 @@ impl Member {
             .into_iter()
             .map(|(name, endpoints)| (name, by_network(endpoints.into_values())));
         let by_port = by_port.collect();
-        Some(MemberService { service, by_port })
+        Some(MemberService {
+            service,
+            by_port,
+            standing: self.standing,
+        })
     }
 
     fn endpoint(&self, entry: &Entry, port: u16, health: Health, member_network: &NetworkId) -> Endpoint {
@@ -138,7 +144,9 @@ impl Member {
                 member: member.clone(),
                 service: ObjectName::new(&key.namespace, &key.name),
             };
-            let unusable = if !service.ports.iter().any(|port| port.number == claim.port) {
+            let unusable = if self.standing.rank == Rank::Out {
+                Some(UnusableReason::MemberStale)
+            } else if !service.ports.iter().any(|port| port.number == claim.port) {
                 Some(UnusableReason::PortNotExposed(claim.port))
             } else if claim.addresses.is_empty() {
                 Some(match claim.hostnames.first() {

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::pods::{PodChange, Pods};
-use super::record::{Kind, NodeRecord, Record, RegistryChange, ServiceRecord};
+use super::record::{Kept, Kind, NodeRecord, Record, RegistryChange, ServiceRecord};
 use super::slices::Slices;
 use super::strings::Strings;
-use crate::model::{NetworkId, ObjectName, ServiceKey};
+use crate::model::{MemberStanding, NetworkId, ObjectName, ServiceKey};
 
 /// The order in which the lists of one step are taken in: pods before the slices that name them, whose names then are the
 /// pods' own.
@@ -23,6 +23,8 @@ const ORDER: [Kind; 5] = [
 /// The records of one member, indexed for the joins that endpoints need.
 #[derive(Debug, Default)]
 pub(super) struct Member {
+    /// What its endpoints count.
+    pub(super) standing: MemberStanding,
     /// The network that the settings give it.
     pub(super) network_setting: Option<NetworkId>,
     /// The network labels of its namespaces, where they have one.
@@ -114,19 +116,12 @@ impl Member {
                     touched.locations = true;
                 }
             }
-            RegistryChange::Replace(mut lists) => {
-                let was_complete = self.is_complete();
-                for kind in ORDER {
-                    if let Some(records) = lists.remove(&kind) {
-                        self.replace(kind, records, touched);
-                        self.listed.insert(kind);
-                    }
-                }
-                if self.is_complete() && !was_complete {
-                    touched.everything = true;
-                    touched.locations = true;
-                }
+            RegistryChange::Stands(standing) => {
+                touched.everything |= self.standing != standing;
+                self.standing = standing;
             }
+            RegistryChange::Replace(lists) => self.replace_lists(lists, &BTreeMap::new(), touched),
+            RegistryChange::ReplaceExcept { lists, kept } => self.replace_lists(lists, &kept, touched),
             RegistryChange::Upsert(record) => self.upsert(record, touched),
             RegistryChange::Remove(kind, name) => self.remove(kind, &name, touched),
             // The table drops the whole member.
@@ -134,13 +129,33 @@ impl Member {
         }
     }
 
+    fn replace_lists(
+        &mut self,
+        mut lists: BTreeMap<Kind, Vec<Record>>,
+        kept: &BTreeMap<Kind, Kept>,
+        touched: &mut Touched,
+    ) {
+        let was_complete = self.is_complete();
+        for kind in ORDER {
+            if let Some(records) = lists.remove(&kind) {
+                self.replace(kind, records, kept.get(&kind), touched);
+                self.listed.insert(kind);
+            }
+        }
+        if self.is_complete() && !was_complete {
+            touched.everything = true;
+            touched.locations = true;
+        }
+    }
+
     /// Only what differs touches anything: a relist of an unchanged member changes nothing.
-    fn replace(&mut self, kind: Kind, records: Vec<Record>, touched: &mut Touched) {
+    fn replace(&mut self, kind: Kind, records: Vec<Record>, kept: Option<&Kept>, touched: &mut Touched) {
         let mut gone = self.names(kind);
         for record in records.into_iter().filter(|record| record.kind() == kind) {
             gone.remove(&record.name());
             self.upsert(record, touched);
         }
+        gone.retain(|name| kept.is_none_or(|kept| !kept.keeps(name)));
         for name in gone {
             self.remove(kind, &name, touched);
         }

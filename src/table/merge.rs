@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::derive::MemberService;
 use super::record::ServiceRecord;
-use crate::model::{ClusterId, Conflict, GroupKey, PortEndpoints, ServiceEndpoints, ServiceKey, ServicePort};
+use crate::model::{
+    ClusterId, Conflict, GroupKey, MemberStanding, PortEndpoints, ServiceEndpoints, ServiceKey, ServicePort,
+};
 
 /// Merges; `None` where no member has a Service object, since nothing says then which ports there are.
 pub(super) fn merge(key: &ServiceKey, shards: &BTreeMap<ClusterId, Arc<MemberService>>) -> Option<ServiceEndpoints> {
@@ -48,7 +50,11 @@ fn merged_ports(definers: &[(&ClusterId, &ServiceRecord)]) -> BTreeMap<u16, Serv
 /// differently. A member without the Service goes by the merged name.
 fn port_endpoints(port: ServicePort, shards: &BTreeMap<ClusterId, Arc<MemberService>>) -> PortEndpoints {
     let mut groups = BTreeMap::new();
+    let mut standings = BTreeMap::new();
     for (member, shard) in shards {
+        if shard.standing != MemberStanding::default() {
+            standings.insert(member.clone(), shard.standing);
+        }
         let name = match &shard.service {
             Some(service) => service
                 .ports
@@ -65,7 +71,7 @@ fn port_endpoints(port: ServicePort, shards: &BTreeMap<ClusterId, Arc<MemberServ
             groups.insert(key, Arc::clone(group));
         }
     }
-    PortEndpoints::new(port, groups)
+    PortEndpoints::with_standings(port, groups, standings)
 }
 
 /// What a member says differently from the winner.

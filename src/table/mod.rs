@@ -30,8 +30,8 @@ use member::Member;
 
 pub use change::{ChangeSet, Locations};
 pub use record::{
-    GatewayClaim, Kind, NamespaceRecord, NodeRecord, PodRecord, Record, RegistryChange, RegistryEvent, ServiceRecord,
-    SliceEndpoint, SliceRecord,
+    GatewayClaim, Kept, Kind, NamespaceRecord, NodeRecord, PodRecord, Record, RegistryChange, RegistryEvent,
+    ServiceRecord, SliceEndpoint, SliceRecord,
 };
 pub use strings::{Shared, Strings};
 
@@ -289,6 +289,7 @@ impl EndpointTable {
                 families,
                 role: viewer.role,
                 place: None,
+                balancing: viewer.balancing,
             },
             origin,
             contradiction,

@@ -1,6 +1,6 @@
 //! What a member says: Kubernetes objects reduced to what the table needs, and the events that carry them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,7 +8,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::strings::Strings;
-use crate::model::{Addresses, ClusterId, Health, Locality, NetworkId, ObjectName, ServiceKey, ServicePort};
+use crate::model::{
+    Addresses, ClusterId, Health, Locality, MemberStanding, NetworkId, ObjectName, ServiceKey, ServicePort,
+};
 
 /// The kinds of objects that a member is read for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -221,6 +223,26 @@ pub struct RegistryEvent {
     pub change: RegistryChange,
 }
 
+/// What stays though a list does not have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// Everything that is held of the kind.
+    All,
+    /// These, where they are held.
+    These(BTreeSet<ObjectName>),
+}
+
+impl Kept {
+    /// Whether an object stays.
+    #[must_use]
+    pub fn keeps(&self, name: &ObjectName) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(names) => names.contains(name),
+        }
+    }
+}
+
 /// What a member says.
 #[derive(Debug, Clone)]
 pub enum RegistryChange {
@@ -229,8 +251,17 @@ pub enum RegistryChange {
         /// The network for endpoints that nothing else places.
         network: Option<NetworkId>,
     },
+    /// What its endpoints count from now on.
+    Stands(MemberStanding),
     /// Complete lists of one or more kinds: whatever else was held of these kinds is gone. Applied as one step.
     Replace(BTreeMap<Kind, Vec<Record>>),
+    /// The same, but of some of these kinds more is kept than the lists have. Applied as one step.
+    ReplaceExcept {
+        /// What is there for certain.
+        lists: BTreeMap<Kind, Vec<Record>>,
+        /// What else stays as it is, of kinds that are listed.
+        kept: BTreeMap<Kind, Kept>,
+    },
     /// One object is there, as it is now.
     Upsert(Record),
     /// One object is gone.

@@ -5,20 +5,26 @@ use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
+use super::even;
 use super::horizon::{Horizon, WithheldReason, horizon, not_behind_gateway};
 use super::weight;
-use crate::model::{Endpoint, GatewaySet, GroupKey, Locality, Mtls, NetworkGroup, PortEndpoints, Role, ViewKey};
+use crate::model::{
+    Balancing, Endpoint, GatewaySet, GroupKey, Locality, MemberStanding, MemberWeight, Mtls, NetworkGroup,
+    PortEndpoints, Rank, Role, ViewKey,
+};
 
 /// The endpoints of one service port for one view, each address and port at most once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Assignment {
-    /// Sorted by locality; none is empty.
+    /// Sorted by priority and locality; none is empty.
     pub localities: Vec<LocalityEndpoints>,
 }
 
 /// The endpoints of one locality.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LocalityEndpoints {
+    /// Zero for what is served first. The next is served where nothing before it is ready; no number is left out.
+    pub priority: u32,
     /// Where they are; for a gateway, where most of what is behind it is.
     pub locality: Locality,
     /// Sorted by address and port.
@@ -32,7 +38,7 @@ pub struct WeightedAddress {
     pub address: IpAddr,
     /// The pod's port, or the gateway's.
     pub port: u16,
-    /// Its share of the sum of all weights of the assignment.
+    /// Its share of the sum of all weights of the same priority.
     pub weight: NonZeroU32,
     /// How to speak with it.
     pub speaks: Speaks,
@@ -89,12 +95,15 @@ impl Assignment {
 }
 
 /// A part of the weight of one address, before it is normalized.
-struct Part<'a> {
-    socket: SocketAddr,
+pub(super) struct Part<'a> {
+    pub(super) socket: SocketAddr,
+    pub(super) rank: Rank,
     /// Of the endpoints that it stands for.
-    locality: &'a Locality,
+    pub(super) locality: &'a Locality,
     weight: u128,
-    speaks: Speaks,
+    pub(super) speaks: Speaks,
+    /// Whether it is an endpoint itself, and no gateway.
+    pub(super) direct: bool,
 }
 
 /// The assignment of a port for a viewer. Everything ordered: equal input gives equal output on every replica.
@@ -104,9 +113,11 @@ struct Part<'a> {
 #[must_use]
 pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> Assignment {
     let groups = reachable(viewer, port, gateways);
-    let scale = scale_of(&groups);
+    let scale = scale_of(port, &groups);
     let mut parts: Vec<Part<'_>> = Vec::with_capacity(most_parts(&groups));
-    for (_, group, way) in &groups {
+    for (key, group, way) in &groups {
+        let standing = port.standing(&key.member);
+        let (rank, scale) = (standing.rank, counts_of(standing, scale));
         match way {
             Horizon::Direct => {
                 let served = group.endpoints().iter().filter(|endpoint| port.serves(endpoint));
@@ -114,9 +125,11 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
                     if let Some(address) = endpoint.addresses.usable_by(viewer.families) {
                         parts.push(Part {
                             socket: SocketAddr::new(address, endpoint.port),
+                            rank,
                             locality: &endpoint.locality,
                             weight: scale,
                             speaks: Speaks::with(viewer, endpoint),
+                            direct: true,
                         });
                     }
                 }
@@ -126,9 +139,11 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
                     for (locality, count) in port.behind_gateway(group) {
                         parts.push(Part {
                             socket: gateway.socket(),
+                            rank,
                             locality,
                             weight: u128::from(*count) * scale / ways.len() as u128,
                             speaks: Speaks::Default,
+                            direct: false,
                         });
                     }
                 }
@@ -137,8 +152,14 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
         }
     }
     // Groups are sorted by address already, so this is mostly a look.
-    parts.sort_by(|a, b| (a.socket, a.locality).cmp(&(b.socket, b.locality)));
-    collect(join(parts), scale)
+    parts.sort_by(|a, b| (a.socket, a.rank, a.locality).cmp(&(b.socket, b.rank, b.locality)));
+    let parts = join(parts);
+    let weights: Vec<_> = parts.iter().map(|part| part.weight).collect();
+    let weights = weight::normalize(&weights, scale);
+    match viewer.balancing {
+        Balancing::ByEndpoint => collect(&parts, &weights),
+        Balancing::ByLocality => even::collect(&parts, &weights),
+    }
 }
 
 /// Why a viewer does not send to an endpoint of its own network, if so: a gateway opens no TLS, so what is behind it must.
@@ -161,7 +182,7 @@ fn most_parts(groups: &[(&GroupKey, &NetworkGroup, Horizon<'_>)]) -> usize {
 }
 
 /// Joins the parts of equal addresses, which are neighbours. The locality of an address is that of most of its weight; of
-/// equal ones the first, so that the answer is always the same.
+/// equal ones the first, so that the answer is always the same. What comes last adds nothing to an address that is served first.
 fn join(mut parts: Vec<Part<'_>>) -> Vec<Part<'_>> {
     // The weight of the locality that is gathered now, and the most of those before it.
     let (mut gathered, mut most) = (0, 0);
@@ -170,6 +191,9 @@ fn join(mut parts: Vec<Part<'_>>) -> Vec<Part<'_>> {
         if part.socket != kept.socket {
             gathering = None;
             return false;
+        }
+        if part.rank != kept.rank {
+            return true;
         }
         if gathering.is_none() {
             (gathering, gathered, most) = (Some(kept.locality), kept.weight, kept.weight);
@@ -185,6 +209,7 @@ fn join(mut parts: Vec<Part<'_>>) -> Vec<Part<'_>> {
         }
         kept.weight += part.weight;
         kept.speaks = kept.speaks.min(part.speaks);
+        kept.direct |= part.direct;
         true
     });
     parts
@@ -197,6 +222,7 @@ pub(super) fn reachable<'a>(
     gateways: &'a GatewaySet,
 ) -> Vec<(&'a GroupKey, &'a NetworkGroup, Horizon<'a>)> {
     let groups = port.groups().iter();
+    let groups = groups.filter(|(key, _)| port.standing(&key.member).serves());
     let groups = groups.map(|(key, group)| (key, &**group, horizon(viewer, key, gateways)));
     let gives = |group: &NetworkGroup, way: &Horizon<'_>| match way {
         Horizon::Direct => true,
@@ -206,42 +232,69 @@ pub(super) fn reachable<'a>(
     groups.filter(|(_, group, way)| gives(group, way)).collect()
 }
 
-/// What one endpoint counts as in this assignment. Gateways elsewhere never change it.
-pub(super) fn scale_of(groups: &[(&GroupKey, &NetworkGroup, Horizon<'_>)]) -> u128 {
-    weight::scale(groups.iter().filter_map(|(_, _, way)| match way {
+/// What one endpoint of a member of full weight counts as in this assignment. Gateways elsewhere never change it.
+pub(super) fn scale_of(port: &PortEndpoints, groups: &[(&GroupKey, &NetworkGroup, Horizon<'_>)]) -> u128 {
+    let split = weight::scale(groups.iter().filter_map(|(_, _, way)| match way {
         Horizon::Via(ways) => Some(ways.len()),
         Horizon::Direct | Horizon::Withheld(_) => None,
-    }))
+    }));
+    // In percent, where some count more or less than others.
+    let is_full = |key: &GroupKey| port.standing(&key.member).weight == MemberWeight::FULL;
+    match groups.iter().all(|(key, ..)| is_full(key)) {
+        true => split,
+        false => split * u128::from(MemberWeight::FULL.percent()),
+    }
+}
+
+/// What one endpoint of a member counts as, where one of full weight counts as `scale`.
+pub(super) fn counts_of(standing: MemberStanding, scale: u128) -> u128 {
+    match standing.weight {
+        MemberWeight::FULL => scale,
+        weight => scale / u128::from(MemberWeight::FULL.percent()) * u128::from(weight.percent()),
+    }
 }
 
 /// So many localities are told apart by looking at each; mostly there are a few zones.
 const FEW: usize = 8;
 
-fn collect(parts: Vec<Part<'_>>, scale: u128) -> Assignment {
-    let weights: Vec<_> = parts.iter().map(|part| part.weight).collect();
-    let mut groups: Vec<(&Locality, Vec<WeightedAddress>)> = Vec::new();
-    let mut many: BTreeMap<&Locality, usize> = BTreeMap::new();
-    for (part, weight) in parts.iter().zip(weight::normalize(&weights, scale)) {
-        let near = groups.iter().take(FEW).position(|(known, _)| *known == part.locality);
+/// Priority and locality.
+pub(super) type Place<'a> = (u32, &'a Locality);
+
+/// Where each part belongs. What comes last is first where there is nothing else.
+pub(super) fn places<'a>(parts: &[Part<'a>]) -> impl Iterator<Item = Place<'a>> {
+    let first = parts.iter().map(|part| part.rank).min().unwrap_or_default();
+    parts
+        .iter()
+        .map(move |part| (u32::from(part.rank != first), part.locality))
+}
+
+fn collect(parts: &[Part<'_>], weights: &[NonZeroU32]) -> Assignment {
+    let mut groups: Vec<(Place<'_>, Vec<WeightedAddress>)> = Vec::new();
+    let mut many: BTreeMap<Place<'_>, usize> = BTreeMap::new();
+    for ((part, weight), place) in parts.iter().zip(weights).zip(places(parts)) {
+        let near = groups.iter().take(FEW).position(|(known, _)| *known == place);
         let at = near.unwrap_or_else(|| match groups.len() {
             0..FEW => groups.len(),
-            next => *many.entry(part.locality).or_insert(next),
+            next => *many.entry(place).or_insert(next),
         });
         if at == groups.len() {
-            groups.push((part.locality, Vec::new()));
+            groups.push((place, Vec::new()));
         }
         groups[at].1.push(WeightedAddress {
             address: part.socket.ip(),
             port: part.socket.port(),
-            weight,
+            weight: *weight,
             speaks: part.speaks,
         });
     }
-    groups.sort_by_key(|(locality, _)| *locality);
-    let localities = groups.into_iter().map(|(locality, endpoints)| LocalityEndpoints {
-        locality: locality.clone(),
-        endpoints,
-    });
+    groups.sort_by_key(|(place, _)| *place);
+    let localities = groups
+        .into_iter()
+        .map(|((priority, locality), endpoints)| LocalityEndpoints {
+            priority,
+            locality: locality.clone(),
+            endpoints,
+        });
     Assignment {
         localities: localities.collect(),
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::assignment::{Assignment, assign, kept_out, reachable, scale_of};
-use super::horizon::{Horizon, WithheldReason, horizon, idle, not_behind_gateway};
-use crate::model::{ClusterId, Endpoint, GatewaySet, GroupKey, NetworkGateway, PortEndpoints, ViewKey};
+use super::assignment::{Assignment, assign, counts_of, kept_out, reachable, scale_of};
+use super::horizon::{Horizon, WithheldReason, horizon, idle, not_behind_gateway, standing_apart};
+use crate::model::{ClusterId, Endpoint, GatewaySet, GroupKey, MemberStanding, NetworkGateway, PortEndpoints, ViewKey};
 
 /// What became of one endpoint for one viewer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum Verdict {
 pub struct Candidate {
     /// The member it is in.
     pub member: ClusterId,
+    /// What that member's endpoints count.
+    pub standing: MemberStanding,
     /// The endpoint.
     pub endpoint: Endpoint,
     /// What became of it.
@@ -38,11 +40,13 @@ pub struct GatewayShare {
     pub parts: Vec<SharePart>,
 }
 
-/// One group's part in a gateway's weight: `ready × scale ÷ ways`.
+/// One group's part in a gateway's weight: `ready × scale ÷ ways`, times the weight of its member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharePart {
     /// The group.
     pub group: GroupKey,
+    /// What its member's endpoints count.
+    pub standing: MemberStanding,
     /// How many of its endpoints take traffic and speak mutual TLS.
     pub ready: u32,
     /// Over how many gateways it is split.
@@ -56,10 +60,18 @@ pub struct Explanation {
     pub candidates: Vec<Candidate>,
     /// The gateways in the assignment.
     pub gateways: Vec<GatewayShare>,
-    /// What one endpoint counted as before the weights were made as small as possible.
+    /// What one endpoint of a member of full weight counted as, before the weights were made as small as possible.
     pub scale: u128,
     /// What the viewer gets; exactly what is sent.
     pub assignment: Assignment,
+}
+
+impl Explanation {
+    /// What one endpoint of a member counted as, before the weights were made as small as possible.
+    #[must_use]
+    pub fn counts(&self, standing: MemberStanding) -> u128 {
+        counts_of(standing, self.scale)
+    }
 }
 
 /// Explains one port to one viewer, by the same rules that [`assign`] goes by.
@@ -67,11 +79,15 @@ pub struct Explanation {
 pub fn explain(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> Explanation {
     let mut candidates = Vec::new();
     for (key, group) in port.groups() {
-        let way = horizon(viewer, key, gateways);
+        let way = match standing_apart(port, &key.member) {
+            Some(reason) => Horizon::Withheld(reason),
+            None => horizon(viewer, key, gateways),
+        };
         for endpoint in group.endpoints() {
             let verdict = verdict(viewer, port, endpoint, &way);
             candidates.push(Candidate {
                 member: key.member.clone(),
+                standing: port.standing(&key.member),
                 endpoint: endpoint.clone(),
                 verdict,
             });
@@ -85,6 +101,7 @@ pub fn explain(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) ->
             for gateway in ways {
                 let part = SharePart {
                     group: (*key).clone(),
+                    standing: port.standing(&key.member),
                     ready,
                     ways: ways.len(),
                 };
@@ -98,7 +115,7 @@ pub fn explain(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) ->
             .into_iter()
             .map(|(socket, parts)| GatewayShare { socket, parts })
             .collect(),
-        scale: scale_of(&groups),
+        scale: scale_of(port, &groups),
         assignment: assign(viewer, port, gateways),
     }
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::model::{
-    Endpoint, GatewaySet, GroupKey, Health, Mtls, NetworkGateway, NetworkId, PortEndpoints, Role, ViewKey,
+    ClusterId, Endpoint, GatewaySet, GroupKey, Health, Mtls, NetworkGateway, NetworkId, PortEndpoints, Rank, Role,
+    ViewKey,
 };
 
 /// How a viewer reaches the endpoints of one network in one member.
@@ -35,6 +36,10 @@ pub enum WithheldReason {
     OtherNetwork(NetworkId),
     /// It is on another network and speaks no mutual TLS; a gateway routes by SNI and could not tell where to send it.
     Plaintext,
+    /// Its member is drained: its weight is zero.
+    Drained(ClusterId),
+    /// What is known of its member is too old, by the member's policy.
+    MemberStale(ClusterId),
     /// It is on another network and the pod its slice names was not seen, so that nothing says it speaks mutual TLS.
     PodUnknown,
 }
@@ -52,6 +57,8 @@ impl WithheldReason {
             Self::Draining => "draining",
             Self::Plaintext => "plaintext",
             Self::PodUnknown => "pod_unknown",
+            Self::Drained(_) => "drained",
+            Self::MemberStale(_) => "member_stale",
         }
     }
 }
@@ -78,6 +85,11 @@ impl fmt::Display for WithheldReason {
             Self::Plaintext => {
                 f.write_str("speaks no mutual TLS (pod label security.istio.io/tlsMode: istio), which a gateway needs")
             }
+            Self::Drained(member) => write!(f, "member {member} is drained: its weight is 0"),
+            Self::MemberStale(member) => write!(
+                f,
+                "member {member} has been stale for so long that its policy drops what was known of it"
+            ),
             Self::PodUnknown => f.write_str("its pod is not known, so nothing says that it speaks mutual TLS"),
         }
     }
@@ -99,6 +111,16 @@ pub fn horizon<'a>(viewer: &ViewKey, group: &GroupKey, gateways: &'a GatewaySet)
         Horizon::Withheld(WithheldReason::NoGateway(group.network.clone()))
     } else {
         Horizon::Withheld(WithheldReason::NoGatewayOfFamily(group.network.clone()))
+    }
+}
+
+/// Why a member's endpoints take no traffic from anybody, if so.
+pub(super) fn standing_apart(port: &PortEndpoints, member: &ClusterId) -> Option<WithheldReason> {
+    let standing = port.standing(member);
+    match (standing.serves(), standing.rank) {
+        (true, _) => None,
+        (false, Rank::Out) => Some(WithheldReason::MemberStale(member.clone())),
+        (false, _) => Some(WithheldReason::Drained(member.clone())),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The table as one viewer sees it: split horizon, exact weights, and the reasons for what is withheld. Pure.
 
 mod assignment;
+mod even;
 mod explain;
 mod horizon;
 mod weight;

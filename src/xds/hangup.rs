@@ -1,19 +1,20 @@
 //! The last resort against a client that takes nothing any more.
 
-use tokio_util::sync::CancellationToken;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Ends the connection that a stream came over. The server puts one into the extensions of each request; without it a
-/// stream whose client takes not even its end stays until the client goes.
+/// Ends the connection that a stream came over. The streams of a connection run within its task, which looks here after
+/// each step of theirs.
 #[derive(Debug, Clone, Default)]
-pub struct Hangup(CancellationToken);
+pub(super) struct Hangup(Arc<AtomicBool>);
 
 impl Hangup {
-    /// Waits until a stream of the connection asks for its end. Cancel safe.
-    pub async fn asked(&self) {
-        self.0.cancelled().await;
+    /// Whether a stream of the connection asked for its end.
+    pub(super) fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 
     pub(super) fn ask(&self) {
-        self.0.cancel();
+        self.0.store(true, Ordering::Relaxed);
     }
 }

@@ -4,17 +4,19 @@
 //! share the bytes that the cache holds.
 
 mod admission;
-mod body;
 mod codec;
 mod config;
+mod connections;
 mod hangup;
 mod intake;
 mod metrics;
 mod names;
 mod node;
+mod outbox;
 mod requests;
 mod service;
 mod session;
+mod shared;
 mod status;
 mod stream;
 mod streams;
@@ -22,7 +24,7 @@ mod text;
 mod wire;
 
 pub use config::XdsConfig;
-pub use hangup::Hangup;
+pub use connections::{ConnectionMetrics, serve};
 pub use metrics::XdsMetrics;
 pub use node::{NodeError, ProxyKind, ProxyNode};
 pub use service::AdsServer;

@@ -7,9 +7,11 @@ use std::borrow::Cow;
 use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BytesMut};
-use http_body::Body as _;
+use bytes::{Buf, Bytes, BytesMut};
+use h2::{Reason, RecvStream};
+use http_body::{Body as _, Frame};
 use prost::DecodeError;
 use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field};
 use tonic::Status;
@@ -28,6 +30,40 @@ const LARGE_BYTES: usize = 4 << 10;
 
 /// `extensions` of the node: hundreds of entries of an Envoy's build that nobody reads.
 const EXTENSIONS: u32 = 9;
+
+/// The body of a request as HTTP/2 has it. The client may send more as soon as a piece was taken.
+#[derive(Debug)]
+pub(super) struct RequestBody(RecvStream);
+
+impl RequestBody {
+    pub(super) fn new(stream: RecvStream) -> Self {
+        Self(stream)
+    }
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let read = ready!(self.0.poll_data(context));
+        Poll::Ready(match read {
+            None => None,
+            Some(Ok(piece)) => {
+                // It can't be more than was received.
+                let _ = self.0.flow_control().release_capacity(piece.len());
+                Some(Ok(Frame::data(piece)))
+            }
+            // The client has no more to say, and no use for an answer.
+            Some(Err(error)) if matches!(error.reason(), Some(Reason::NO_ERROR | Reason::CANCEL)) => None,
+            Some(Err(error)) => Some(Err(Status::unavailable(error.to_string()))),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+}
 
 /// The requests of one stream.
 #[derive(Debug)]
@@ -99,7 +135,7 @@ impl<M: RequestMessage> Requests<M> {
     }
 }
 
-fn decode<M: RequestMessage>(message: &[u8]) -> Result<M, Status> {
+pub(super) fn decode<M: RequestMessage>(message: &[u8]) -> Result<M, Status> {
     let unreadable = |error: DecodeError| Status::internal(error.to_string());
     let message = match message.len() {
         0..LARGE_BYTES => Cow::Borrowed(message),
@@ -142,10 +178,8 @@ fn without<'a>(message: &'a [u8], path: &[u32]) -> Result<Cow<'a, [u8]>, DecodeE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
     use envoy_types::pb::envoy::config::core::v3::{Extension, Node};
     use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
-    use http_body::Frame;
     use http_body_util::StreamBody;
     use prost::Message;
 

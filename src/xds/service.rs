@@ -1,49 +1,46 @@
-//! The ADS service: what tonic calls for each new stream.
+//! The ADS service: what becomes of each request of a connection.
 //!
 //! Written by hand and not generated, because generated services encode and copy each answer anew for every stream.
 
-use std::convert::Infallible;
 use std::fmt;
-use std::future::{Ready, ready};
-use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
-use http::{HeaderValue, Response, header};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::{HeaderValue, Request, Response, header};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
-use tonic::server::NamedService;
-use tower::Service;
 
-use super::admission::Admission;
-use super::body;
 use super::codec::RequestMessage;
 use super::config::XdsConfig;
 use super::hangup::Hangup;
-use super::intake::Intake;
 use super::metrics::XdsMetrics;
-use super::names::NameBudget;
-use super::requests::Requests;
-use super::status::End;
-use super::stream;
+use super::outbox::Outbox;
+use super::requests::{RequestBody, Requests};
+use super::shared::Shared;
+use super::stream::{self, Line};
 use super::streams::Streams;
 use crate::cache::Cache;
+use crate::tls::ConnInfo;
 
-/// What all streams of a server share.
-pub(super) struct Shared {
-    pub(super) cache: Arc<Cache>,
-    pub(super) config: XdsConfig,
-    pub(super) metrics: XdsMetrics,
-    pub(super) streams: Arc<Streams>,
+/// The service, as it is named in the paths of requests.
+const NAME: &str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
+
+/// Serves one stream to its end.
+pub(super) type StreamTask = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What a stream's connection is to it.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    pub(super) info: ConnInfo,
+    /// Asked for when the client takes nothing any more.
+    pub(super) hangup: Hangup,
+    /// Cancelled when the server drains.
     pub(super) drain: CancellationToken,
-    pub(super) admission: Arc<Admission>,
-    pub(super) names: Arc<NameBudget>,
-    intake: Arc<Intake>,
-    ready: Box<dyn Fn() -> bool + Send + Sync>,
-    slots: Arc<Semaphore>,
 }
 
 /// `envoy.service.discovery.v3.AggregatedDiscoveryService`, state of the world and delta. Clones are the same server.
@@ -65,29 +62,8 @@ impl AdsServer {
         ready: impl Fn() -> bool + Send + Sync + 'static,
         drain: CancellationToken,
     ) -> Self {
-        let slots = config.max_streams.min(Semaphore::MAX_PERMITS);
         Self {
-            shared: Arc::new(Shared {
-                cache,
-                admission: Admission::new(
-                    config.max_initial_bytes_in_flight,
-                    config.initial_ack_patience,
-                    metrics.clone(),
-                ),
-                names: NameBudget::new(config.max_total_names, metrics.clone()),
-                intake: Arc::new(Intake::new(
-                    config.max_requests_in_flight,
-                    config.max_request_bytes,
-                    config.request_patience,
-                    metrics.clone(),
-                )),
-                config,
-                metrics,
-                streams: Arc::default(),
-                drain,
-                ready: Box::new(ready),
-                slots: Arc::new(Semaphore::new(slots)),
-            }),
+            shared: Arc::new(Shared::new(cache, config, metrics, ready, drain)),
         }
     }
 
@@ -97,74 +73,74 @@ impl AdsServer {
         Arc::clone(&self.shared.streams)
     }
 
-    /// Waits until no stream is open: its last bytes are written, or its connection is gone.
-    pub async fn no_streams(&self) {
-        let all = self.shared.config.max_streams.min(Semaphore::MAX_PERMITS);
-        let all = u32::try_from(all).unwrap_or(u32::MAX);
-        let _slots = self.shared.slots.acquire_many(all).await;
+    /// Waits until no stream is open: its last bytes are on their way, or its connection is gone.
+    pub(super) async fn no_streams(&self) {
+        self.shared.no_streams().await;
     }
 
-    /// Whether one more stream may be opened.
-    fn admit(&self) -> Result<OwnedSemaphorePermit, End> {
-        if self.shared.drain.is_cancelled() {
-            return Err(End::Draining);
-        }
-        if !(self.shared.ready)() {
-            return Err(End::NotReady);
-        }
-        let slots = Arc::clone(&self.shared.slots);
-        slots.try_acquire_owned().map_err(|_| End::TooManyStreams {
-            limit: self.shared.config.max_streams,
-        })
+    /// Cancelled when streams have to end.
+    pub(super) fn drain(&self) -> CancellationToken {
+        self.shared.drain.child_token()
     }
 
-    fn open<M: RequestMessage>(&self, request: http::Request<Body>) -> Response<Body> {
-        let slot = match self.admit() {
-            Ok(slot) => Arc::new(slot),
+    /// Begins to answer a request; what is left to do is the stream's own, where it was let in.
+    pub(super) fn open(
+        &self,
+        request: Request<RecvStream>,
+        respond: SendResponse<Bytes>,
+        caller: &Caller,
+    ) -> Option<StreamTask> {
+        match request.uri().path().trim_start_matches('/').split_once('/') {
+            Some((NAME, "StreamAggregatedResources")) => self.admit::<DiscoveryRequest>(request, respond, caller),
+            Some((NAME, "DeltaAggregatedResources")) => self.admit::<DeltaDiscoveryRequest>(request, respond, caller),
+            Some((NAME, _)) => refuse(
+                respond,
+                &Status::unimplemented("this service has only StreamAggregatedResources and DeltaAggregatedResources"),
+            ),
+            _ => refuse(
+                respond,
+                &Status::unimplemented("only the aggregated discovery service is served here"),
+            ),
+        }
+    }
+
+    fn admit<M: RequestMessage>(
+        &self,
+        request: Request<RecvStream>,
+        mut respond: SendResponse<Bytes>,
+        caller: &Caller,
+    ) -> Option<StreamTask> {
+        let slot = match self.shared.admit() {
+            Ok(slot) => slot,
             Err(end) => {
                 self.shared.metrics.ended(&end);
-                return end.status().into_http();
+                return refuse(respond, &end.status());
             }
         };
-        let request = tonic::Request::from_http(request);
-        let peer: Option<SocketAddr> = request.remote_addr();
-        let hangup = request.extensions().get::<Hangup>().cloned();
-        let requests = Body::new(self.shared.intake.guard(request.into_inner()));
-        let requests = Requests::<M>::new(requests, self.shared.config.max_request_bytes);
-        let (outbox, body) = body::channel(slot);
-        let shared = Arc::clone(&self.shared);
-        // The task ends with its client: it notices when the body is dropped.
-        tokio::spawn(stream::run(shared, requests, outbox, peer, hangup));
-        let mut response = Response::new(Body::new(body));
+        let mut response = Response::new(());
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        response
+        // It fails where the client has reset the stream already.
+        let send = respond.send_response(response, false).ok()?;
+        let requests = Body::new(RequestBody::new(request.into_body()));
+        let requests = Body::new(self.shared.intake.guard(requests));
+        let requests = Requests::<M>::new(requests, self.shared.config.max_request_bytes);
+        let line = Line {
+            requests,
+            outbox: Outbox::new(send, slot),
+            caller: caller.clone(),
+        };
+        Some(Box::pin(stream::run(Arc::clone(&self.shared), line)))
     }
 }
 
-impl NamedService for AdsServer {
-    const NAME: &'static str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
-}
-
-impl Service<http::Request<Body>> for AdsServer {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Ready<Result<Response<Body>, Infallible>>;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let method = request.uri().path().rsplit('/').next().unwrap_or_default();
-        ready(Ok(match method {
-            "StreamAggregatedResources" => self.open::<DiscoveryRequest>(request),
-            "DeltaAggregatedResources" => self.open::<DeltaDiscoveryRequest>(request),
-            _ => Status::unimplemented("this service has only StreamAggregatedResources and DeltaAggregatedResources")
-                .into_http(),
-        }))
-    }
+/// Answers with nothing but a status.
+fn refuse(mut respond: SendResponse<Bytes>, status: &Status) -> Option<StreamTask> {
+    let response = status.clone().into_http::<()>();
+    // Whoever has reset the stream needs no answer.
+    let _ = respond.send_response(response, true);
+    None
 }
 
 impl fmt::Debug for AdsServer {

@@ -61,6 +61,9 @@ pub(super) enum End {
     /// All streams together ask for too much.
     #[error("all streams together subscribe to more than {limit} resource names; ask for fewer or raise the limit")]
     TooManyNames { limit: usize },
+    /// A mistake of ours, which the panic's own message tells of.
+    #[error("this stream failed; connect again")]
+    Failed,
     /// An answer does not fit.
     #[error(transparent)]
     Frame(#[from] FrameTooLarge),
@@ -72,6 +75,7 @@ impl End {
         let code = match self {
             Self::Closed => Code::Ok,
             Self::Gone(_) => Code::Cancelled,
+            Self::Failed => Code::Internal,
             Self::MaxAge
             | Self::Draining
             | Self::NotReady
@@ -110,6 +114,7 @@ impl End {
             Self::Node(_) => "bad_node",
             Self::Session(SessionError::TooManyNames { .. }) | Self::TooManyNames { .. } => "too_many_names",
             Self::Session(_) => "protocol",
+            Self::Failed => "failed",
             Self::Frame(_) => "answer_too_large",
         }
     }

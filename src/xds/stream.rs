@@ -2,80 +2,106 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::net::SocketAddr;
-use std::pin::pin;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::Node;
-use tokio::time::{sleep, sleep_until, timeout};
+use futures::FutureExt;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::admission::Newcomer;
-use super::body::Outbox;
 use super::codec::RequestMessage;
 use super::config::XdsConfig;
-use super::hangup::Hangup;
 use super::metrics::XdsMetrics;
 use super::names::NameShare;
 use super::node::ProxyNode;
+use super::outbox::{Gone, Outbox};
 use super::requests::Requests;
-use super::service::Shared;
+use super::service::Caller;
 use super::session::{Dialect, Interest, Request, Session, TypeUrl, Verdict};
+use super::shared::Shared;
 use super::status::End;
 use super::streams::{OpenStream, Stream};
 use super::wire;
 use crate::resources::ResourceType;
+use crate::tls::Peer;
 
 /// How many requests may go before an answer that is due: ACKs are cheap and let answers go, but a flood of them must not
 /// keep a proxy's endpoints from it.
 const REQUESTS_IN_A_ROW: u32 = 16;
 
+/// What a stream goes over.
+pub(super) struct Line<M> {
+    pub(super) requests: Requests<M>,
+    pub(super) outbox: Outbox,
+    pub(super) caller: Caller,
+}
+
 /// Serves one stream to its end.
-pub(super) async fn run<M: RequestMessage>(
-    shared: Arc<Shared>,
-    requests: Requests<M>,
-    outbox: Outbox,
-    peer: Option<SocketAddr>,
-    hangup: Option<Hangup>,
-) {
-    let end = serve(&shared, requests, &outbox, peer).await;
+pub(super) async fn run<M: RequestMessage>(shared: Arc<Shared>, line: Line<M>) {
+    let Line {
+        requests,
+        mut outbox,
+        caller,
+    } = line;
+    let peer = caller.info.peer;
+    // A mistake of ours ends this stream and not the others of its connection.
+    let end = AssertUnwindSafe(serve(&shared, requests, &mut outbox, &caller)).catch_unwind();
+    let end = end.await.unwrap_or(End::Failed);
     shared.metrics.ended(&end);
-    tracing::debug!(?peer, dialect = %M::DIALECT, "stream ended: {end}");
-    let let_go = outbox.finish(end.status());
-    if timeout(shared.config.farewell, let_go.cancelled()).await.is_err() {
+    tracing::debug!(%peer, dialect = %M::DIALECT, "stream ended: {end}");
+    if matches!(end, End::Gone(_)) {
+        return;
+    }
+    if timeout(shared.config.farewell, outbox.finish(end.status()))
+        .await
+        .is_err()
+    {
         shared.metrics.stuck();
-        tracing::debug!(?peer, dialect = %M::DIALECT, "the client does not read its stream's end");
-        if let Some(hangup) = hangup {
-            hangup.ask();
-        }
+        tracing::debug!(%peer, dialect = %M::DIALECT, "the client does not read its stream's end");
+        caller.hangup.ask();
     }
 }
 
 async fn serve<M: RequestMessage>(
     shared: &Arc<Shared>,
     mut requests: Requests<M>,
-    outbox: &Outbox,
-    peer: Option<SocketAddr>,
+    outbox: &mut Outbox,
+    caller: &Caller,
 ) -> End {
-    let config = &shared.config;
-    let mut leave = pin!(leave(shared));
-    let first = tokio::select! {
+    let mut leave = pin!(leave(&shared.config, &caller.drain));
+    // The first request is large, and must not make the stream so for as long as it lasts.
+    let opened = Box::pin(open(shared, &mut requests, outbox, caller));
+    let opened = tokio::select! {
         end = &mut leave => return end,
-        () = outbox.closed() => return gone(),
-        first = timeout(config.first_message_deadline, read(&mut requests, shared)) => first,
+        opened = opened => opened,
     };
-    let (node, first) = match first {
-        Err(_) => return End::FirstMessageLate(config.first_message_deadline),
-        Ok(Err(end)) => return end,
-        Ok(Ok(first)) => first,
-    };
-    let stream = match Served::open::<M>(shared, node, peer) {
-        Ok(stream) => stream,
-        Err(end) => return end,
-    };
-    match stream.serve(first, requests, outbox, leave).await {
-        Ok(never) => match never {},
+    match opened {
         Err(end) => end,
+        Ok((stream, first)) => match stream.serve(first, requests, outbox, leave).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        },
     }
+}
+
+/// Waits for the first request, which says who the client is.
+async fn open<'a, M: RequestMessage>(
+    shared: &'a Shared,
+    requests: &mut Requests<M>,
+    outbox: &mut Outbox,
+    caller: &Caller,
+) -> Result<(Served<'a>, Request), End> {
+    let deadline = shared.config.first_message_deadline;
+    let first = tokio::select! {
+        Err(Gone) = outbox.ready(false) => return Err(gone()),
+        first = timeout(deadline, read(requests, shared)) => first,
+    };
+    let (node, request) = first.map_err(|_| End::FirstMessageLate(deadline))??;
+    Ok((Served::open::<M>(shared, node, caller.info.peer)?, request))
 }
 
 fn gone() -> End {
@@ -93,11 +119,11 @@ async fn read<M: RequestMessage>(requests: &mut Requests<M>, shared: &Shared) ->
 
 /// When a stream has to go although nothing is wrong with it: at its age, or when the server drains. Both are spread, so
 /// that not all proxies come back in one moment.
-async fn leave(shared: &Shared) -> End {
-    let age = shared.config.max_age.mul_f64(0.8 + 0.4 * random());
+async fn leave(config: &XdsConfig, drain: &CancellationToken) -> End {
+    let age = config.max_age.mul_f64(0.8 + 0.4 * random());
     let drain = async {
-        shared.drain.cancelled().await;
-        sleep(shared.config.drain_spread.mul_f64(random())).await;
+        drain.cancelled().await;
+        sleep(config.drain_spread.mul_f64(random())).await;
     };
     tokio::select! {
         () = sleep(age) => End::MaxAge,
@@ -130,12 +156,12 @@ impl Drop for Counted {
 }
 
 impl<'a> Served<'a> {
-    fn open<M: RequestMessage>(shared: &'a Shared, node: Option<Node>, peer: Option<SocketAddr>) -> Result<Self, End> {
+    fn open<M: RequestMessage>(shared: &'a Shared, node: Option<Node>, peer: Peer) -> Result<Self, End> {
         let node = ProxyNode::read(node.as_ref(), shared.config.max_node_bytes)?;
         let subscriber = shared.cache.attach(node.viewer.clone());
-        tracing::debug!(node = %node.id, ?peer, dialect = %M::DIALECT, stream = %subscriber.id(), "stream opened");
+        tracing::debug!(node = %node.id, %peer, dialect = %M::DIALECT, stream = %subscriber.id(), "stream opened");
         let session = Session::new(M::DIALECT, shared.config.max_names);
-        let stream = Stream::new(node, subscriber, peer, session);
+        let stream = Stream::new(node, subscriber, peer.address(), session);
         shared.metrics.opened(M::DIALECT);
         Ok(Self {
             shared,
@@ -149,8 +175,8 @@ impl<'a> Served<'a> {
         &self,
         first: Request,
         mut requests: Requests<M>,
-        outbox: &Outbox,
-        mut leave: std::pin::Pin<&mut impl Future<Output = End>>,
+        outbox: &mut Outbox,
+        mut leave: Pin<&mut impl Future<Output = End>>,
     ) -> Result<std::convert::Infallible, End> {
         let mut newcomer = Newcomer::new(&self.shared.admission);
         let mut share = NameShare::new(&self.shared.names);
@@ -159,11 +185,13 @@ impl<'a> Served<'a> {
         let mut due = true;
         let mut in_a_row = 0;
         let mut slow = None;
+        // Set when an answer goes out, and looked at when it fires: mostly the ACK came long before.
+        let mut late = pin!(sleep(Duration::ZERO));
+        let mut awaiting = false;
         loop {
             tokio::select! {
                 biased;
                 end = &mut leave => return Err(end),
-                () = outbox.closed() => return Err(gone()),
                 request = read(&mut requests, self.shared), if in_a_row < REQUESTS_IN_A_ROW => {
                     let (node, request) = request?;
                     self.compare(node);
@@ -173,9 +201,9 @@ impl<'a> Served<'a> {
                     in_a_row += 1;
                     due = true;
                 }
-                permit = outbox.ready(), if due && newcomer.may_send() => {
+                ready = outbox.ready(due && newcomer.may_send()) => {
                     in_a_row = 0;
-                    let permit = permit.ok_or_else(gone)?;
+                    ready.map_err(|Gone| gone())?;
                     match self.stream.next() {
                         None => {
                             due = false;
@@ -189,7 +217,11 @@ impl<'a> Served<'a> {
                                 newcomer.sent(kind, bytes);
                             }
                             self.shared.metrics.pushed(&response, bytes);
-                            permit.send(message);
+                            outbox.send(message);
+                            if !awaiting {
+                                late.as_mut().reset(Instant::now() + self.patience(slow.is_some()));
+                                awaiting = true;
+                            }
                         }
                     }
                 }
@@ -198,9 +230,19 @@ impl<'a> Served<'a> {
                     due = true;
                 }
                 () = newcomer.moved() => {}
-                () = self.ack_late(slow.is_some()) => match slow {
-                    None => slow = Some(self.shared.metrics.slow()),
-                    Some(_) => return Err(End::AckLate(self.shared.config.ack_deadline)),
+                () = &mut late, if awaiting => match self.stream.waiting_since() {
+                    None => awaiting = false,
+                    Some(since) => {
+                        let limit = since + self.patience(slow.is_some());
+                        if limit > Instant::now() {
+                            late.as_mut().reset(limit);
+                        } else if slow.is_some() {
+                            return Err(End::AckLate(self.shared.config.ack_deadline));
+                        } else {
+                            slow = Some(self.shared.metrics.slow());
+                            late.as_mut().reset(since + self.patience(true));
+                        }
+                    }
                 },
                 // No answer can go out now, so requests may go on.
                 () = std::future::ready(()), if in_a_row >= REQUESTS_IN_A_ROW => in_a_row = 0,
@@ -261,22 +303,17 @@ impl<'a> Served<'a> {
         }
     }
 
-    /// Waits until the oldest answer in flight has waited long, or too long where it has already. Safe to drop and call
-    /// again.
-    async fn ack_late(&self, already_slow: bool) {
+    /// How long the oldest answer in flight may wait before its client counts as slow, or as gone where it is slow already.
+    fn patience(&self, already_slow: bool) -> Duration {
         let XdsConfig {
             ack_deadline,
             slow_after,
             ..
         } = self.shared.config;
-        let limit = if already_slow {
+        if already_slow {
             ack_deadline
         } else {
             slow_after.min(ack_deadline)
-        };
-        match self.stream.waiting_since() {
-            Some(since) => sleep_until(since + limit).await,
-            None => std::future::pending().await,
         }
     }
 }

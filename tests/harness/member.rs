@@ -41,6 +41,8 @@ pub(super) struct Place {
 pub struct Member {
     place: Place,
     port: u16,
+    /// Where its state is in etcd.
+    etcd_prefix: String,
     apiserver: Option<Process>,
     controllers: Option<Process>,
 }
@@ -49,6 +51,7 @@ impl Member {
     /// See [`super::Kubernetes::start_member`].
     pub(super) async fn start(place: Place) -> anyhow::Result<Self> {
         let mut member = Self {
+            etcd_prefix: format!("/{}", place.name),
             place,
             port: free_port(),
             apiserver: None,
@@ -164,6 +167,15 @@ impl Member {
         Ok(())
     }
 
+    /// The same without its state, as after a disaster: the server is there again and knows of nothing.
+    ///
+    /// # Errors
+    /// As [`Member::restart_apiserver`].
+    pub async fn restart_apiserver_empty(&mut self) -> anyhow::Result<()> {
+        self.etcd_prefix += "-empty";
+        self.restart_apiserver().await
+    }
+
     /// [`eventually`] for something that the processes do, which ends at once if one of them does.
     async fn wait(&mut self, what: &str, mut look: impl AsyncFnMut() -> Result<(), String>) -> anyhow::Result<()> {
         let mut processes: Vec<&mut Process> = [self.apiserver.as_mut(), self.controllers.as_mut()]
@@ -184,11 +196,9 @@ impl Member {
 
     fn apiserver_command(&self) -> Command {
         let mut command = Command::new(&self.place.tools.apiserver);
-        let Place {
-            name, etcd_url, number, ..
-        } = &self.place;
+        let Place { etcd_url, number, .. } = &self.place;
         command.arg(format!("--etcd-servers={etcd_url}"));
-        command.arg(format!("--etcd-prefix=/{name}"));
+        command.arg(format!("--etcd-prefix={}", self.etcd_prefix));
         command.arg(format!("--secure-port={}", self.port));
         // The address it would announce is looked for on the machine's networks, which may be none; and its own announcement
         // as the Service kubernetes.default refuses a loopback address. Nothing here needs that Service.
@@ -216,7 +226,13 @@ impl Member {
             "--secure-port=0",
             "--use-service-account-credentials=false",
         ]);
-        command.arg("--controllers=endpointslice-controller,namespace-controller,serviceaccount-controller");
+        // Tokens of service accounts that live in Secrets.
+        command.arg(self.flag("--service-account-private-key-file", "tokens.key"));
+        command.arg(self.flag("--root-ca-file", "ca.crt"));
+        command.arg(
+            "--controllers=endpointslice-controller,namespace-controller,serviceaccount-controller,\
+             serviceaccount-token-controller",
+        );
         command
     }
 

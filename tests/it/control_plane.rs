@@ -135,11 +135,16 @@ impl ControlPlane {
 
     /// Waits until what a command says to a person holds.
     pub(crate) async fn says(&self, arguments: &[&str], what: &str) -> String {
+        self.says_within(DEADLINE, arguments, what).await
+    }
+
+    /// The same for something that takes long.
+    pub(crate) async fn says_within(&self, deadline: Duration, arguments: &[&str], what: &str) -> String {
         let look = async || {
             let said = self.say(arguments);
             if said.contains(what) { Ok(said) } else { Err(said) }
         };
-        eventually(&format!("{arguments:?} to say {what:?}"), DEADLINE, look)
+        eventually(&format!("{arguments:?} to say {what:?}"), deadline, look)
             .await
             .expect("it says so")
     }

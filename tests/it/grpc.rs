@@ -164,6 +164,30 @@ async fn a_grpc_client_gives_each_network_its_share() {
 }
 
 #[tokio::test]
+async fn a_gateway_in_the_zone_of_pods_gets_its_share_of_grpc_calls_too() {
+    let mut mesh = Mesh::start().await;
+    let [a, b, _] = &mesh.pods.clone();
+    let gateway = &mesh.gateway.clone();
+    mesh.members.place_in("west", "net2", "east");
+    mesh.members.web("east", &[pod(a), pod(b)]);
+    let behind = ["10.2.0.1", "10.2.0.2", "10.2.0.3", "10.2.0.4"].map(|address| Pod::new(address, address));
+    mesh.members.web("west", &behind);
+    mesh.answered_by(FULL, &[a, b, gateway]).await;
+    // In turn with the two pods it would get a third. Of 1,500 it is due 1,000, with a standard deviation of 18.
+    mesh.answered(FULL, "the gateway to be in a group of its own", |answers| {
+        answers.errors.is_empty() && answers.backends.get(gateway) > answers.backends.get(a)
+    })
+    .await;
+    let answers = mesh.client.call(FULL, 1500).await.expect("the client answers");
+    assert_eq!(answers.errors, BTreeMap::new());
+    let crossing = answers.backends[gateway];
+    assert!((850..=1150).contains(&crossing), "{crossing} of 1500");
+    let evenly = answers.backends[a].abs_diff(answers.backends[b]);
+    assert!(evenly <= 2, "{:?}", answers.backends);
+    assert_eq!(mesh.control_plane.metric("parallax_xds_nacks_total").await, 0.0);
+}
+
+#[tokio::test]
 async fn an_envoy_beside_a_grpc_client_gets_none_of_its_listeners() {
     let mut mesh = Mesh::start().await;
     let first = mesh.pods[0].clone();

@@ -70,7 +70,12 @@ impl Members {
 
     /// What places a member: the label of its system namespace, and a Node in zone `z1`.
     pub(crate) fn place(&self, member: &str, network: &str) {
-        self.write(member, "cluster.yaml", &cluster(member, network));
+        self.place_in(member, network, member);
+    }
+
+    /// The same in a region that is not called as the member.
+    pub(crate) fn place_in(&self, member: &str, network: &str, region: &str) {
+        self.write(member, "cluster.yaml", &cluster(region, network));
     }
 
     /// The Service `web` with these pods.
@@ -83,7 +88,7 @@ impl Members {
     }
 }
 
-fn cluster(member: &str, network: &str) -> String {
+fn cluster(region: &str, network: &str) -> String {
     format!(
         "apiVersion: v1
 kind: Namespace
@@ -97,7 +102,7 @@ kind: Node
 metadata:
   name: node-1
   labels:
-    topology.kubernetes.io/region: {member}
+    topology.kubernetes.io/region: {region}
     topology.kubernetes.io/zone: z1
 "
     )

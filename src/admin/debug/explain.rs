@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::{services, v1, words};
-use crate::model::{ClusterId, GatewaySet, PortEndpoints, ServiceEndpoints, ViewKey};
+use crate::model::{ClusterId, GatewaySet, MemberStanding, PortEndpoints, Rank, ServiceEndpoints, ViewKey};
 use crate::resources::{AssignmentSpec, ClusterName};
 use crate::view::{self, Candidate, Explanation, Verdict, WithheldReason};
 
-/// Explains one port; who looks is filled in by the caller's `viewer`.
+/// Explains one port; who looks is filled in by the caller's `viewer`, and notes on members by the caller.
 pub(super) fn explain(
     viewer: v1::Viewer,
     key: &ViewKey,
@@ -34,6 +34,7 @@ pub(super) fn explain(
         assignment,
         withheld: withheld(&explanation.candidates),
         conflicts: service.conflicts.iter().map(ToString::to_string).collect(),
+        notes: Vec::new(),
     }
 }
 
@@ -64,17 +65,24 @@ pub(super) fn assignment(
 }
 
 fn addresses(assignment: &view::Assignment) -> Vec<v1::WeightedAddress> {
-    let sum: f64 = assignment
-        .iter()
-        .map(|(_, endpoint)| f64::from(endpoint.weight.get()))
-        .sum();
-    let messages = assignment.iter().map(|(locality, endpoint)| v1::WeightedAddress {
+    let weight = |endpoint: &view::WeightedAddress| f64::from(endpoint.weight.get());
+    let first = assignment.localities.iter().filter(|group| group.priority == 0);
+    let sum: f64 = first.flat_map(|group| &group.endpoints).map(weight).sum();
+    let message = |group: &view::LocalityEndpoints, endpoint: &view::WeightedAddress| v1::WeightedAddress {
         address: SocketAddr::new(endpoint.address, endpoint.port).to_string(),
         weight: endpoint.weight.get(),
-        share: f64::from(endpoint.weight.get()) / sum,
-        locality: words::locality(locality),
+        share: match group.priority {
+            0 => weight(endpoint) / sum,
+            _ => 0.0,
+        },
+        locality: words::locality(&group.locality),
         how: String::new(),
-    });
+        priority: group.priority,
+    };
+    let messages = assignment
+        .localities
+        .iter()
+        .flat_map(|group| group.endpoints.iter().map(move |endpoint| message(group, endpoint)));
     messages.collect()
 }
 
@@ -82,6 +90,7 @@ fn candidate(service: &ServiceEndpoints, port: &PortEndpoints, candidate: &Candi
     let endpoint = services::endpoint(&service.key, port.port.number, &candidate.member, &candidate.endpoint);
     let message = v1::Candidate {
         endpoint: Some(endpoint),
+        last: candidate.standing.rank == Rank::Last,
         ..v1::Candidate::default()
     };
     match &candidate.verdict {
@@ -121,21 +130,31 @@ fn withheld(candidates: &[Candidate]) -> Vec<v1::Withheld> {
 
 /// How an address came to its weight, for people.
 fn how(explanation: &Explanation, port: &PortEndpoints, socket: SocketAddr, weight: u32) -> String {
-    let scale = explanation.scale;
     let word = if port.draining_serves() { "draining" } else { "ready" };
-    let mut direct: BTreeMap<&ClusterId, u128> = BTreeMap::new();
+    let mut direct: BTreeMap<&ClusterId, (MemberStanding, u128)> = BTreeMap::new();
     for candidate in &explanation.candidates {
         if candidate.verdict == Verdict::Direct(socket) {
-            *direct.entry(&candidate.member).or_default() += 1;
+            let entry = direct.entry(&candidate.member).or_insert((candidate.standing, 0));
+            entry.1 += 1;
         }
     }
+    let behind = || {
+        let shares = explanation.gateways.iter().filter(|share| share.socket == socket);
+        shares.flat_map(|share| &share.parts)
+    };
+    // What comes last adds nothing to an address that is served first.
+    let ranks = direct.values().map(|(standing, _)| standing.rank);
+    let first = ranks.chain(behind().map(|part| part.standing.rank)).min();
+    let counts = |standing: &MemberStanding| (first == Some(standing.rank)).then(|| explanation.counts(*standing));
     // What stands there, and how much it adds.
     let mut parts = Vec::new();
-    for (member, ready) in direct {
-        parts.push((format!("{ready} {word} in {member}{}", times(scale)), ready * scale));
+    for (member, (standing, ready)) in direct {
+        if let Some(scale) = counts(&standing) {
+            parts.push((format!("{ready} {word} in {member}{}", times(scale)), ready * scale));
+        }
     }
-    for share in explanation.gateways.iter().filter(|share| share.socket == socket) {
-        for part in &share.parts {
+    for part in behind() {
+        if let Some(scale) = counts(&part.standing) {
             let (ready, ways) = (part.ready, part.ways);
             let (member, network) = (&part.group.member, &part.group.network);
             let over = if ways > 1 {

@@ -152,13 +152,9 @@ impl v1::debug_server::Debug for DebugService {
         let service = self.find(&target)?;
         let port = target.port_of(&service)?;
         let (key, viewer) = viewer::resolve(request.viewer.as_ref(), table, &self.streams())?;
-        Ok(Response::new(explain::explain(
-            viewer,
-            &key,
-            &service,
-            port,
-            &table.gateways(),
-        )))
+        let mut answer = explain::explain(viewer, &key, &service, port, &table.gateways());
+        answer.notes = members::notes(&service, &self.state.members.list());
+        Ok(Response::new(answer))
     }
 
     async fn get_view(&self, request: Request<v1::GetViewRequest>) -> Result<Response<v1::GetViewResponse>, Status> {

@@ -17,7 +17,8 @@ use crate::registry::Members;
 use crate::table::testing::{gateway, joined, listed, service_record, table, web};
 use crate::table::{EventSink as _, Record};
 use crate::telemetry::Metrics;
-use crate::xds::{AdsServer, XdsConfig, XdsMetrics};
+use crate::tls::{Acceptor, Listener};
+use crate::xds::{AdsServer, ConnectionMetrics, XdsConfig, XdsMetrics};
 
 /// A server over the mesh; stops when dropped.
 pub(super) struct Running {
@@ -64,12 +65,14 @@ impl Running {
         let metrics_of_xds = XdsMetrics::new();
         let ads = AdsServer::new(cache, XdsConfig::default(), metrics_of_xds, || true, cancel.clone());
         let streams = ads.streams();
-        let xds_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let xds_listener = Listener::tcp(([127, 0, 0, 1], 0).into()).unwrap();
         let xds = xds_listener.local_addr().unwrap();
-        let incoming = tokio_stream::wrappers::TcpListenerStream::new(xds_listener);
-        let proxies = tonic::transport::Server::builder().add_service(ads);
-        let proxies = proxies.serve_with_incoming_shutdown(incoming, cancel.clone().cancelled_owned());
-        tokio::spawn(proxies);
+        let incoming = Acceptor::new(xds_listener, None).incoming();
+        let proxies = async move {
+            let (_trigger, watcher) = crate::lifecycle::drain();
+            crate::xds::serve(incoming, ads, ConnectionMetrics::default(), 100, &watcher).await;
+        };
+        tokio::spawn(cancel.clone().run_until_cancelled_owned(proxies));
         let readiness = Readiness::new();
         let block = readiness.block("member north");
         let state = AdminState {

@@ -13,6 +13,9 @@ pub(crate) fn explain(answer: &v1::ExplainResponse, paint: Paint) -> String {
     for conflict in &answer.conflicts {
         text += &format!("Members disagree: {conflict}\n");
     }
+    for note in &answer.notes {
+        text += &format!("Note: {note}\n");
+    }
     text += "\n";
     text += &candidates(answer, paint);
     text += &weights(answer, paint);
@@ -42,7 +45,7 @@ pub(crate) fn view(answer: &v1::GetViewResponse, paint: Paint) -> String {
                 plain(&name),
                 plain(&address.address),
                 plain(address.weight),
-                plain(percent(address.share)),
+                plain(share(address)),
                 plain(&address.locality),
             ]);
         }
@@ -101,6 +104,8 @@ fn candidates(answer: &v1::ExplainResponse, paint: Paint) -> String {
     let rows = answer.candidates.iter().map(|candidate| {
         let endpoint = candidate.endpoint.clone().unwrap_or_default();
         let verdict = match &*candidate.verdict {
+            "Direct" if candidate.last => cell("direct, last", Mood::Odd),
+            "Via" if candidate.last => cell(format!("via {}, last", candidate.reached_at.join(", ")), Mood::Odd),
             "Direct" => cell("direct", Mood::Good),
             "Via" => cell(format!("via {}", candidate.reached_at.join(", ")), Mood::Good),
             other => cell(format!("{}: {}", other.to_lowercase(), candidate.reason), Mood::Odd),
@@ -133,7 +138,7 @@ fn weights(answer: &v1::ExplainResponse, paint: Paint) -> String {
         [
             plain(&address.address),
             plain(address.weight),
-            plain(percent(address.share)),
+            plain(share(address)),
             plain(&address.locality),
             plain(&address.how),
         ]
@@ -144,8 +149,12 @@ fn weights(answer: &v1::ExplainResponse, paint: Paint) -> String {
     )
 }
 
-fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
+fn share(address: &v1::WeightedAddress) -> String {
+    match address.priority {
+        0 => format!("{:.1} %", address.share * 100.0),
+        // Only while nothing before it is ready.
+        _ => "last".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -172,6 +181,7 @@ mod tests {
             share,
             locality: "r1".to_owned(),
             how: how.to_owned(),
+            priority: 0,
         }
     }
 
@@ -223,6 +233,7 @@ mod tests {
                 reason: "network net3 has no usable gateway".to_owned(),
                 count: 1,
             }],
+            notes: vec!["west is drained: its weight is 0%".to_owned()],
             conflicts: vec!["headless: false, true (west wins over east)".to_owned()],
         }
     }
@@ -235,6 +246,7 @@ mod tests {
 web.shop:80 as sidecar~10.1.0.9~a.shop~shop in west on network net1 (by its own word), address families v4
 Contradiction: says it is on network net1, its pod is on net2
 Members disagree: headless: false, true (west wins over east)
+Note: west is drained: its weight is 0%
 
 MEMBER   NETWORK   POD          ADDRESS         HEALTH   MTLS   ZONE   VERDICT
 west     net1      shop/west    10.1.0.1:8080   Ready    Yes    -      direct

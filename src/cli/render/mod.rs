@@ -1,5 +1,6 @@
 //! Answers as text for people. Pure: a message, the present time and whether to colour in, text out.
 
+mod attached;
 mod explain;
 mod lists;
 mod members;
@@ -8,6 +9,7 @@ mod table;
 
 use crate::admin::proto as v1;
 
+pub(super) use attached::{member_list, member_status};
 pub(super) use explain::{explain, view};
 pub(super) use lists::{endpoints, networks, services};
 pub(super) use members::members;

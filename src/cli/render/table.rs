@@ -81,6 +81,21 @@ pub(super) fn age(at: &str, now: SystemTime) -> String {
     }
 }
 
+/// How long it is until a time, or that it is past.
+pub(super) fn left(at: &str, now: SystemTime) -> String {
+    let Ok(until) = at.parse::<jiff::Timestamp>() else {
+        return "-".to_owned();
+    };
+    match SystemTime::from(until) > now {
+        // The same words as for ages, from the other end.
+        true => age(
+            &jiff::Timestamp::try_from(now).unwrap_or_default().to_string(),
+            until.into(),
+        ),
+        false => "expired".to_owned(),
+    }
+}
+
 /// Addresses with a port; an IPv6 address gets its brackets.
 pub(super) fn sockets(addresses: &[String], port: u32) -> String {
     let with_port = |address: &String| match (address.parse::<IpAddr>(), u16::try_from(port)) {
@@ -129,6 +144,16 @@ mod tests {
         }
         assert_eq!(age(at, start - Duration::from_secs(60)), "0s");
         assert_eq!(age("", start), "-");
+        let hour = Duration::from_secs(3600);
+        for (now, text) in [
+            (start - hour, "60m"),
+            (start - 72 * hour, "3d"),
+            (start, "expired"),
+            (start + hour, "expired"),
+        ] {
+            assert_eq!(left(at, now), text);
+        }
+        assert_eq!(left("", start), "-");
     }
 
     #[test]

@@ -23,7 +23,7 @@ const SNI: &str = "outbound_.80_._.web.shop.svc.cluster.local";
 fn settings() -> TrafficSettings {
     TrafficSettings {
         domain: "cluster.local".into(),
-        trust_domain: "cluster.local".into(),
+        trust_domains: vec!["cluster.local".into()],
         certificates: CertificateSource::Ads,
         mtls: MtlsMode::Strict,
         outside: Outside::Passthrough,

@@ -30,6 +30,8 @@ pub(super) struct Converted {
     pub(super) name: Option<ObjectName>,
     /// What it says; `None` when it says nothing to us (a finished pod, say) or can't be used.
     pub(super) record: Option<Record>,
+    /// A whole part of it can't be read. What it said before is nearer to the truth than what is left of it.
+    pub(super) is_unreadable: bool,
     /// What is wrong with it.
     pub(super) problems: Vec<Problem>,
 }
@@ -55,6 +57,7 @@ pub(super) fn convert(kind: Kind, object: &Value) -> Converted {
             return Converted {
                 name: None,
                 record: None,
+                is_unreadable: false,
                 problems: vec![problem],
             };
         }
@@ -66,10 +69,12 @@ pub(super) fn convert(kind: Kind, object: &Value) -> Converted {
         Kind::EndpointSlice => slice::convert(&mut subject).map(Record::EndpointSlice),
         Kind::Pod => pod::convert(&mut subject).map(Record::Pod),
     };
+    let is_unreadable = subject.is_unreadable();
     let (name, problems) = subject.finish();
     Converted {
         name: Some(name),
         record,
+        is_unreadable,
         problems,
     }
 }

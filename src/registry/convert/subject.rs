@@ -36,6 +36,7 @@ pub(super) struct Subject<'a> {
     object: &'a Value,
     problems: Vec<Problem>,
     untold: usize,
+    is_unreadable: bool,
 }
 
 impl<'a> Subject<'a> {
@@ -78,6 +79,7 @@ impl<'a> Subject<'a> {
             object,
             problems: Vec::new(),
             untold: 0,
+            is_unreadable: false,
         })
     }
 
@@ -125,6 +127,7 @@ impl<'a> Subject<'a> {
             Some(value) => match read(value) {
                 Ok(part) => Some(part),
                 Err(error) => {
+                    self.is_unreadable = true;
                     self.report(
                         format!("{field} can't be read: {error}; the object is passed over"),
                         "correct the field",
@@ -147,6 +150,7 @@ impl<'a> Subject<'a> {
             None | Some(Value::Null) => &[],
             Some(Value::Array(items)) => items,
             Some(_) => {
+                self.is_unreadable = true;
                 self.report(
                     format!("{} is no list; it is passed over", path.join(".")),
                     "write it as a list",
@@ -204,6 +208,11 @@ impl<'a> Subject<'a> {
         } else {
             self.untold += 1;
         }
+    }
+
+    /// A whole part of it can't be read, so that it says nothing of what it was about.
+    pub(super) fn is_unreadable(&self) -> bool {
+        self.is_unreadable
     }
 
     /// What was found.

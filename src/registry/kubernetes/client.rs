@@ -91,14 +91,17 @@ fn client(config: &Config) -> Result<Client, Failure> {
     Ok(Client::new(service, config.default_namespace.clone()))
 }
 
-async fn config(source: MemberSource) -> Result<Config, Failure> {
+/// What a source says of its API server.
+pub(super) async fn config(source: MemberSource) -> Result<Config, Failure> {
     let (kubeconfig, context) = match source {
         MemberSource::Kubernetes { kubeconfig, context } => (kubeconfig, context),
         MemberSource::InCluster => {
             return Config::incluster().map_err(|error| Failure::Config(chain(&error)));
         }
-        MemberSource::Secret { kubeconfig, .. } => {
-            let kubeconfig = credentials::checked(kubeconfig.reveal())?;
+        MemberSource::Secret {
+            kubeconfig, allowed, ..
+        } => {
+            let kubeconfig = credentials::checked(kubeconfig.reveal(), &allowed)?;
             let options = KubeConfigOptions::default();
             return Ok(Config::from_custom_kubeconfig(kubeconfig, &options).await?);
         }

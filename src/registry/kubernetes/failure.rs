@@ -33,6 +33,8 @@ pub(in super::super) enum Failure {
     },
     #[error("the API server's answer for {0} can't be read: {1}")]
     Malformed(String, String),
+    #[error("its objects can't be listed: {0}")]
+    Listing(String),
     /// The version to go on from is too old; nothing is wrong.
     #[error("the version that a watch began at is gone")]
     Expired,
@@ -103,6 +105,11 @@ impl Failure {
             self,
             Self::Unreachable(_) | Self::Untrusted(_) | Self::TimedOut(_) | Self::Silent(_)
         )
+    }
+
+    /// Whether nothing can be expected of another attempt soon: there is no way to the API server, or it shuts us out.
+    pub(super) fn is_lasting(&self) -> bool {
+        self.is_of_connection() || matches!(self, Self::Config(_) | Self::Unauthorized(_) | Self::Forbidden { .. })
     }
 
     /// Whether an API server says so that doesn't know how to list by a watch.

@@ -1,12 +1,13 @@
 //! What watches tell becomes what the table is told: never half a list. Pure.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use xxhash_rust::xxh3::Xxh3;
 
+use super::guard::is_doubtful;
 use crate::model::ObjectName;
-use crate::table::{Kind, Record, RegistryChange, Strings};
+use crate::table::{Kept, Kind, Record, RegistryChange, Strings};
 
 /// What the watch of one kind tells.
 #[derive(Debug)]
@@ -15,12 +16,25 @@ pub(super) enum Heard {
     ListBegins,
     /// An object of the list.
     Listed(Record),
+    /// An object of the list that can't be read as a whole, and what can.
+    ListedInPart(ObjectName, Option<Record>),
     /// The list is complete.
-    ListEnds,
+    ListEnds(Word),
+    /// An object that can't be read as a whole was added or changed, and what can.
+    ChangedInPart(ObjectName, Option<Record>),
     /// An object was added or changed; `None` where it says nothing to us (any more).
     Changed(ObjectName, Option<Record>),
     /// An object was deleted.
     Deleted(ObjectName),
+}
+
+/// What a list weighs that leaves much out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// It has to be confirmed.
+    First,
+    /// It comes so long after one that was doubted that it decides.
+    Second,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +48,46 @@ struct OfKind {
     since: BTreeMap<ObjectName, Option<Record>>,
     /// What the table was told.
     told: Names,
+    /// Objects of the list that can't be read as a whole: what was known of them is kept.
+    in_part: BTreeSet<ObjectName>,
+    /// How many objects the table has from before, whose names are not known here.
+    before: usize,
+    /// How many objects are kept that a list left out, until another list says the same.
+    doubted: usize,
+}
+
+impl OfKind {
+    /// How many objects the table holds.
+    fn count(&self) -> usize {
+        // Those of before are replaced by the first list that is taken at its word.
+        self.told.0.len().max(self.before)
+    }
+
+    /// Takes a complete list, and says what else is kept.
+    fn take(&mut self, list: &[Record], word: Word) -> Kept {
+        let listed: Names = list.iter().collect();
+        let in_part = std::mem::take(&mut self.in_part);
+        let named = |name: &Names| in_part.iter().filter(|one| !name.has(one)).count();
+        let missing = match self.before {
+            0 => {
+                let missing = self.told.0.iter().filter(|hash| !listed.0.contains(*hash)).count();
+                let kept = in_part.iter().filter(|name| self.told.has(name)).count();
+                missing.saturating_sub(kept)
+            }
+            // That is the least that is missing.
+            before => before.saturating_sub(listed.0.len() + named(&listed)),
+        };
+        if word == Word::First && is_doubtful(self.count(), missing) {
+            self.doubted = missing;
+            self.told.0.extend(listed.0);
+            return Kept::All;
+        }
+        (self.doubted, self.before) = (0, 0);
+        let told = std::mem::replace(&mut self.told, listed);
+        let still = in_part.iter().filter(|name| told.has(name)).map(Names::hash);
+        self.told.0.extend(still);
+        Kept::These(in_part)
+    }
 }
 
 /// A set of names, of which only a hash is kept: the table has the names.
@@ -47,6 +101,10 @@ impl Names {
         hash.update(&[0]);
         hash.update(name.name.as_bytes());
         hash.digest128()
+    }
+
+    fn has(&self, name: &ObjectName) -> bool {
+        self.0.contains(&Self::hash(name))
     }
 
     fn insert(&mut self, name: &ObjectName) {
@@ -108,7 +166,21 @@ impl Fold {
 
     /// How many objects of a kind the table holds.
     pub(super) fn count(&self, kind: Kind) -> usize {
-        self.kinds.get(&kind).map_or(0, |of_kind| of_kind.told.0.len())
+        self.kinds.get(&kind).map_or(0, OfKind::count)
+    }
+
+    /// How many objects of a kind are kept that a list left out.
+    pub(super) fn doubted(&self, kind: Kind) -> usize {
+        self.kinds.get(&kind).map_or(0, |of_kind| of_kind.doubted)
+    }
+
+    /// Goes on where the table has so many objects already, of an earlier reader or from before the start.
+    pub(super) fn after(counts: &BTreeMap<Kind, usize>) -> Self {
+        let mut fold = Self::default();
+        for (kind, count) in counts {
+            fold.kinds.entry(*kind).or_default().before = *count;
+        }
+        fold
     }
 
     /// Takes what a watch tells, and says what the table is to be told.
@@ -118,6 +190,7 @@ impl Fold {
         match heard {
             Heard::ListBegins => {
                 of_kind.listing = Vec::new();
+                of_kind.in_part = BTreeSet::new();
                 None
             }
             Heard::Listed(mut record) => {
@@ -125,20 +198,32 @@ impl Fold {
                 of_kind.listing.push(record);
                 None
             }
-            Heard::ListEnds => {
+            Heard::ListedInPart(name, record) => {
+                // What was known is nearer to the truth; of one that is new a part is better than nothing.
+                let is_new = of_kind.before == 0 && !of_kind.told.has(&name);
+                match record {
+                    Some(record) if is_new => of_kind.listing.push(record),
+                    _ => {
+                        of_kind.in_part.insert(name);
+                    }
+                }
+                None
+            }
+            Heard::ListEnds(word) => {
                 let mut list = std::mem::take(&mut of_kind.listing);
                 of_kind.listed = true;
                 if started {
                     self.strings = Strings::default();
-                    of_kind.told = list.iter().collect();
-                    return Some(RegistryChange::Replace(BTreeMap::from([(kind, list)])));
+                    let kept = of_kind.take(&list, word);
+                    return Some(replace([(kind, list, kept)]));
                 }
                 list.shrink_to_fit();
                 of_kind.held = list;
                 of_kind.since.clear();
                 self.start()
             }
-            Heard::Changed(name, Some(record)) => {
+            Heard::ChangedInPart(name, _) if started && of_kind.told.has(&name) => None,
+            Heard::ChangedInPart(name, Some(record)) | Heard::Changed(name, Some(record)) => {
                 if !started {
                     of_kind.since.insert(name, Some(record));
                     return None;
@@ -146,12 +231,20 @@ impl Fold {
                 of_kind.told.insert(&name);
                 Some(RegistryChange::Upsert(record))
             }
+            Heard::ChangedInPart(name, None) => {
+                // Held back, so that what was known before is kept.
+                if !started {
+                    of_kind.in_part.insert(name);
+                }
+                None
+            }
             Heard::Changed(name, None) | Heard::Deleted(name) => {
                 if !started {
                     of_kind.since.insert(name, None);
                     return None;
                 }
-                let known = of_kind.told.remove(&name);
+                // What is kept from before has no name here.
+                let known = of_kind.told.remove(&name) || of_kind.before > 0;
                 known.then_some(RegistryChange::Remove(kind, name))
             }
         }
@@ -172,10 +265,25 @@ impl Fold {
                 held.retain(|record| !since.contains_key(&record.name()));
                 held.extend(since.into_values().flatten());
             }
-            of_kind.told = held.iter().collect();
-            (*kind, held)
+            let kept = of_kind.take(&held, Word::First);
+            (*kind, held, kept)
         });
-        Some(RegistryChange::Replace(lists.collect()))
+        Some(replace(lists))
+    }
+}
+
+/// Lists, and what else is kept of their kinds.
+fn replace(kinds: impl IntoIterator<Item = (Kind, Vec<Record>, Kept)>) -> RegistryChange {
+    let (mut lists, mut kept) = (BTreeMap::new(), BTreeMap::new());
+    for (kind, list, keep) in kinds {
+        lists.insert(kind, list);
+        if keep != Kept::These(BTreeSet::new()) {
+            kept.insert(kind, keep);
+        }
+    }
+    match kept.is_empty() {
+        true => RegistryChange::Replace(lists),
+        false => RegistryChange::ReplaceExcept { lists, kept },
     }
 }
 
@@ -204,7 +312,7 @@ mod tests {
         for record in records {
             assert!(fold.hear(kind, Heard::Listed(record)).is_none());
         }
-        fold.hear(kind, Heard::ListEnds)
+        fold.hear(kind, Heard::ListEnds(Word::First))
     }
 
     fn started(nodes: Vec<Record>) -> Fold {

@@ -114,6 +114,10 @@ struct Follower<'a> {
 impl Follower<'_> {
     /// Lists if need be, and watches until the watch ends.
     async fn round(&mut self) -> Result<(), Failure> {
+        let due = self.listener.confirm_due(self.resource.kind);
+        if due.is_some_and(|due| due <= Instant::now()) {
+            self.position = None;
+        }
         if self.position.is_none() && self.list_by == ListBy::Watch {
             let result = self.watch(None).await;
             let unable = result.as_ref().is_err_and(Failure::refuses_streaming);
@@ -179,10 +183,12 @@ impl Follower<'_> {
         // The watch that a list began has no end of its own that is near enough.
         let mut until = None;
         loop {
-            let next = match (self.position.is_some(), until) {
+            let due = self.listener.confirm_due(self.resource.kind);
+            let end = until.into_iter().chain(due).min();
+            let next = match (self.position.is_some(), end) {
                 (false, _) => timeout(LIST_SILENCE, lines.next()).await,
                 (true, None) => timeout(SILENCE, lines.next()).await,
-                (true, Some(until)) => match timeout_at(until, lines.next()).await {
+                (true, Some(end)) => match timeout_at(end, lines.next()).await {
                     Err(_) => return Ok(()),
                     next => next,
                 },

@@ -12,7 +12,7 @@ use super::super::Problem;
 use super::super::convert::Converted;
 use super::super::status::{MemberStatus, Topic};
 use super::failure::Failure;
-use super::fold::{Fold, Heard};
+use super::fold::{Fold, Heard, Word};
 use crate::model::ClusterId;
 use crate::table::{EventSink, Kind, RegistryEvent};
 
@@ -29,6 +29,8 @@ struct State {
     heard: Option<Instant>,
     /// The lists that are being read.
     listing: BTreeMap<Kind, Listing>,
+    /// When kinds are to be listed once more, whose last list was not taken at its word.
+    doubted: BTreeMap<Kind, Instant>,
 }
 
 /// A list that is being read.
@@ -37,6 +39,9 @@ struct Listing {
     objects: u64,
     problems: BTreeMap<Topic, Vec<Problem>>,
 }
+
+/// A list that leaves too much out is confirmed by another one after this time.
+const CONFIRM_AFTER: Duration = Duration::from_secs(5);
 
 /// Hears the watches of one member. They run in one task, so nobody ever waits for the lock.
 pub(super) struct Listener<'a> {
@@ -56,7 +61,10 @@ impl<'a> Listener<'a> {
             name,
             sink,
             status,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                fold: Fold::after(&status.counts()),
+                ..State::default()
+            }),
             answered: Notify::new(),
             started: CancellationToken::new(),
         }
@@ -169,8 +177,10 @@ impl<'a> Listener<'a> {
             listing.problems.entry(topic).or_default().extend(converted.problems);
         }
         drop(state);
-        if let Some(record) = converted.record {
-            self.hear(kind, Heard::Listed(record));
+        match (converted.is_unreadable, converted.name, converted.record) {
+            (true, Some(name), record) => self.hear(kind, Heard::ListedInPart(name, record)),
+            (_, _, Some(record)) => self.hear(kind, Heard::Listed(record)),
+            _ => {}
         }
     }
 
@@ -182,8 +192,36 @@ impl<'a> Listener<'a> {
         for (topic, problems) in problems {
             self.status.problems(topic, problems);
         }
-        self.hear(kind, Heard::ListEnds);
+        let is_second = self.confirm_due(kind).is_some_and(|due| due <= Instant::now());
+        let word = if is_second { Word::Second } else { Word::First };
+        self.hear(kind, Heard::ListEnds(word));
+        self.note_doubts();
         self.alive(kind);
+    }
+
+    /// When a kind is to be listed once more, if its last list was not taken at its word.
+    pub(super) fn confirm_due(&self, kind: Kind) -> Option<Instant> {
+        self.state().doubted.get(&kind).copied()
+    }
+
+    fn note_doubts(&self) {
+        let mut state = self.state();
+        for kind in Kind::ALL {
+            let objects = state.fold.doubted(kind);
+            if objects > 0 && !state.doubted.contains_key(&kind) {
+                let held = state.fold.count(kind);
+                tracing::warn!(
+                    member = %self.name, %kind, objects, held,
+                    "a list leaves out most of what is held; that is kept until a second list says the same"
+                );
+                state.doubted.insert(kind, Instant::now() + CONFIRM_AFTER);
+                self.status.holds_back(kind, objects);
+            } else if objects == 0 && state.doubted.remove(&kind).is_some() {
+                let held = state.fold.count(kind);
+                tracing::info!(member = %self.name, %kind, held, "a second list decided what is held");
+                self.status.holds_back(kind, 0);
+            }
+        }
     }
 
     pub(super) fn changed(&self, kind: Kind, converted: Converted) {
@@ -191,7 +229,11 @@ impl<'a> Listener<'a> {
         let topic = topic(kind, &converted);
         self.status.problems(topic, converted.problems);
         if let Some(name) = converted.name {
-            self.hear(kind, Heard::Changed(name, converted.record));
+            let heard = match converted.is_unreadable {
+                true => Heard::ChangedInPart(name, converted.record),
+                false => Heard::Changed(name, converted.record),
+            };
+            self.hear(kind, heard);
         }
     }
 
@@ -233,6 +275,8 @@ impl<'a> Listener<'a> {
     /// A member is synced when everything was told and nothing fails. True where all of it is followed, too.
     fn show(&self, state: &State) -> bool {
         let is_followed = state.followed.len() == Kind::ALL.len();
+        let lasting = state.failing.values().chain(&state.missed).any(Failure::is_lasting);
+        self.status.reached(!lasting);
         if !state.failing.is_empty() || state.missed.is_some() {
             self.status
                 .failing(Failure::summary(state.failing.values().chain(&state.missed)));

@@ -4,8 +4,10 @@
 //! decoded and never kept. When the API server goes away nothing is sent, so the table keeps what it has; the member's
 //! status tells since when.
 
+mod allowed;
 mod client;
 mod credentials;
+mod expiry;
 mod failure;
 #[cfg(test)]
 mod fake;
@@ -13,6 +15,7 @@ mod fold;
 mod follow;
 #[cfg(test)]
 mod fuzz;
+mod guard;
 mod heartbeat;
 mod item;
 mod lines;
@@ -34,6 +37,8 @@ use super::status::MemberStatus;
 use crate::lifecycle::Backoff;
 use crate::model::ClusterId;
 use crate::table::{EventSink, Kind};
+pub use allowed::Allowed;
+pub use expiry::{Credential, Expiry};
 pub(super) use failure::Failure;
 use follow::follow;
 use listener::Listener;
@@ -68,6 +73,7 @@ pub(super) async fn run(
     tokio::select! {
         () = cancel.cancelled() => {}
         () = reading => {}
+        never = expiry::watch(source, status) => match never {},
     }
 }
 
@@ -89,6 +95,14 @@ pub(super) async fn identify(source: &MemberSource) -> Result<String, Failure> {
 /// A client for other uses than reading a member.
 pub(super) async fn connect(source: &MemberSource) -> Result<Client, Failure> {
     client::connect(source).await
+}
+
+/// A client for what is written to an API server.
+///
+/// # Errors
+/// Why there is none, in words for people.
+pub async fn connect_to(source: &MemberSource) -> Result<Client, String> {
+    client::connect(source).await.map_err(|failure| failure.to_string())
 }
 
 /// Connects, and connects again whenever that is what helps.

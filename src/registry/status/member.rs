@@ -1,14 +1,16 @@
 //! What the reader of a member says of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::super::metrics::{ByKind, ByMember};
+use super::super::metrics::{ByCredential, ByKind, ByMember};
 use super::super::problem::shorten;
-use super::super::{MemberOptions, Problem};
+use super::super::{Credential, Expiry, MemberOptions, Problem};
 use super::{CATCHING_UP, Entry, KindReport, KindState, MOST_PROBLEMS, MemberState, Members, READING, Topic, log_new};
 use crate::model::{ClusterId, MemberStanding, Rank};
 use crate::table::Kind;
@@ -16,11 +18,69 @@ use crate::table::Kind;
 /// Writes the status of one member.
 #[derive(Debug)]
 pub(in super::super) struct MemberStatus {
-    pub(super) name: ClusterId,
-    pub(super) members: Members,
+    name: ClusterId,
+    members: Members,
+    /// Whose words are shown: of two readers of a member only one is.
+    shown: Arc<AtomicBool>,
+    /// Where the words of the other go.
+    aside: Members,
+}
+
+/// Whether what a reader says of its member is shown. Clones are the same.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Voice {
+    shown: Arc<AtomicBool>,
+    name: ClusterId,
+    members: Members,
+    aside: Members,
+}
+
+impl Voice {
+    /// From now on what its reader says is shown, with what it has said so far, and what the other says no longer.
+    pub(in super::super) fn take_over(&self, from: &Self) {
+        from.shown.store(false, Ordering::Release);
+        self.members.adopt(&self.name, &self.aside);
+        self.shown.store(true, Ordering::Release);
+    }
 }
 
 impl MemberStatus {
+    pub(super) fn new(name: &ClusterId, members: &Members) -> Self {
+        Self {
+            name: name.clone(),
+            members: members.clone(),
+            shown: Arc::new(AtomicBool::new(true)),
+            aside: Members::default(),
+        }
+    }
+
+    /// For a second reader of a member of `members`. What it says is shown in `aside` until its voice is set.
+    pub(in super::super) fn of_second(name: &ClusterId, members: &Members, aside: &Members) -> Self {
+        let status = Self {
+            aside: aside.clone(),
+            ..Self::new(name, members)
+        };
+        status.shown.store(false, Ordering::Release);
+        status
+    }
+
+    pub(in super::super) fn voice(&self) -> Voice {
+        Voice {
+            shown: Arc::clone(&self.shown),
+            name: self.name.clone(),
+            members: self.members.clone(),
+            aside: self.aside.clone(),
+        }
+    }
+
+    /// Where its words are shown.
+    fn board(&self) -> &Members {
+        match self.shown.load(Ordering::Acquire) {
+            true => &self.members,
+            false => &self.aside,
+        }
+    }
+
     /// How the member is treated, now and from now on; closed once the member left.
     pub(in super::super) fn options(&self) -> watch::Receiver<MemberOptions> {
         match self.members.entries().get(&self.name) {
@@ -43,9 +103,9 @@ impl MemberStatus {
                 entry.remembered = false;
             }
         });
-        let metrics = &self.members.inner.metrics;
+        let metrics = &self.board().inner.metrics;
         metrics.synced.get_or_create(&ByMember::new(&self.name)).set(1);
-        self.members
+        self.board()
             .inner
             .synced
             .send_if_modified(|synced| synced.insert(self.name.clone()));
@@ -75,13 +135,24 @@ impl MemberStatus {
                 false => MemberState::Connecting { since, reason },
             };
         });
-        let metrics = &self.members.inner.metrics;
+        let metrics = &self.board().inner.metrics;
         metrics.synced.get_or_create(&ByMember::new(&self.name)).set(0);
+    }
+
+    /// Whether the member can be reached at all.
+    pub(in super::super) fn reached(&self, reached: bool) {
+        self.members
+            .inner
+            .unreached
+            .send_if_modified(|unreached| match reached {
+                true => unreached.remove(&self.name),
+                false => unreached.insert(self.name.clone()),
+            });
     }
 
     /// An attempt to read the member failed.
     pub(in super::super) fn count_failure(&self) {
-        let failures = &self.members.inner.metrics.failures;
+        let failures = &self.board().inner.metrics.failures;
         failures.get_or_create(&ByMember::new(&self.name)).inc();
     }
 
@@ -93,14 +164,14 @@ impl MemberStatus {
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default()
             .as_secs_f64();
-        let metrics = &self.members.inner.metrics;
+        let metrics = &self.board().inner.metrics;
         metrics.confirmed.get_or_create(&ByMember::new(&self.name)).set(seconds);
     }
 
     /// The member's API server answered a heartbeat within this time.
     pub(in super::super) fn heartbeat(&self, took: Duration) {
         self.change(|entry| entry.heartbeat = Some(took));
-        let metrics = &self.members.inner.metrics;
+        let metrics = &self.board().inner.metrics;
         metrics
             .heartbeat
             .get_or_create(&ByMember::new(&self.name))
@@ -115,6 +186,14 @@ impl MemberStatus {
         }
     }
 
+    /// What the member's endpoints count, as the table was told last.
+    pub(in super::super) fn standing(&self) -> MemberStanding {
+        let entries = self.members.entries();
+        entries
+            .get(&self.name)
+            .map_or_else(MemberStanding::default, |entry| entry.standing)
+    }
+
     /// What the member's endpoints count from now on.
     pub(in super::super) fn stands(&self, standing: MemberStanding) {
         self.change(|entry| entry.standing = standing);
@@ -123,7 +202,7 @@ impl MemberStatus {
             Rank::Last => 1,
             Rank::Out => 2,
         };
-        let metrics = &self.members.inner.metrics;
+        let metrics = &self.board().inner.metrics;
         metrics.rank.get_or_create(&ByMember::new(&self.name)).set(rank);
         let weight = i64::from(standing.weight.percent());
         metrics.weight.get_or_create(&ByMember::new(&self.name)).set(weight);
@@ -171,7 +250,7 @@ impl MemberStatus {
     /// So many objects of a kind are kept though a list left them out.
     pub(in super::super) fn holds_back(&self, kind: Kind, objects: usize) {
         self.change_kind(kind, |report| report.held_back = objects);
-        let gauges = &self.members.inner.metrics.held_back;
+        let gauges = &self.board().inner.metrics.held_back;
         gauges
             .get_or_create(&ByKind::new(&self.name, kind))
             .set(i64::try_from(objects).unwrap_or(i64::MAX));
@@ -205,7 +284,7 @@ impl MemberStatus {
             }
             entry.events_total += objects;
         });
-        let events = &self.members.inner.metrics.events;
+        let events = &self.board().inner.metrics.events;
         events.get_or_create(&ByKind::new(&self.name, kind)).inc_by(objects);
     }
 
@@ -214,15 +293,36 @@ impl MemberStatus {
         self.change(|entry| {
             entry.counts.insert(kind, objects);
         });
-        let gauges = &self.members.inner.metrics.objects;
+        let gauges = &self.board().inner.metrics.objects;
         gauges
             .get_or_create(&ByKind::new(&self.name, kind))
             .set(i64::try_from(objects).unwrap_or(i64::MAX));
     }
 
+    /// How many objects of each kind are held; none by a second reader, whose lists are compared as a whole before it takes over.
+    pub(in super::super) fn counts(&self) -> BTreeMap<Kind, usize> {
+        let entries = self.board().entries();
+        entries
+            .get(&self.name)
+            .map_or_else(BTreeMap::new, |entry| entry.counts.clone())
+    }
+
     /// The version of the member's API server.
     pub(in super::super) fn server_version(&self, version: String) {
         self.change(|entry| entry.server_version = Some(version));
+    }
+
+    /// When the member's credentials expire, as far as they say.
+    pub(in super::super) fn credentials(&self, expiries: Vec<Expiry>) {
+        let gauges = &self.board().inner.metrics.expiry;
+        for credential in Credential::ALL {
+            let label = ByCredential::new(&self.name, credential);
+            match expiries.iter().find(|expiry| expiry.credential == credential) {
+                Some(expiry) => drop(gauges.get_or_create(&label).set(expiry.seconds())),
+                None => drop(gauges.remove(&label)),
+            }
+        }
+        self.change(|entry| entry.credentials = expiries);
     }
 
     /// What is wrong under a topic now, in place of what was before.
@@ -254,14 +354,14 @@ impl MemberStatus {
     }
 
     fn count_problems(&self, count: usize) {
-        let gauges = &self.members.inner.metrics.problems;
+        let gauges = &self.board().inner.metrics.problems;
         gauges
             .get_or_create(&ByMember::new(&self.name))
             .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     fn show_connected(&self, kind: Kind, connected: bool) {
-        let gauges = &self.members.inner.metrics.connected;
+        let gauges = &self.board().inner.metrics.connected;
         gauges
             .get_or_create(&ByKind::new(&self.name, kind))
             .set(i64::from(connected));
@@ -276,7 +376,7 @@ impl MemberStatus {
     }
 
     fn change(&self, change: impl FnOnce(&mut Entry)) {
-        if let Some(entry) = self.members.entries().get_mut(&self.name) {
+        if let Some(entry) = self.board().entries().get_mut(&self.name) {
             change(entry);
         }
     }

@@ -16,10 +16,10 @@ use tokio::time::Instant;
 use crate::model::{ClusterId, MemberStanding, ObjectName};
 use crate::table::Kind;
 
-use super::metrics::{ByMember, RegistryMetrics};
-use super::{MemberOptions, MemberSource, Problem};
+use super::metrics::{ByKind, ByMember, RegistryMetrics};
+use super::{Attachment, Expiry, MemberOptions, MemberSource, Problem};
 
-pub(super) use member::MemberStatus;
+pub(super) use member::{MemberStatus, Voice};
 pub use report::{KindReport, KindState, MemberReport, MemberState};
 
 /// How many problems of a member are told; the others are counted.
@@ -58,19 +58,35 @@ struct Entry {
     remembered: bool,
     last_event: Option<SystemTime>,
     server_version: Option<String>,
+    credentials: Vec<Expiry>,
     counts: BTreeMap<Kind, usize>,
     problems: BTreeMap<Topic, Vec<Problem>>,
     problem_count: usize,
     events_total: u64,
 }
 
+/// How long a member that can't be reached is waited for at the start: as long as one attempt to connect takes at most.
+const GIVE_UP: Duration = Duration::from_secs(3);
+
+/// Why a member need not be waited for any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// Everything of it is known.
+    Synced,
+    /// It can't be reached, or does not let us in.
+    Unreached,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     entries: Mutex<BTreeMap<ClusterId, Entry>>,
     general: Mutex<BTreeMap<PathBuf, Vec<Problem>>>,
-    /// Members known before the start, and when they last said something.
-    remembered: Mutex<BTreeMap<ClusterId, SystemTime>>,
+    /// Members known before the start: when they last said something, and how many objects of each kind are served.
+    remembered: Mutex<BTreeMap<ClusterId, (SystemTime, BTreeMap<Kind, usize>)>>,
+    attachments: Mutex<Vec<Attachment>>,
     synced: watch::Sender<BTreeSet<ClusterId>>,
+    /// Members whose last attempt to connect failed.
+    unreached: watch::Sender<BTreeSet<ClusterId>>,
     metrics: RegistryMetrics,
 }
 
@@ -112,9 +128,9 @@ impl Members {
         general.values().flatten().cloned().collect()
     }
 
-    /// Notes, before it is read, that a member's objects of this age are being served.
-    pub fn remember(&self, name: &ClusterId, at: SystemTime) {
-        lock(&self.inner.remembered).insert(name.clone(), at);
+    /// Notes, before it is read, that so many objects of a member, of this age, are being served.
+    pub fn remember(&self, name: &ClusterId, at: SystemTime, counts: BTreeMap<Kind, usize>) {
+        lock(&self.inner.remembered).insert(name.clone(), (at, counts));
     }
 
     /// Returns once the member was synced, at once if it was already. Without a limit: the caller sets a deadline.
@@ -122,6 +138,21 @@ impl Members {
         let mut synced = self.inner.synced.subscribe();
         // The sender lives in `self`, so it can't be gone.
         let _ = synced.wait_for(|synced| synced.contains(name)).await;
+    }
+
+    /// Returns once the member was synced, or could not be reached in its first seconds: one that is there and is being read
+    /// is worth waiting for, one that is dead is not. Without a limit: the caller sets a deadline.
+    pub async fn wait_settled(&self, name: &ClusterId) -> Settled {
+        let given_up = async {
+            tokio::time::sleep(GIVE_UP).await;
+            let mut unreached = self.inner.unreached.subscribe();
+            let _ = unreached.wait_for(|unreached| unreached.contains(name)).await;
+        };
+        tokio::select! {
+            biased;
+            () = self.wait_synced(name) => Settled::Synced,
+            () = given_up => Settled::Unreached,
+        }
     }
 
     /// Changes how a member is treated while it is read; false where there is none of this name.
@@ -145,7 +176,7 @@ impl Members {
         if entries.contains_key(name) {
             return None;
         }
-        let remembered = lock(&self.inner.remembered).get(name).copied();
+        let (remembered, counts) = lock(&self.inner.remembered).get(name).cloned().unzip();
         let state = match remembered {
             Some(since) => MemberState::Stale {
                 since,
@@ -170,7 +201,8 @@ impl Members {
             remembered: remembered.is_some(),
             last_event: remembered,
             server_version: None,
-            counts: Kind::ALL.map(|kind| (kind, 0)).into(),
+            credentials: Vec::new(),
+            counts: counts.unwrap_or_else(|| Kind::ALL.map(|kind| (kind, 0)).into()),
             problems: BTreeMap::new(),
             problem_count: 0,
             events_total: 0,
@@ -178,24 +210,45 @@ impl Members {
         entries.insert(name.clone(), entry);
         let metrics = &self.inner.metrics;
         metrics.synced.get_or_create(&ByMember::new(name)).set(0);
-        Some(MemberStatus {
-            name: name.clone(),
-            members: self.clone(),
-        })
+        Some(MemberStatus::new(name, self))
     }
 
-    /// Adds a member, or goes on with one that is read from elsewhere now.
-    pub(super) fn join_again(&self, name: &ClusterId, source: &MemberSource, options: MemberOptions) -> MemberStatus {
+    /// Shows of a member what `aside` shows of it: its reader is another now.
+    fn adopt(&self, name: &ClusterId, aside: &Self) {
+        let Some(said) = aside.entries().remove(name) else {
+            return;
+        };
+        for (kind, report) in &said.kinds {
+            let connected = i64::from(report.state == KindState::Connected);
+            let gauges = &self.inner.metrics.connected;
+            gauges.get_or_create(&ByKind::new(name, *kind)).set(connected);
+        }
+        if let Some(entry) = self.entries().get_mut(name) {
+            entry.kinds = said.kinds;
+            entry.problems = said.problems;
+            entry.problem_count = said.problem_count;
+            entry.credentials = said.credentials;
+            entry.heartbeat = said.heartbeat.or(entry.heartbeat);
+            entry.server_version = said.server_version.or(entry.server_version.take());
+        }
+    }
+
+    /// Notes that a member is read from elsewhere now.
+    pub(super) fn moved(&self, name: &ClusterId, source: &MemberSource) {
         if let Some(entry) = self.entries().get_mut(name) {
             entry.source = source.clone();
-            entry.options.send_replace(options);
-            return MemberStatus {
-                name: name.clone(),
-                members: self.clone(),
-            };
         }
-        self.join(name, source, options)
-            .expect("nobody else adds members of this name")
+    }
+
+    /// Notes what became of the `Member` objects.
+    pub(super) fn set_attachments(&self, attachments: Vec<Attachment>) {
+        *lock(&self.inner.attachments) = attachments;
+    }
+
+    /// The `Member` objects of the home cluster and what became of them, by name.
+    #[must_use]
+    pub fn attachments(&self) -> Vec<Attachment> {
+        lock(&self.inner.attachments).clone()
     }
 
     /// Takes a member out.
@@ -204,6 +257,9 @@ impl Members {
         self.inner.metrics.forget(name);
         lock(&self.inner.remembered).remove(name);
         self.inner.synced.send_if_modified(|synced| synced.remove(name));
+        self.inner
+            .unreached
+            .send_if_modified(|unreached| unreached.remove(name));
     }
 
     /// Notes what is wrong with a place where members are listed: a folder, or the Secrets of a namespace.
@@ -249,6 +305,7 @@ impl Entry {
             synced_once: self.synced_once,
             last_event: self.last_event,
             server_version: self.server_version.clone(),
+            credentials: self.credentials.clone(),
             counts: self.counts.clone(),
             problems: self.problems.values().flatten().take(MOST_PROBLEMS).cloned().collect(),
             problem_count: self.problem_count,

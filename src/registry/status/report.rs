@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use super::super::{MemberOptions, MemberSource, Problem};
+use super::super::{Expiry, MemberOptions, MemberSource, Problem};
+use super::READING;
 use crate::model::{ClusterId, MemberStanding};
 use crate::table::Kind;
 
@@ -27,6 +28,13 @@ pub enum MemberState {
         /// Why.
         reason: String,
     },
+}
+
+impl MemberState {
+    /// Whether nothing is known of it, and nothing has failed.
+    pub(in super::super) fn is_reading(&self) -> bool {
+        matches!(self, Self::Connecting { reason, .. } if reason == READING)
+    }
 }
 
 impl fmt::Display for MemberState {
@@ -116,6 +124,8 @@ pub struct MemberReport {
     pub last_event: Option<SystemTime>,
     /// The version of its API server.
     pub server_version: Option<String>,
+    /// When its credentials expire, as far as they say.
+    pub credentials: Vec<Expiry>,
     /// How many objects of each kind are held.
     pub counts: BTreeMap<Kind, usize>,
     /// What is wrong in it, sorted, 100 at most.

@@ -94,3 +94,20 @@ async fn whoever_waits_for_a_member_is_told_once_it_is_synced() {
     waiting.await;
     members.wait_synced(&name).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_member_out_of_reach_is_waited_for_a_moment_and_one_that_is_read_for_longer() {
+    let (members, status, _) = members();
+    let name = ClusterId::new("east").unwrap();
+    let begun = Instant::now();
+    status.reached(false);
+    assert_eq!(members.wait_settled(&name).await, Settled::Unreached);
+    assert_eq!(begun.elapsed(), GIVE_UP);
+    // It failed at first and is being read now.
+    status.reached(true);
+    let mut waiting = std::pin::pin!(members.wait_settled(&name));
+    let waited = tokio::time::timeout(Duration::from_secs(60), waiting.as_mut()).await;
+    assert!(waited.is_err(), "{waited:?}");
+    status.synced();
+    assert_eq!(waiting.await, Settled::Synced);
+}

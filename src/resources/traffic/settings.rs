@@ -7,8 +7,8 @@ use std::sync::Arc;
 pub struct TrafficSettings {
     /// The domain in host names, `cluster.local`.
     pub domain: Arc<str>,
-    /// The trust domain in SPIFFE ids, without `spiffe://`.
-    pub trust_domain: Arc<str>,
+    /// The trust domains in SPIFFE ids that count as ours, without `spiffe://`.
+    pub trust_domains: Vec<Arc<str>>,
     /// Where an Envoy finds its certificate and the roots it trusts.
     pub certificates: CertificateSource,
     /// What workloads ask of who connects to them.

@@ -29,17 +29,20 @@ pub(super) const BYTES_INSIDE: [&str; 2] = ["istio", "istio-peer-exchange"];
 
 /// The client's side: shows its certificate, and takes only one of a pod in this namespace, which is where a service's pods are.
 pub(super) fn upstream(settings: &TrafficSettings, sni: String, namespace: &str) -> TransportSocket {
-    let peers = format!("spiffe://{}/ns/{namespace}/", settings.trust_domain);
-    socket(&UpstreamTlsContext {
-        common_tls_context: Some(common(settings, peers)),
-        sni,
-        ..UpstreamTlsContext::default()
-    })
+    let peers = |domain: &str| format!("spiffe://{domain}/ns/{namespace}/");
+    socket_of(
+        "envoy.transport_sockets.tls",
+        &UpstreamTlsContext {
+            common_tls_context: Some(common(settings, peers)),
+            sni,
+            ..UpstreamTlsContext::default()
+        },
+    )
 }
 
-/// The server's side: asks for a certificate of this trust domain.
+/// The server's side: asks for a certificate of one of our trust domains.
 pub(super) fn downstream(settings: &TrafficSettings) -> TransportSocket {
-    let peers = format!("spiffe://{}/", settings.trust_domain);
+    let peers = |domain: &str| format!("spiffe://{domain}/");
     socket_of(
         "envoy.transport_sockets.tls",
         &DownstreamTlsContext {
@@ -55,10 +58,6 @@ pub(super) fn plaintext() -> TransportSocket {
     socket_of("envoy.transport_sockets.raw_buffer", &RawBuffer {})
 }
 
-fn socket(context: &UpstreamTlsContext) -> TransportSocket {
-    socket_of("envoy.transport_sockets.tls", context)
-}
-
 fn socket_of(name: &str, context: &impl prost::Name) -> TransportSocket {
     TransportSocket {
         name: name.to_owned(),
@@ -66,18 +65,19 @@ fn socket_of(name: &str, context: &impl prost::Name) -> TransportSocket {
     }
 }
 
-fn common(settings: &TrafficSettings, peers: String) -> CommonTlsContext {
-    let matcher = SubjectAltNameMatcher {
+/// `peers` makes the beginning of the SPIFFE ids that are taken, of each trust domain.
+fn common(settings: &TrafficSettings, peers: impl Fn(&str) -> String) -> CommonTlsContext {
+    let matchers = settings.trust_domains.iter().map(|domain| SubjectAltNameMatcher {
         san_type: SanType::Uri.into(),
         matcher: Some(StringMatcher {
-            match_pattern: Some(MatchPattern::Prefix(peers)),
+            match_pattern: Some(MatchPattern::Prefix(peers(domain))),
             ..StringMatcher::default()
         }),
         ..SubjectAltNameMatcher::default()
-    };
+    });
     let validation = CombinedCertificateValidationContext {
         default_validation_context: Some(CertificateValidationContext {
-            match_typed_subject_alt_names: vec![matcher],
+            match_typed_subject_alt_names: matchers.collect(),
             ..CertificateValidationContext::default()
         }),
         validation_context_sds_secret_config: Some(secret(settings, "ROOTCA")),

@@ -7,7 +7,7 @@ mod order;
 
 use super::testing::*;
 use super::*;
-use crate::model::{Endpoint, Health, Mtls, ObjectName};
+use crate::model::{Endpoint, Health, MemberStanding, MemberWeight, Mtls, ObjectName, Rank};
 
 fn web_key() -> ServiceKey {
     ServiceKey::new("shop", "web")
@@ -168,6 +168,35 @@ fn a_dual_stack_pod_is_one_endpoint() {
     assert_eq!(addresses(&table), ["10.1.0.1", "fd00::1", "10.1.0.2"]);
     table.apply(remove("east", &v6));
     assert_eq!(addresses(&table), ["10.1.0.1", "10.1.0.2"]);
+}
+
+#[test]
+fn what_a_members_endpoints_count_touches_its_services_only() {
+    let table = east();
+    table.apply(joined("west", "net1"));
+    table.apply(listed("west", [service("api")]));
+    let stands = |weight, rank| {
+        let weight = MemberWeight::new(weight).unwrap();
+        event("east", RegistryChange::Stands(MemberStanding { weight, rank }))
+    };
+    assert!(table.apply(stands(100, Rank::Normal)).is_empty(), "as before");
+    assert_eq!(services(&table.apply(stands(50, Rank::Normal))), ["web.shop"]);
+    let port = table.service(&web_key()).unwrap().ports[0].clone();
+    assert_eq!(port.standing(&member("east")).weight.percent(), 50);
+    assert_eq!(port.standing(&member("west")), MemberStanding::default());
+    // A word of the member changes nothing about it.
+    table.apply(listed("east", web(&["10.1.0.1"])));
+    let port = table.service(&web_key()).unwrap().ports[0].clone();
+    assert_eq!(port.standing(&member("east")).weight.percent(), 50);
+    // The gateways of a member that is dropped go with it.
+    let gateway = gateway("gw", "net1", &["192.0.2.1"]);
+    table.apply(upsert("east", gateway));
+    assert_eq!(table.gateways().of(&network("net1")).len(), 1);
+    let changes = table.apply(stands(100, Rank::Out));
+    assert_eq!(changes.networks, [network("net1")].into());
+    assert!(table.gateways().of(&network("net1")).is_empty());
+    table.apply(stands(100, Rank::Last));
+    assert_eq!(table.gateways().of(&network("net1")).len(), 1);
 }
 
 #[test]

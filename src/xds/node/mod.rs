@@ -12,7 +12,7 @@ use envoy_types::pb::google::protobuf::value::Kind;
 use prost::Message;
 
 use super::text::clip;
-use crate::model::{ClusterId, InvalidId, Locality, NetworkId, ObjectName, Role, Viewer};
+use crate::model::{Balancing, ClusterId, InvalidId, Locality, NetworkId, ObjectName, Role, Viewer};
 
 /// The longest node id that is taken, in bytes.
 const MAX_ID_BYTES: usize = 1 << 10;
@@ -153,6 +153,11 @@ impl ProxyNode {
             addresses,
             role: role(id.kind, node),
             namespace: Arc::clone(&pod.namespace),
+            // Each language's says so: "gRPC Go", "gRPC C-core", "gRPC Java".
+            balancing: match node.user_agent_name.starts_with("gRPC") {
+                true => Balancing::ByLocality,
+                false => Balancing::ByEndpoint,
+            },
         };
         Ok(Self {
             id: node.id.as_str().into(),

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::held::Held;
 use super::response::{Answer, Response, TypeUrl};
-use super::subscription::{Carried, Held, InFlight, Sent, Subscription};
+use super::subscription::{Carried, InFlight, Subscription};
 use super::{Dialect, MAX_NAME_BYTES};
 use crate::cache::Lookup;
 use crate::resources::{Resource, ResourceType, Version, empty_assignment};
@@ -146,29 +147,20 @@ impl Subscription {
     fn holds(&self, resource: &Resource) -> bool {
         self.held
             .get(&resource.name)
-            .is_some_and(|held| held.sent.is(resource.version))
+            .is_some_and(|held| held.is(resource.version))
     }
 
     fn is_unsure(&self, resource: &Resource) -> bool {
-        self.held.get(&resource.name).is_some_and(|held| held.unsure)
+        self.held.get(&resource.name).is_some_and(Held::is_unsure)
     }
 
     fn hold(&mut self, resource: &Resource) {
-        let sent = Sent::Here(resource.version);
         match self.held.get_mut(&resource.name) {
-            Some(held) => {
-                held.nacked &= held.sent == sent;
-                held.sent = sent;
-            }
-            None => {
-                let held = Held {
-                    sent,
-                    acked: None,
-                    nacked: false,
-                    unsure: false,
-                };
-                self.held.insert(Arc::clone(&resource.name), held);
-            }
+            Some(held) => held.send(resource.version),
+            None => drop(
+                self.held
+                    .insert(Arc::clone(&resource.name), Held::first(resource.version)),
+            ),
         }
     }
 

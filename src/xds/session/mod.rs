@@ -3,6 +3,7 @@
 
 mod answer;
 mod foreign;
+mod held;
 mod request;
 mod response;
 mod status;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::held::Held;
 use super::status::{Nack, ResourceState, ResourceStatus, TypeStatus};
 use super::{Body, Dialect, Interest, Rejection, Verdict};
 use crate::resources::{ResourceType, Version};
@@ -18,44 +19,6 @@ enum Whole {
     Asked,
     /// No; from now on naming nothing means nothing.
     No,
-}
-
-/// What a client holds of one name, or is about to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Sent {
-    /// What it said on a new delta stream that it holds; the text may be from another release.
-    Claimed(Box<str>),
-    /// What was sent on this stream.
-    Here(Version),
-}
-
-impl Sent {
-    pub(super) fn is(&self, version: Version) -> bool {
-        match self {
-            Self::Claimed(text) => **text == *version.to_string(),
-            Self::Here(sent) => *sent == version,
-        }
-    }
-
-    fn text(&self) -> String {
-        match self {
-            Self::Claimed(text) => text.to_string(),
-            Self::Here(version) => version.to_string(),
-        }
-    }
-}
-
-/// One name that a client holds.
-#[derive(Debug)]
-pub(super) struct Held {
-    /// Last sent.
-    pub(super) sent: Sent,
-    /// Last taken.
-    pub(super) acked: Option<Version>,
-    /// The answer with what was last sent was refused; a part of it may still be in use, which cannot be known.
-    pub(super) nacked: bool,
-    /// It was new in an answer that was refused, and none with it was taken since: the client may have it or not.
-    pub(super) unsure: bool,
 }
 
 /// What an answer carried, to know whom its ACK is about.
@@ -148,26 +111,13 @@ impl Subscription {
     /// True when the client holds this from an answer on this stream, and not by its own word.
     pub(super) fn was_given(&self, name: &str) -> bool {
         let held = self.held.get(name);
-        held.is_some_and(|held| matches!(held.sent, Sent::Here(_)))
+        held.is_some_and(Held::was_given)
     }
 
     /// Settles the answer in flight when the nonce is its own. What the client says of the version is not looked at.
     pub(super) fn settle(&mut self, nonce: &str, error: Option<Rejection>) -> Option<Verdict> {
         let InFlight { version, carried, .. } = self.in_flight.take_if(|answer| answer.nonce == nonce)?;
-        let mut each: Box<dyn FnMut(&mut Held)> = if error.is_some() {
-            Box::new(|held| {
-                held.nacked = true;
-                held.unsure |= held.acked.is_none_or(|acked| !held.sent.is(acked));
-            })
-        } else {
-            Box::new(|held| {
-                if let Sent::Here(version) = held.sent {
-                    held.acked = Some(version);
-                }
-                held.nacked = false;
-                held.unsure = false;
-            })
-        };
+        let each = if error.is_some() { Held::nack } else { Held::ack };
         match carried {
             Carried::All => self.held.values_mut().for_each(each),
             Carried::Names(names) => {
@@ -260,12 +210,7 @@ impl Subscription {
         for (name, version) in &claims {
             // Of a name that is not asked for nobody needs to hear.
             if self.is_whole() || asked.contains(name.as_str()) {
-                let held = Held {
-                    sent: Sent::Claimed(version.as_str().into()),
-                    acked: None,
-                    nacked: false,
-                    unsure: false,
-                };
+                let held = Held::claimed(version);
                 let known = asked.get(name.as_str()).cloned();
                 self.held.insert(known.unwrap_or_else(|| name.as_str().into()), held);
             }
@@ -407,14 +352,9 @@ impl Subscription {
     pub(super) fn resources(&self) -> Vec<ResourceStatus> {
         let held = self.held.iter().map(|(name, held)| ResourceStatus {
             name: Arc::clone(name),
-            sent: held.sent.text(),
-            acked: held.acked.map_or_else(String::new, |v| v.to_string()),
-            state: match (&held.sent, held.acked) {
-                _ if held.nacked => ResourceState::Nacked,
-                (Sent::Here(sent), Some(acked)) if *sent == acked => ResourceState::Synced,
-                (Sent::Claimed(_), _) => ResourceState::Synced,
-                _ => ResourceState::Stale,
-            },
+            sent: held.sent_text(),
+            acked: held.taken_text(),
+            state: held.state(),
         });
         let missing = self
             .names

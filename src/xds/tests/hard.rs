@@ -172,3 +172,23 @@ async fn r98_m20_a_mistake_on_one_stream_ends_that_one_only() {
     bench.change(EDS, "nobody", Some(assignment("nobody", 3, 0)));
     assert_eq!(good.take(EDS).await.resources, [("nobody".to_owned(), Some(3))]);
 }
+
+#[tokio::test]
+async fn r98_a_mistake_of_ours_ends_its_stream_and_no_other() {
+    let bench = Bench::start(XdsConfig::default()).await;
+    bench.put("a", 1);
+    let channel = bench.channel().await;
+    let mut good = Client::open(channel.clone(), Dialect::Delta).await.unwrap();
+    good.ask(EDS, &["a"]).await;
+    good.take(EDS).await;
+    for dialect in BOTH {
+        let mut bad = Client::open(channel.clone(), dialect).await.unwrap();
+        bad.ask(EDS, &[PANIC]).await;
+        assert_eq!(bad.end().await.code(), Code::Internal);
+    }
+    bench.change(EDS, "a", Some(assignment("a", 3, 0)));
+    assert_eq!(good.take(EDS).await.resources, [("a".to_owned(), Some(3))]);
+    bench
+        .until("only it is left", |bench| bench.ads.streams().len() == 1)
+        .await;
+}

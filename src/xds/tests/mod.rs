@@ -1,10 +1,11 @@
-//! The service over loopback: a real tonic server, a real client, and a world that the test changes by hand.
+//! The service over loopback: real connections, a real client, and a world that the test changes by hand.
 
 mod admission;
 mod bad_clients;
 mod client;
 mod fuzz;
 mod hard;
+mod instructions;
 mod lifecycle;
 mod messages;
 mod serving;
@@ -17,12 +18,9 @@ use std::time::Duration;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::core::v3::Locality;
 use envoy_types::pb::envoy::config::endpoint::v3::{ClusterLoadAssignment, LocalityLbEndpoints};
-use futures::StreamExt;
-use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Code;
-use tonic::transport::{Channel, Endpoint, Server};
+use tonic::transport::{Channel, Endpoint};
 
 use super::*;
 use crate::cache::{Cache, Source};
@@ -32,10 +30,14 @@ use crate::resources::{
     ResourceType::{self, Cluster as CDS, ClusterLoadAssignment as EDS},
     Version,
 };
+use crate::tls::{Acceptor, Listener};
 use client::Client;
 
 /// Far more than anything here takes; only a failing test waits for it.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Whoever asks for this finds a mistake of ours.
+const PANIC: &str = "a-panic";
 
 const BOTH: [Dialect; 2] = [Dialect::StateOfTheWorld, Dialect::Delta];
 
@@ -70,6 +72,7 @@ impl Source for World {
 
     fn build(&self, _: &ViewKey, kind: ResourceType, name: &str) -> Option<Arc<Resource>> {
         self.1.fetch_add(1, Ordering::Relaxed);
+        assert_ne!(name, PANIC, "as a test wants");
         self.0.lock().unwrap().get(&(kind, name.into())).cloned()
     }
 }
@@ -101,15 +104,16 @@ impl Bench {
             move || is_ready.load(std::sync::atomic::Ordering::Relaxed),
             drain.clone(),
         );
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = Listener::tcp(([127, 0, 0, 1], 0).into()).unwrap();
         let uri = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
-        let incoming = TcpListenerStream::new(listener).inspect(|stream| {
-            // Tonic sets options only on sockets that it accepts itself.
-            stream.as_ref().unwrap().set_nodelay(true).unwrap();
-        });
-        let server = Server::builder().add_service(ads.clone()).serve_with_incoming(incoming);
-        tokio::spawn(stop.clone().run_until_cancelled_owned(server));
+        let (incoming, server) = (Acceptor::new(listener, None).incoming(), ads.clone());
+        let serving = async move {
+            // The drain of connections is not begun here; that of streams is.
+            let (_trigger, watcher) = crate::lifecycle::drain();
+            serve(incoming, server, ConnectionMetrics::default(), usize::MAX, &watcher).await;
+        };
+        tokio::spawn(stop.clone().run_until_cancelled_owned(serving));
         Self {
             world,
             cache,

@@ -13,11 +13,11 @@ use parallax::cache::{Cache, Source};
 use parallax::model::{AddressFamilies, NetworkId, NetworkOrigin, Standpoint, ViewKey, Viewer};
 use parallax::resources::ResourceType::{Cluster as CDS, ClusterLoadAssignment as EDS};
 use parallax::resources::{Resource, ResourceType, Version};
-use parallax::xds::{AdsServer, Detail, Streams, TypeStatus, XdsConfig, XdsMetrics};
-use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
+use parallax::tls::{Acceptor, Listener};
+use parallax::xds::{
+    AdsServer, ConnectionMetrics, Detail, Streams, TypeStatus, XdsConfig, XdsMetrics, serve as serve_connections,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::transport::Server;
 
 use super::super::envoys::DEADLINE;
 use super::super::harness::{Dialect, Envoy, EnvoyOptions, eventually};
@@ -74,7 +74,7 @@ pub(super) struct Lab {
 
 impl Lab {
     pub(super) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let listener = Listener::tcp(([127, 0, 0, 1], 0).into()).expect("a port");
         let mut lab = Self {
             world: Arc::default(),
             address: listener.local_addr().expect("an address"),
@@ -85,9 +85,15 @@ impl Lab {
         lab
     }
 
-    fn serve(&mut self, listener: TcpListener) {
+    fn serve(&mut self, listener: Listener) {
         let cache = Cache::new(Arc::clone(&self.world) as Arc<dyn Source>);
+        let (trigger, watcher) = parallax::lifecycle::drain();
         let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        tokio::spawn(async move {
+            stopped.await;
+            trigger.begin();
+        });
         let ads = AdsServer::new(
             Arc::clone(&cache),
             XdsConfig {
@@ -96,13 +102,12 @@ impl Lab {
             },
             XdsMetrics::new(),
             || true,
-            stop.clone(),
+            watcher.token(),
         );
         let streams = ads.streams();
-        let server = Server::builder()
-            .add_service(ads)
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.clone().cancelled_owned());
-        tokio::spawn(server);
+        let incoming = Acceptor::new(listener, None).incoming();
+        let metrics = ConnectionMetrics::default();
+        tokio::spawn(async move { serve_connections(incoming, ads, metrics, usize::MAX, &watcher).await });
         self.life = Some(Life {
             streams,
             cache,
@@ -128,7 +133,7 @@ impl Lab {
 
     pub(super) async fn restart(&mut self) {
         let address = self.address;
-        let bind = async || TcpListener::bind(address).await.map_err(|error| error.to_string());
+        let bind = async || Listener::tcp(address).map_err(|error| error.to_string());
         let listener = eventually("the port to be free", DEADLINE, bind)
             .await
             .expect("it is free");

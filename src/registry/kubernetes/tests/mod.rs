@@ -1,6 +1,7 @@
 //! What an API server may do to us, with an API server that does it on demand. Time is paused: waits take no time.
 
 mod freshness;
+mod guard;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -30,12 +31,15 @@ impl Drop for Running {
 
 impl Running {
     fn start(api: FakeApi) -> Self {
-        let recorder = Arc::new(Recorder::default());
-        let members = Members::default();
+        Self::start_with(api, Arc::default(), Members::default())
+    }
+
+    /// Reads on where another reader, or the time before the start, left off.
+    fn start_with(api: FakeApi, recorder: Arc<Recorder>, members: Members) -> Self {
         let clients = Arc::new(AtomicUsize::new(0));
         let status = members
             .join(&id("east"), &MemberSource::InCluster, MemberOptions::default())
-            .unwrap();
+            .unwrap_or_else(|| MemberStatus::of_second(&id("east"), &members, &members));
         let (sink, made, connect_to) = (recorder.clone(), clients.clone(), api.clone());
         let task = tokio::spawn(async move {
             let connect = || {

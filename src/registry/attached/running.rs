@@ -1,0 +1,396 @@
+//! The members that are being read, and the new kubeconfigs that are being tried.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::super::kubernetes::Allowed;
+use super::super::run::read_member;
+use super::super::status::Voice;
+use super::super::{MemberSource, MemberState, Members, Problem, Verdict};
+use super::handover::{Gate, Sizes, Turn};
+use super::trial::{Outcome, Rest, Takeover, Trial, verdict};
+use super::wanted::{Place, Wanted};
+use crate::lifecycle::Backoff;
+use crate::model::ClusterId;
+use crate::table::{EventSink, RegistryChange, RegistryEvent};
+
+/// A kubeconfig that does not work is tried again this soon at first, and at least this often.
+const TRY_AGAIN: Duration = Duration::from_secs(2);
+const TRY_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
+/// The credentials of a member that is not synced are looked at this often.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// Which of the lists of the home cluster are complete: what is missing in others may still come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) secrets: bool,
+    pub(super) members: bool,
+}
+
+/// One member that is being read.
+struct Reader {
+    number: u64,
+    /// What it is read by.
+    wanted: Wanted,
+    turn: Turn,
+    voice: Voice,
+    cancel: CancellationToken,
+    task: JoinHandle<()>,
+    /// Which cluster it is, once that is known.
+    cluster: Option<String>,
+    /// What is known of its credentials.
+    credentials: Verdict,
+    /// A trial is under way; it is told here that it is not wanted any more.
+    trial: Option<Arc<Notify>>,
+    tried: Option<Instant>,
+    /// It was not up to date when last looked at.
+    away: bool,
+    doubted: Option<Sizes>,
+}
+
+pub(super) struct Running {
+    sink: Arc<dyn EventSink>,
+    members: Members,
+    cancel: CancellationToken,
+    allowed: Arc<Allowed>,
+    /// Members that are served as they were known before the start, until complete lists tell which of them are left.
+    known: BTreeSet<ClusterId>,
+    readers: BTreeMap<ClusterId, Reader>,
+    /// What the home cluster asks for.
+    wanted: BTreeMap<ClusterId, Wanted>,
+    trials: JoinSet<(Trial, Outcome)>,
+    numbers: u64,
+    /// What keeps a member from being read as it is asked for.
+    problems: BTreeMap<ClusterId, Problem>,
+}
+
+impl Running {
+    pub(super) fn new(
+        sink: Arc<dyn EventSink>,
+        members: Members,
+        allowed: Arc<Allowed>,
+        cancel: CancellationToken,
+        known: BTreeSet<ClusterId>,
+    ) -> Self {
+        Self {
+            sink,
+            members,
+            cancel,
+            allowed,
+            known,
+            readers: BTreeMap::new(),
+            wanted: BTreeMap::new(),
+            trials: JoinSet::new(),
+            numbers: 0,
+            problems: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.values()
+    }
+
+    /// What is known of the credentials of a member; `None` where it is not read, with the reason.
+    pub(super) fn credentials(&self, name: &ClusterId) -> Result<Verdict, Option<&Problem>> {
+        match self.readers.get(name) {
+            Some(reader) => Ok(reader.credentials.clone()),
+            None => Err(self.problems.get(name)),
+        }
+    }
+
+    /// Makes the members that are read those that are wanted.
+    pub(super) async fn want(&mut self, wanted: BTreeMap<ClusterId, Wanted>, listed: Listed) {
+        let said_so = |reader: &Reader| match reader.wanted.place {
+            Place::Secret => listed.secrets,
+            Place::Member(_) => listed.members,
+        };
+        let gone: Vec<_> = self
+            .readers
+            .iter()
+            .filter(|(name, reader)| !wanted.contains_key(*name) && said_so(reader))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in gone {
+            if let Some(reader) = self.readers.remove(&name) {
+                // Its last word must come before the one that it left.
+                reader.turn.close();
+                reader.cancel.cancel();
+                if let Some(trial) = &reader.trial {
+                    trial.notify_one();
+                }
+                let _ = reader.task.await;
+                self.leave(&name);
+            }
+        }
+        if listed.secrets && listed.members {
+            for name in std::mem::take(&mut self.known) {
+                if !wanted.contains_key(&name) {
+                    self.leave(&name);
+                }
+            }
+        }
+        self.problems.retain(|name, _| wanted.contains_key(name));
+        for (name, wanted) in &wanted {
+            let Some(reader) = self.readers.get_mut(name) else {
+                self.join(name, wanted);
+                continue;
+            };
+            if reader.wanted.options != wanted.options {
+                tracing::info!(member = %name, "how it is treated has changed");
+                self.members.reconfigure(name, wanted.options.clone());
+            }
+            reader.wanted.options = wanted.options.clone();
+            let changed = self.wanted.get(name).map(|known| &known.kubeconfig) != Some(&wanted.kubeconfig);
+            if reader.wanted.kubeconfig == wanted.kubeconfig {
+                reader.wanted = wanted.clone();
+                self.problems.remove(name);
+                if changed {
+                    // Back to the one in use while another was tried.
+                    reader.credentials = Verdict::unknown("NotTried", "they are not tried yet");
+                    match &reader.trial {
+                        Some(trial) => trial.notify_one(),
+                        None => self.attempt(name, Rest::No, None),
+                    }
+                }
+            } else if changed {
+                reader.doubted = None;
+                match &reader.trial {
+                    // What comes of it is seen to then.
+                    Some(trial) => trial.notify_one(),
+                    None => self.begin(name, wanted.clone(), Rest::No, None),
+                }
+            }
+        }
+        self.wanted = wanted;
+    }
+
+    /// Waits until something became of a kubeconfig that is being tried, and acts on it. Safe to drop and call again.
+    pub(super) async fn tried(&mut self) {
+        loop {
+            match self.trials.join_next().await {
+                Some(Ok((trial, outcome))) => return self.settle(trial, outcome).await,
+                // It panicked, which the log tells; or was aborted at the end.
+                Some(Err(_)) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Tries the credentials of members that are not up to date: they may be why.
+    pub(super) fn look(&mut self) {
+        let mut due = Vec::new();
+        for (name, reader) in &mut self.readers {
+            let report = self.members.get(name);
+            let away = report.is_some_and(|report| report.state != MemberState::Synced);
+            let news = away && !std::mem::replace(&mut reader.away, away);
+            reader.away = away;
+            let rested = reader.tried.is_none_or(|tried| tried.elapsed() >= LOOK_AGAIN);
+            if reader.trial.is_none() && (news || away && rested) {
+                due.push(name.clone());
+            }
+        }
+        for name in due {
+            self.attempt(&name, Rest::No, None);
+        }
+    }
+
+    /// Waits until nothing is read any more; to be called once all is cancelled.
+    pub(super) async fn end(&mut self) {
+        self.trials.shutdown().await;
+        for (_, reader) in std::mem::take(&mut self.readers) {
+            let _ = reader.task.await;
+        }
+    }
+
+    fn join(&mut self, name: &ClusterId, wanted: &Wanted) {
+        let source = self.source(wanted);
+        let Some(status) = self.members.join(name, &source, wanted.options.clone()) else {
+            let problem = Problem::new(
+                wanted.subject(),
+                format!("member {name} is already one of the settings; this one is not read"),
+                "name it otherwise, or take the member out of the settings",
+            );
+            self.problems.insert(name.clone(), problem);
+            return;
+        };
+        let cancel = self.cancel.child_token();
+        self.numbers += 1;
+        let turn = Turn::new(self.numbers);
+        let gate = Gate {
+            inner: Arc::clone(&self.sink),
+            turn: turn.clone(),
+            reader: self.numbers,
+        };
+        let voice = status.voice();
+        let task = tokio::spawn(read_member(
+            name.clone(),
+            source,
+            Arc::new(gate),
+            status,
+            cancel.clone(),
+        ));
+        let reader = Reader {
+            number: self.numbers,
+            wanted: wanted.clone(),
+            turn,
+            voice,
+            cancel,
+            task,
+            cluster: None,
+            credentials: Verdict::unknown("NotTried", "they are not tried yet"),
+            trial: None,
+            tried: None,
+            away: true,
+            doubted: None,
+        };
+        self.readers.insert(name.clone(), reader);
+        self.problems.remove(name);
+        // To know the cluster again when its kubeconfig changes.
+        self.attempt(name, Rest::No, None);
+    }
+
+    fn leave(&self, name: &ClusterId) {
+        tracing::info!(member = %name, "member left: nothing in the home cluster asks for it any more");
+        self.sink.apply(RegistryEvent {
+            member: name.clone(),
+            change: RegistryChange::Left,
+        });
+        self.members.leave(name);
+    }
+
+    /// Tries the kubeconfig in use.
+    fn attempt(&mut self, name: &ClusterId, rest: Rest, backoff: Option<Backoff>) {
+        if let Some(reader) = self.readers.get(name) {
+            let wanted = reader.wanted.clone();
+            self.begin(name, wanted, rest, backoff);
+        }
+    }
+
+    fn begin(&mut self, name: &ClusterId, wanted: Wanted, rest: Rest, backoff: Option<Backoff>) {
+        let source = self.source(&wanted);
+        let Some(reader) = self.readers.get_mut(name).filter(|reader| reader.trial.is_none()) else {
+            return;
+        };
+        let takeover = (reader.wanted.kubeconfig != wanted.kubeconfig).then(|| {
+            self.numbers += 1;
+            Takeover {
+                number: self.numbers,
+                turn: reader.turn.clone(),
+                voice: reader.voice.clone(),
+                sink: Arc::clone(&self.sink),
+                members: self.members.clone(),
+                cancel: self.cancel.clone(),
+                cluster: reader.cluster.clone(),
+                doubted: reader.doubted.clone(),
+            }
+        });
+        let hurry = Arc::new(Notify::new());
+        reader.trial = Some(Arc::clone(&hurry));
+        let trial = Trial {
+            name: name.clone(),
+            wanted,
+            source,
+            reader: reader.number,
+            backoff: backoff.unwrap_or_else(|| Backoff::new(TRY_AGAIN, TRY_AGAIN_AT_MOST)),
+            rest,
+            hurry,
+            takeover,
+        };
+        self.trials.spawn(trial.run());
+    }
+
+    async fn settle(&mut self, trial: Trial, outcome: Outcome) {
+        let Trial {
+            name,
+            wanted,
+            source,
+            reader: number,
+            backoff,
+            ..
+        } = trial;
+        let Some(reader) = self.readers.get_mut(&name).filter(|reader| reader.number == number) else {
+            return;
+        };
+        reader.trial = None;
+        reader.tried = Some(Instant::now());
+        let in_use = reader.wanted.kubeconfig == wanted.kubeconfig;
+        let latest = self.wanted.get(&name).cloned();
+        let is_latest = latest
+            .as_ref()
+            .is_some_and(|latest| latest.kubeconfig == wanted.kubeconfig);
+        let refused = match outcome {
+            Outcome::TookOver(new) => {
+                tracing::info!(member = %name, source = %wanted.subject(), "going on with the new kubeconfig");
+                self.members.moved(&name, &source);
+                reader.number = new.number;
+                reader.voice = new.voice;
+                reader.cluster = Some(new.cluster);
+                reader.wanted = wanted;
+                reader.doubted = None;
+                reader.credentials = Verdict::yes("Valid", "the API server takes them");
+                std::mem::replace(&mut reader.cancel, new.cancel).cancel();
+                let old = std::mem::replace(&mut reader.task, new.task);
+                let _ = old.await;
+                self.problems.remove(&name);
+                None
+            }
+            Outcome::Superseded => None,
+            Outcome::Works(cluster) => {
+                reader.cluster.get_or_insert(cluster);
+                if is_latest {
+                    reader.credentials = Verdict::yes("Valid", "the API server takes them");
+                }
+                None
+            }
+            // The reader tells by itself how it fares.
+            Outcome::Failed(failure) if in_use && is_latest => {
+                reader.credentials = verdict(&failure);
+                self.attempt(&name, Rest::First, Some(backoff));
+                return;
+            }
+            Outcome::Failed(failure) => {
+                Some(("RotationFailed", format!("its new kubeconfig does not work: {failure}")))
+            }
+            Outcome::OtherCluster => Some((
+                "OtherCluster",
+                "its new kubeconfig leads to another cluster: the UID of the namespace kube-system is not the same"
+                    .to_owned(),
+            )),
+            Outcome::Doubtful(sizes) => {
+                reader.doubted = Some(sizes);
+                let why = "its new kubeconfig lists less than half of what is known; a second list is awaited";
+                Some(("ListsDiffer", why.to_owned()))
+            }
+        };
+        let Some(latest) = latest else { return };
+        if !is_latest {
+            self.begin(&name, latest, Rest::No, None);
+            return;
+        }
+        let Some((reason, why)) = refused else { return };
+        let subject = format!("Secret {}", latest.secret);
+        let remedy = "put a kubeconfig there that leads to the same cluster, or give another cluster a name of its own";
+        reader.credentials = Verdict::no(reason, format!("{why}; the one before stays in use; {remedy}"));
+        let problem = Problem::new(
+            subject,
+            format!("member {name}: {why}; the one before stays in use"),
+            remedy,
+        );
+        self.problems.insert(name.clone(), problem);
+        self.begin(&name, latest, Rest::First, Some(backoff));
+    }
+
+    fn source(&self, wanted: &Wanted) -> MemberSource {
+        MemberSource::Secret {
+            secret: wanted.secret.clone(),
+            kubeconfig: wanted.kubeconfig.clone(),
+            allowed: Arc::clone(&self.allowed),
+        }
+    }
+}

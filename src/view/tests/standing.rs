@@ -1,0 +1,107 @@
+//! Members that count more, less, last or not at all.
+
+use super::*;
+
+/// With these members at this weight in percent and this rank.
+fn standing(port: &PortEndpoints, standings: &[(&str, u16, Rank)]) -> PortEndpoints {
+    let standings = standings.iter().map(|(name, percent, rank)| {
+        let weight = MemberWeight::new(*percent).unwrap();
+        (member(name), MemberStanding { weight, rank: *rank })
+    });
+    PortEndpoints::with_standings(port.port.clone(), port.groups().clone(), standings.collect())
+}
+
+/// The same with the priority before each, where it is not the first.
+fn ranked(assignment: &Assignment) -> Vec<String> {
+    let groups = assignment.localities.iter();
+    let entries = groups.flat_map(|group| group.endpoints.iter().map(|endpoint| (group.priority, endpoint)));
+    entries
+        .map(|(priority, endpoint)| format!("{priority}: {}*{}", endpoint.address, endpoint.weight))
+        .collect()
+}
+
+#[test]
+fn a_member_of_another_weight_has_its_exact_share() {
+    let port = port(vec![
+        ("east", endpoint("10.1.0.1", "net1")),
+        ("west", endpoint("10.2.0.1", "net2")),
+        ("west", endpoint("10.2.0.2", "net2")),
+        ("west", endpoint("10.2.0.3", "net2")),
+    ]);
+    let gateways = gateways(vec![
+        gateway("net2", "west", "192.0.2.2"),
+        gateway("net2", "west", "192.0.2.3"),
+    ]);
+    for (percent, expected) in [
+        (50, ["0: 10.1.0.1*4", "0: 192.0.2.2*3", "0: 192.0.2.3*3"]),
+        (33, ["0: 10.1.0.1*200", "0: 192.0.2.2*99", "0: 192.0.2.3*99"]),
+        (1000, ["0: 10.1.0.1*1", "0: 192.0.2.2*15", "0: 192.0.2.3*15"]),
+    ] {
+        let port = standing(&port, &[("west", percent, Rank::Normal)]);
+        assert_eq!(
+            ranked(&assign(&viewer("net1"), &port, &gateways)),
+            expected,
+            "{percent}"
+        );
+    }
+}
+
+#[test]
+fn a_drained_member_gets_nothing_even_where_nothing_else_is_ready() {
+    let mut draining = endpoint("10.1.0.1", "net1");
+    draining.health = Health::Draining;
+    let port = port(vec![("east", draining), ("west", endpoint("10.2.0.1", "net1"))]);
+    let drained = standing(&port, &[("west", 0, Rank::Normal)]);
+    let explanation = explain(&viewer("net1"), &drained, &GatewaySet::default());
+    assert_eq!(reasons(&explanation), ["direct", "drained"]);
+    assert_eq!(
+        ranked(&explanation.assignment),
+        ["0: 10.1.0.1*1"],
+        "what is draining serves: nothing that counts is ready"
+    );
+    let both = standing(&port, &[("west", 0, Rank::Normal), ("east", 0, Rank::Last)]);
+    assert_eq!(
+        assign(&viewer("net1"), &both, &GatewaySet::default()),
+        Assignment::default()
+    );
+}
+
+#[test]
+fn a_member_that_is_demoted_comes_last_and_one_that_is_dropped_not_at_all() {
+    let port = port(vec![
+        ("east", endpoint("10.1.0.1", "net1")),
+        ("west", endpoint("10.2.0.1", "net1")),
+        ("north", endpoint("10.3.0.1", "net2")),
+    ]);
+    // north has no gateway of its own: both of the network stand for it, one of them is west's.
+    let gateways = gateways(vec![gateway("net2", "west", "192.0.2.2")]);
+    let shown =
+        |standings: &[(&str, u16, Rank)]| ranked(&assign(&viewer("net1"), &standing(&port, standings), &gateways));
+    assert_eq!(
+        shown(&[("east", 100, Rank::Last)]),
+        ["0: 10.2.0.1*1", "0: 192.0.2.2*1", "1: 10.1.0.1*1"]
+    );
+    let all = ["east", "west", "north"].map(|name| (name, 100, Rank::Last));
+    assert_eq!(
+        shown(&all),
+        ["0: 10.1.0.1*1", "0: 10.2.0.1*1", "0: 192.0.2.2*1"],
+        "the last are the first where there is nothing else"
+    );
+    let explanation = explain(
+        &viewer("net1"),
+        &standing(&port, &[("east", 100, Rank::Out)]),
+        &gateways,
+    );
+    assert_eq!(reasons(&explanation), ["member_stale", "direct", "via"]);
+}
+
+#[test]
+fn what_comes_last_adds_nothing_to_a_gateway_that_is_served_first() {
+    let port = port(vec![
+        ("north", endpoint("10.3.0.1", "net2")),
+        ("south", endpoint("10.4.0.1", "net2")),
+    ]);
+    let gateways = gateways(vec![gateway("net2", "west", "192.0.2.2")]);
+    let port = standing(&port, &[("south", 100, Rank::Last)]);
+    assert_eq!(ranked(&assign(&viewer("net1"), &port, &gateways)), ["0: 192.0.2.2*1"]);
+}

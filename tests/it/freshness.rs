@@ -1,0 +1,154 @@
+//! A member that can be read no more without a word of it: how soon that is noticed, and what becomes of its endpoints.
+
+use std::time::{Duration, Instant};
+
+use super::control_plane::ControlPlane;
+use super::envoys::{Envoys, WEB};
+use super::harness::{Kubernetes, eventually};
+use super::kubernetes::{furnish, run_pod};
+use super::manifests::{Members, Pod};
+
+/// What docs/members.md promises.
+const NOTICED_WITHIN: Duration = Duration::from_secs(30);
+const EAST: &str = "10.1.0.1";
+const WEST: &str = "10.2.0.1";
+
+/// Waits until each Envoy has just these hosts of `web`, as priority and address.
+async fn hold(envoys: &mut Envoys, expected: &[(u32, &str)]) {
+    envoys
+        .wait(&format!("web at {expected:?}"), |held| {
+            held.get(WEB).is_some_and(|hosts| {
+                let hosts: Vec<_> = hosts
+                    .iter()
+                    .map(|host| (host.priority, host.address.as_str()))
+                    .collect();
+                hosts == expected
+            })
+        })
+        .await;
+}
+
+/// Waits until east is in a state, and tells how long that took.
+async fn until_state(control_plane: &ControlPlane, state: &str, deadline: Duration) -> Duration {
+    let begun = Instant::now();
+    let look = async || {
+        let members = control_plane.json(&["get", "members"]);
+        match members["members"][0]["state"] == state {
+            true => Ok(()),
+            false => Err(format!("{members:#}")),
+        }
+    };
+    eventually(&format!("east to be {state}"), deadline, look)
+        .await
+        .expect("it gets there");
+    begun.elapsed()
+}
+
+#[tokio::test]
+async fn a_member_that_falls_silent_is_noticed_served_last_and_back_at_once() {
+    let mut kubernetes = Kubernetes::start().await.expect("etcd starts");
+    let mut east = kubernetes.start_member("east").await.expect("the API server starts");
+    let client = furnish(&east, "flat", "192.0.2.1").await;
+    run_pod(&client, "web-1", EAST, true).await;
+    let members = Members::new();
+    members.place("west", "flat");
+    members.web("west", &[Pod::new("a", WEST)]);
+    let settings = format!(
+        "members:\n  - name: east\n    kubeconfig: {}\n    stale: {{policy: demote, after: 2s}}\n  - name: west\n    folder: {}\n",
+        east.kubeconfig_path().display(),
+        members.member("west").display(),
+    );
+    let mut control_plane = ControlPlane::on_settings(&settings);
+    control_plane.ready().await;
+    let mut envoys = Envoys::start(&control_plane, "west", "10.2.0.50").await;
+    let normal = [(0, EAST), (0, WEST)];
+    let demoted = [(0, WEST), (1, EAST)];
+    hold(&mut envoys, &normal).await;
+
+    // The API server stops without ending: every connection stays open, and nothing arrives.
+    east.apiserver().pause();
+    let took = until_state(&control_plane, "Stale", NOTICED_WITHIN).await;
+    println!("a paused API server was noticed after {took:?}");
+    hold(&mut envoys, &demoted).await;
+    let said = control_plane.say(&["get", "members"]);
+    assert!(said.contains("served last (policy: demote after 2s)"), "{said}");
+    let said = control_plane.say(&["explain", "web.shop:80", "--network", "flat"]);
+    for words in ["direct, last", "Note: east is stale since", "it is served last"] {
+        assert!(said.contains(words), "{words}\n{said}");
+    }
+    assert_eq!(control_plane.metric_where("parallax_registry_rank", "east").await, 1.0);
+
+    east.apiserver().resume();
+    let took = until_state(&control_plane, "Synced", NOTICED_WITHIN).await;
+    println!("it was read again {took:?} after it went on");
+    hold(&mut envoys, &normal).await;
+
+    // Its etcd stops: the API server answers, and its watches send bookmarks as ever.
+    kubernetes.etcd().pause();
+    let took = until_state(&control_plane, "Stale", NOTICED_WITHIN).await;
+    println!("a paused etcd was noticed after {took:?}");
+    let said = control_plane.say(&["get", "members"]);
+    assert!(said.contains("from its etcd"), "{said}");
+    hold(&mut envoys, &demoted).await;
+    kubernetes.etcd().resume();
+    let took = until_state(&control_plane, "Synced", NOTICED_WITHIN * 2).await;
+    println!("it was read again {took:?} after it went on");
+    hold(&mut envoys, &normal).await;
+
+    // It is read indeed.
+    run_pod(&client, "web-2", "10.1.0.2", true).await;
+    hold(&mut envoys, &[(0, EAST), (0, "10.1.0.2"), (0, WEST)]).await;
+    envoys.are_content().await;
+}
+
+#[tokio::test]
+async fn an_api_server_that_comes_back_empty_empties_nobody_at_its_first_word() {
+    let kubernetes = Kubernetes::start().await.expect("etcd starts");
+    let mut east = kubernetes.start_member("east").await.expect("the API server starts");
+    let client = furnish(&east, "flat", "192.0.2.1").await;
+    let pods: Vec<_> = (1..=12).map(|at| format!("10.1.0.{at}")).collect();
+    for (at, address) in pods.iter().enumerate() {
+        run_pod(&client, &format!("web-{at}"), address, true).await;
+    }
+    let settings = format!(
+        "members:\n  - name: east\n    kubeconfig: {}\n    network: flat\n",
+        east.kubeconfig_path().display(),
+    );
+    let mut control_plane = ControlPlane::on_settings(&settings);
+    control_plane.ready().await;
+    let mut envoys = Envoys::start(&control_plane, "east", "10.1.0.50").await;
+    envoys
+        .wait("all pods of web", |held| {
+            held.get(WEB).is_some_and(|hosts| hosts.len() == pods.len())
+        })
+        .await;
+
+    east.kill_apiserver();
+    east.restart_apiserver_empty().await.expect("it starts again");
+    // First it is held, and then, since a second list says the same, believed.
+    let (first, second) = (
+        "a list leaves out most of what is held",
+        "a second list decided what is held",
+    );
+    control_plane.logs(first).await;
+    control_plane.logs(second).await;
+    let log = std::fs::read_to_string(control_plane.process.log()).expect("it has a log");
+    let of_pods = |words: &str| {
+        let line = log
+            .lines()
+            .find(|line| line.contains(words) && line.contains("kind=Pod"));
+        let at = line.and_then(|line| line.split_whitespace().next()).expect("a time");
+        at.parse::<jiff::Timestamp>().expect("a time")
+    };
+    let held = of_pods(second).duration_since(of_pods(first)).unsigned_abs();
+    assert!(held >= Duration::from_millis(4900), "held for {held:?}");
+    envoys
+        .wait("web to be without pods", |held| held.get(WEB).is_none_or(Vec::is_empty))
+        .await;
+    control_plane
+        .says_metric("parallax_registry_held_back{member=\"east\",kind=\"Pod\"}", |held| {
+            held == 0.0
+        })
+        .await;
+    envoys.are_content().await;
+}

@@ -1,0 +1,108 @@
+//! `parallax members` where the kind `Member` is installed: the object tells how the member fares, and drains it.
+
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject};
+use kube::core::GroupVersionKind;
+
+use super::control_plane::ControlPlane;
+use super::envoys::{DEADLINE, Envoys};
+use super::harness::{Kubernetes, eventually};
+use super::kubernetes::{furnish, run_pod};
+use super::members::{kubeconfig_of, said};
+use super::topologies::account;
+
+const EAST: &str = "10.1.0.1:8080*1@net1/z1";
+
+#[tokio::test]
+async fn a_member_object_comes_with_the_member_and_drains_it_before_it_goes() {
+    let kubernetes = Kubernetes::start().await.expect("etcd starts");
+    let east = kubernetes.start_member("east").await.expect("the API server starts");
+    let west = kubernetes.start_member("west").await.expect("the API server starts");
+    let east_client = furnish(&east, "net1", "192.0.2.1").await;
+    let west_client = furnish(&west, "net2", "192.0.2.2").await;
+    run_pod(&east_client, "web-1", "10.1.0.1", true).await;
+    run_pod(&west_client, "web-1", "10.2.0.1", true).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    // The control plane may do what config/kubernetes lets it do.
+    let account = account(&east, &east_client, folder.path()).await;
+    let account = account.display();
+    let settings =
+        format!("members:\n  - name: east\n    kubeconfig: {account}\nmemberSecrets:\n  kubeconfig: {account}\n");
+    let mut control_plane = ControlPlane::on_settings(&settings);
+    control_plane.ready().await;
+    let people = kubeconfig_of(folder.path(), &[&east, &west]).display().to_string();
+    let members = |arguments: &[&str], code: i32| {
+        let mut all = vec!["members"];
+        all.extend(arguments);
+        all.extend(["--context", "west", "--kubeconfig", &people, "--home-context", "east"]);
+        let output = control_plane.run(&all);
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        said
+    };
+    let mut envoys = Envoys::start(&control_plane, "east", "10.1.0.50").await;
+    envoys.hold(&[EAST]).await;
+
+    // The object is made, and its status tells the truth.
+    let said = members(&["attach", "west", "--network", "net2"], 0);
+    assert!(said.contains("Member istio-system/west: made"), "{said}");
+    envoys.hold(&[EAST, "192.0.2.2:15443*1@net2/z1"]).await;
+    let kind = GroupVersionKind::gvk("parallax.dev", "v1alpha1", "Member");
+    let objects: Api<DynamicObject> =
+        Api::namespaced_with(east_client.clone(), "istio-system", &ApiResource::from_gvk(&kind));
+    let look = async || {
+        let object = objects.get("west").await.map_err(|error| error.to_string())?;
+        let conditions = object.data["status"]["conditions"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let synced = conditions
+            .iter()
+            .any(|condition| condition["type"] == "Synced" && condition["status"] == "True");
+        match synced && object.data["spec"]["network"] == "net2" {
+            true => Ok(()),
+            false => Err(format!("{:#}", object.data)),
+        }
+    };
+    eventually("the Member to be synced", DEADLINE, look)
+        .await
+        .expect("it is");
+    assert!(members(&["attach", "west"], 0).contains("nothing changed"));
+    members(&["rotate", "west"], 0);
+
+    // A wrong name does no harm to the right one.
+    let said = members(&["detach", "wset"], 1);
+    assert!(said.contains("under the name west"), "{said}");
+
+    // A proxy that does not accept it: drained for the others, and not removed.
+    let (_, stuck) = envoys.each().next().expect("there are some");
+    stuck.process().pause();
+    let said = members(&["detach", "west", "--drain", "--timeout", "2s"], 75);
+    assert!(
+        said.contains("1 proxy has not accepted") && said.contains("not removed"),
+        "{said}"
+    );
+    let object = objects.get("west").await.expect("it is still there");
+    assert_eq!(object.data["spec"]["weight"], 0);
+    let listed = control_plane.json(&["get", "members"]);
+    assert!(
+        listed["members"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .any(|member| member["name"] == "west")
+    );
+
+    // Once it does, all of it goes.
+    let (_, stuck) = envoys.each().next().expect("there are some");
+    stuck.process().resume();
+    envoys.hold(&[EAST]).await;
+    let said = members(&["detach", "west", "--drain"], 0);
+    assert!(
+        said.contains("proxies that have accepted to send it nothing: 4"),
+        "{said}"
+    );
+    assert!(objects.get_opt("west").await.expect("an answer").is_none());
+    envoys.hold(&[EAST]).await;
+    envoys.are_content().await;
+}
