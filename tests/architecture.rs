@@ -134,9 +134,24 @@ const PARALLAX: Architecture = Architecture {
             without: &["axum", "clap", "envoy_types", "k8s_openapi", "kube", "notify", "tonic"],
         },
         Layer {
+            name: "identity",
+            purity: Shell,
+            may_use: &["model", "lifecycle"],
+            without: &[
+                "axum",
+                "clap",
+                "envoy_types",
+                "k8s_openapi",
+                "kube",
+                "notify",
+                "prost",
+                "tonic",
+            ],
+        },
+        Layer {
             name: "xds",
             purity: Shell,
-            may_use: &["model", "resources", "cache", "tls", "lifecycle"],
+            may_use: &["model", "resources", "cache", "identity", "tls", "lifecycle"],
             without: &["clap", "k8s_openapi", "kube", "notify"],
         },
         Layer {
@@ -150,6 +165,7 @@ const PARALLAX: Architecture = Architecture {
                 "cache",
                 "push",
                 "registry",
+                "identity",
                 "xds",
                 "config",
                 "telemetry",
@@ -161,7 +177,7 @@ const PARALLAX: Architecture = Architecture {
         Layer {
             name: "cli",
             purity: Shell,
-            may_use: &["config", "crd", "admin::proto", "lifecycle"],
+            may_use: &["model", "identity", "config", "crd", "admin::proto", "lifecycle"],
             without: &["axum", "dashmap", "envoy_types", "notify"],
         },
         Layer {
@@ -210,6 +226,7 @@ const PARALLAX: Architecture = Architecture {
                 "resources",
                 "cache",
                 "push",
+                "identity",
                 "xds",
                 "admin",
                 "cli",
@@ -221,7 +238,17 @@ const PARALLAX: Architecture = Architecture {
             without: &[],
         },
     ],
-    pure_parts: &["src/registry/convert/", "src/xds/node/", "src/xds/session/"],
+    pure_parts: &[
+        "src/identity/authority.rs",
+        "src/identity/certificate.rs",
+        "src/identity/making.rs",
+        "src/identity/proof.rs",
+        "src/identity/spiffe.rs",
+        "src/identity/token.rs",
+        "src/registry/convert/",
+        "src/xds/node/",
+        "src/xds/session/",
+    ],
     open_parts: &["admin::proto"],
 };
 

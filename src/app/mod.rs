@@ -3,6 +3,7 @@
 //! Everything is bound first, so that a port in use is an error at the start and not a surprise later; then the parts are
 //! wired, in the order data flows; then tasks run until a signal, and end in order: streams first, the admin endpoint last.
 
+mod identity;
 mod members;
 mod serve;
 mod store;
@@ -18,6 +19,7 @@ use crate::admin::AdminState;
 use crate::cache::{Cache, Source};
 use crate::config::{Config, Listen, LogFormat};
 use crate::control::ControlMetrics;
+use crate::identity::IdentityMetrics;
 use crate::lifecycle::{BlockReady, DrainWatcher, Drained, Readiness, Signals, Tasks, drain};
 use crate::model::NetworkId;
 use crate::push::{Builder, PushMetrics, Pusher, WithheldCollector};
@@ -27,6 +29,7 @@ use crate::table::{EndpointTable, EventSink, TableSettings};
 use crate::telemetry::{self, Metrics};
 use crate::tls::{self, AcceptorMetrics};
 use crate::xds::{self, AdsServer, ConnectionMetrics, XdsConfig, XdsMetrics};
+use identity::Identity;
 
 /// Runs the control plane until a signal, or until one of its parts fails.
 ///
@@ -96,6 +99,7 @@ struct Parts {
     store_metrics: StoreMetrics,
     pusher: Arc<Pusher>,
     ads: AdsServer,
+    identity: Option<Identity>,
     connections: ConnectionMetrics,
     /// How many connections there may be: none is of use without a stream.
     max_connections: usize,
@@ -125,6 +129,14 @@ impl Parts {
         let connections = ConnectionMetrics::default();
         connections.register(metrics.registry());
 
+        let identity = match &config.identity {
+            Some(identity) => {
+                let identity_metrics = IdentityMetrics::default();
+                identity_metrics.register(metrics.registry());
+                Some(Identity::open(identity, &members, identity_metrics).context("identity.ca")?)
+            }
+            None => None,
+        };
         let control_metrics = ControlMetrics::default();
         control_metrics.register(metrics.registry());
 
@@ -161,13 +173,16 @@ impl Parts {
             farewell: XdsConfig::default().farewell.min(config.drain.deadline / 4),
             ..XdsConfig::default()
         };
-        let ads = AdsServer::new(
+        let mut ads = AdsServer::new(
             cache,
             xds_config,
             xds_metrics,
             move || ready.is_ready(),
             watcher.token(),
         );
+        if let Some(identity) = &identity {
+            ads = ads.with_identity(Arc::clone(&identity.gate), Arc::clone(&identity.issuer));
+        }
         let admin = AdminState {
             table,
             members: members.clone(),
@@ -183,6 +198,7 @@ impl Parts {
             store_metrics,
             pusher,
             ads,
+            identity,
             connections,
             max_connections: config.xds.max_streams,
             admin,
@@ -194,6 +210,9 @@ impl Parts {
     /// Starts the push task and both endpoints. The watcher goes to the xDS endpoint: the drain is done when its streams
     /// are, and the admin endpoint answers until then.
     fn spawn(&self, tasks: &mut Tasks, incoming: tls::Incoming, admin: tls::Incoming, watcher: DrainWatcher) {
+        if let Some(identity) = &self.identity {
+            identity.spawn(tasks, &self.drain);
+        }
         let (pusher, drain) = (Arc::clone(&self.pusher), self.drain.clone());
         tasks.spawn("push", async move {
             drain.run_until_cancelled(pusher.run()).await.map_or((), |never| never)

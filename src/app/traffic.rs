@@ -8,7 +8,14 @@ pub(super) fn settings(config: &Config) -> Option<TrafficSettings> {
     let traffic = &config.traffic;
     traffic.enabled.then(|| TrafficSettings {
         domain: config.mesh.domain.as_str().into(),
-        trust_domains: vec![traffic.trust_domain.as_str().into()],
+        trust_domains: match &config.identity {
+            Some(identity) => [&identity.trust_domain]
+                .into_iter()
+                .chain(&identity.trust_domain_aliases)
+                .map(|domain| domain.as_str().into())
+                .collect(),
+            None => vec![traffic.trust_domain.as_str().into()],
+        },
         certificates: match &traffic.certificates {
             None => CertificateSource::Ads,
             Some(folder) => CertificateSource::Files(folder.as_str().into()),

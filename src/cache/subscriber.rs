@@ -33,7 +33,7 @@ struct Hold {
 impl Hold {
     fn view(&self, kind: ResourceType) -> &LiveView {
         match kind {
-            ResourceType::Cluster | ResourceType::ClusterLoadAssignment => &self.view,
+            ResourceType::Cluster | ResourceType::ClusterLoadAssignment | ResourceType::Secret => &self.view,
             ResourceType::Listener | ResourceType::RouteConfiguration => &self.place,
         }
     }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
+use super::bootstrap::BootstrapArgs;
+use super::ca::CaCommand;
 use super::members::MembersCommand;
 use super::output::{ColorChoice, OutputFormat};
 use crate::config::{Config, ConfigErrors, Listen};
@@ -105,6 +107,23 @@ Example:
         /// The settings file
         file: PathBuf,
     },
+    /// Write what a plain Envoy beside a pod starts with
+    ///
+    /// YAML, or JSON with -o json. A token or certificate is read again when its file changes where --out is given.
+    #[command(after_help = "\
+Examples:
+  parallax bootstrap --pod shop/web-1 --member west > envoy.yaml
+  parallax bootstrap --pod shop/web-1 --member west --service-account web --xds parallax.istio-system.svc:15012 \\
+    --ca /var/run/secrets/mesh/root-cert.pem --token /var/run/secrets/tokens/istio-token --out /etc/envoy")]
+    Bootstrap(BootstrapArgs),
+    /// Write what the Envoy of an east-west gateway starts with
+    #[command(after_help = "\
+Example:
+  parallax gateway-bootstrap --pod istio-system/eastwest-1 --member west --network net2 --out /etc/envoy")]
+    GatewayBootstrap(BootstrapArgs),
+    /// Make the mesh's certificate authorities, and change their root
+    #[command(subcommand)]
+    Ca(CaCommand),
     /// List what a running server knows
     #[command(subcommand)]
     Get(GetCommand),

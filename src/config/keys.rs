@@ -19,6 +19,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "xds",
             "tls",
             "traffic",
+            "identity",
             "log",
         ],
     ),
@@ -76,6 +77,18 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "accessLog",
         ],
     ),
+    (
+        "identity",
+        &[
+            "trustDomain",
+            "trustDomainAliases",
+            "ca",
+            "workloadCertificateLifetime",
+            "audiences",
+            "proxies",
+        ],
+    ),
+    ("identity.proxies", &["require"]),
     ("log", &["level", "format"]),
 ];
 

@@ -7,6 +7,7 @@
 
 mod allow;
 mod error;
+mod identity;
 mod keys;
 mod listen;
 mod members;
@@ -20,6 +21,7 @@ mod tree;
 mod values;
 
 pub use error::{ConfigError, ConfigErrors, InvalidValue, Position};
+pub use identity::{IdentityConfig, ProxyProof};
 pub use settings::{
     AdminConfig, AllowConfig, ApplicationChoice, BudgetConfig, Config, DrainConfig, Listen, LogConfig, LogFormat,
     MemberConfig, MemberDefaults, MemberSecretsConfig, MemberSource, MeshConfig, MtlsChoice, OutsideChoice,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::{ConfigError, ConfigErrors, InvalidValue};
+use super::identity;
 use super::members;
 use super::reader::{Reader, Section};
 use super::settings::{
@@ -105,10 +106,12 @@ fn config(reader: &mut Reader<'_>, node: Option<&tree::Node>) -> Config {
         xds: xds(reader, &root, default.xds),
         tls: tls(reader, &root),
         traffic: traffic::read(reader, &root, default.traffic),
+        identity: identity::identity(reader, &root),
         log: log(reader, &root, default.log),
         listen,
     };
     check_listeners(reader, &root, &config);
+    identity::check(reader, &root, &config);
     config
 }
 

@@ -6,6 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::identity::IdentityConfig;
+
 /// All settings, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -35,6 +37,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// `traffic`: what proxies get beside clusters and endpoints.
     pub traffic: TrafficConfig,
+    /// `identity`: who proxies are, and whose certificates workloads get; neither is asked for without.
+    pub identity: Option<IdentityConfig>,
     /// `log`: what is logged, and how.
     pub log: LogConfig,
 }
@@ -88,6 +92,7 @@ impl Default for Config {
                 requests_per_connection: 100,
                 access_log: Some("/dev/stdout".to_owned()),
             },
+            identity: None,
             log: LogConfig {
                 level: "info".to_owned(),
                 format: LogFormat::Text,
@@ -284,7 +289,7 @@ pub struct TlsFiles {
 pub struct TrafficConfig {
     /// `traffic.enabled`: whether sidecars and gateways get listeners, routes and mutual TLS.
     pub enabled: bool,
-    /// `traffic.trustDomain`: the trust domain in SPIFFE ids. A DNS name.
+    /// `traffic.trustDomain`: the trust domain in SPIFFE ids where there is no `identity`. A DNS name.
     pub trust_domain: String,
     /// `traffic.certificates`: the folder of the Envoys' machines with their certificates; over ADS where `None`.
     pub certificates: Option<String>,

@@ -132,9 +132,11 @@ impl Builder {
                 })
                 .collect(),
             // Listeners that there are for all belong to gRPC clients, who ask by name; the others have no `*`.
-            ResourceType::Listener | ResourceType::ClusterLoadAssignment | ResourceType::RouteConfiguration => {
-                Vec::new()
-            }
+            // Secrets are of no view: each stream has its own.
+            ResourceType::Listener
+            | ResourceType::ClusterLoadAssignment
+            | ResourceType::RouteConfiguration
+            | ResourceType::Secret => Vec::new(),
         }
     }
 }

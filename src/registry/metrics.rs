@@ -69,6 +69,8 @@ pub struct RegistryMetrics {
     pub(super) problems: Family<ByMember, Gauge>,
     pub(super) synced: Family<ByMember, Gauge>,
     pub(super) failures: Family<ByMember, Counter>,
+    pub(super) over_budget: Family<ByMember, Gauge>,
+    pub(super) throttled: Family<ByMember, Counter<f64, AtomicU64>>,
     pub(super) expiry: Family<ByCredential, Gauge>,
     pub(super) connected: Family<ByKind, Gauge>,
     pub(super) held_back: Family<ByKind, Gauge>,
@@ -102,6 +104,16 @@ impl RegistryMetrics {
             "registry_synced",
             "1 while what is held of the member is up to date, 0 while it is not (yet)",
             metrics.synced.clone(),
+        );
+        registry.register(
+            "registry_over_budget",
+            "1 while a member is not read on because it has more objects or bytes than its budget allows",
+            metrics.over_budget.clone(),
+        );
+        registry.register(
+            "registry_throttled_seconds",
+            "How long members were let wait because they changed faster than their budget allows",
+            metrics.throttled.clone(),
         );
         registry.register(
             "registry_failures",
@@ -161,6 +173,8 @@ impl RegistryMetrics {
         self.problems.remove(&label);
         self.synced.remove(&label);
         self.failures.remove(&label);
+        self.over_budget.remove(&label);
+        self.throttled.remove(&label);
         for credential in Credential::ALL {
             self.expiry.remove(&ByCredential::new(member, credential));
         }

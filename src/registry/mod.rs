@@ -17,6 +17,7 @@ mod standing;
 mod status;
 #[cfg(test)]
 mod testing;
+mod tokens;
 
 pub use attached::{AttachedMembers, member_resource, run_attached_members};
 pub use attachment::{Answer, Attachment, Verdict};
@@ -27,3 +28,4 @@ pub use problem::Problem;
 pub use run::{list_members_folder, run_member, run_members_folder};
 pub use source::{MemberSource, SecretText};
 pub use status::{KindReport, KindState, MemberReport, MemberState, Members, Settled};
+pub use tokens::{MemberTokens, TokenKeys, TokenVerdict};

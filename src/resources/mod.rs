@@ -7,6 +7,7 @@ mod listener;
 mod name;
 mod resource;
 mod route;
+mod secret;
 mod spec;
 mod traffic;
 mod version;
@@ -17,6 +18,7 @@ pub use listener::{ListenerName, ListenerSpec};
 pub use name::ClusterName;
 pub use resource::{Resource, ResourceType};
 pub use route::RouteSpec;
+pub use secret::{ROOTS_SECRET, SecretSpec, WORKLOAD_SECRET};
 pub use spec::ResourceSpec;
 pub use traffic::{
     Application, CAPTURE_LISTENER, CaptureSpec, CertificateSource, FixedCluster, FixedClusterSpec, GATEWAY_LISTENER,

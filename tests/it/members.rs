@@ -1,7 +1,7 @@
 //! `parallax members`, as a person types it, on real API servers, seen in real Envoys.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::control_plane::ControlPlane;
 use super::envoys::{DEADLINE, Envoys};
-use super::harness::{Kubernetes, Member, eventually, free_port};
+use super::harness::{Kubernetes, Member, eventually, free_port, get};
 use super::kubernetes::{create, furnish, run_pod};
 
 const EAST: &str = "10.1.0.1:8080*1@net1/z1";
@@ -85,13 +85,20 @@ impl World {
 
     /// `parallax members …` with the person's kubeconfig, at home in east.
     fn members(&self, arguments: &[&str]) -> Output {
-        let kubeconfig = self.kubeconfig.display().to_string();
-        let mut all = vec!["members"];
-        all.extend(arguments);
+        self.command(arguments).output().expect("the binary starts")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parallax"));
+        command.arg("members").args(arguments);
+        command.args(["--server", &self.control_plane.admin.to_string()]);
         if matches!(arguments[0], "attach" | "rotate" | "detach") {
-            all.extend(["--kubeconfig", &kubeconfig, "--home-context", "east"]);
+            command
+                .arg("--kubeconfig")
+                .arg(&self.kubeconfig)
+                .args(["--home-context", "east"]);
         }
-        self.control_plane.run(&all)
+        command
     }
 
     /// The same, which must succeed.
@@ -144,10 +151,28 @@ async fn a_member_is_attached_rotated_and_detached() {
     let through = "192.0.2.2:15443*1@net2/z1";
 
     // Attach. It ends when the member is synced; the Envoys follow at once.
-    let said = world.does(&["attach", "west", "--context", "west", "--network", "net2"]);
-    let synced = Instant::now();
-    envoys.hold(&[EAST, through]).await;
-    eprintln!("all Envoys held it {:?} after attach returned", synced.elapsed());
+    let admin = world.control_plane.admin;
+    let synced = async {
+        let look = async || match get(admin, "/metrics").await {
+            Ok(answer) if answer.body.contains("parallax_registry_synced{member=\"west\"} 1") => Ok(Instant::now()),
+            _ => Err("it is not".to_owned()),
+        };
+        eventually("west to be synced", DEADLINE, look).await.expect("it is")
+    };
+    let held = async {
+        envoys.hold(&[EAST, through]).await;
+        Instant::now()
+    };
+    let attach = world.command(&["attach", "west", "--context", "west", "--network", "net2"]);
+    let attach = tokio::task::spawn_blocking(move || { attach }.output().expect("the binary starts"));
+    let (synced, held) = tokio::join!(synced, held);
+    eprintln!(
+        "every Envoy held it {:?} after the sync",
+        held.saturating_duration_since(synced)
+    );
+    let output = attach.await.expect("it ends");
+    let said = self::said(&output);
+    assert!(output.status.success(), "{said}");
     assert!(said.contains("west joined: synced after"), "{said}");
     assert!(
         said.contains("2 services, 2 endpoints, network net2") || said.contains("endpoint"),
@@ -273,7 +298,7 @@ async fn what_cannot_be_attached_is_told_with_a_remedy() {
 
     // No control plane there: nothing is done.
     let nobody = format!("127.0.0.1:{}", free_port());
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_parallax"))
+    let output = Command::new(env!("CARGO_BIN_EXE_parallax"))
         .args([
             "members",
             "attach",
@@ -318,6 +343,27 @@ async fn what_cannot_be_attached_is_told_with_a_remedy() {
         words.contains("context west is not allowed to list Secrets in istio-system"),
         "{words}"
     );
+
+    let file = file.display().to_string();
+    let people = world.kubeconfig.display().to_string();
+    let member_only = [
+        "--kubeconfig",
+        &file,
+        "--home-kubeconfig",
+        &people,
+        "--home-context",
+        "east",
+    ];
+    let output = world
+        .control_plane
+        .run(&[&["members"], &attach[..], &member_only].concat());
+    let words = self::said(&output);
+    assert_eq!(output.status.code(), Some(77), "{words}");
+    assert!(
+        words.contains("not allowed to read the ServiceAccount istio-system/parallax-reader"),
+        "{words}"
+    );
+    assert_eq!(world.tokens().await, 0);
 
     // Somebody else's Secret has it.
     let config = world.west.kubeconfig().expect("it can be read");

@@ -4,10 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service, ServiceAccount};
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret, Service, ServiceAccount};
+use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
-use kube::{Api, Client};
+use kube::{Api, Client, Config};
 use serde_json::{Value, json};
 
 use super::control_plane::ControlPlane;
@@ -317,4 +318,28 @@ async fn the_control_planes_manifests_are_taken_and_allow_what_is_needed() {
         .expect("it is");
     let said = control_plane.say(&["members", "status"]);
     assert!(!said.contains("Problems"), "{said}");
+
+    // And no more than that.
+    let config = Kubeconfig::read_from(&account).expect("a kubeconfig");
+    let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await;
+    let pod = Client::try_from(config.expect("it can be used")).expect("a client");
+    let everywhere = Api::<Secret>::all(pod.clone()).list(&ListParams::default()).await;
+    assert!(is_forbidden(everywhere), "it reads Secrets of all namespaces");
+    let here: Api<Secret> = Api::namespaced(pod.clone(), "istio-system");
+    here.list(&ListParams::default())
+        .await
+        .expect("it reads those of its own");
+    assert!(
+        is_forbidden(here.delete("any", &Default::default()).await),
+        "it deletes Secrets"
+    );
+    let pods: Api<Pod> = Api::namespaced(pod, "istio-system");
+    assert!(
+        is_forbidden(pods.delete("any", &Default::default()).await),
+        "it deletes pods"
+    );
+}
+
+fn is_forbidden<T>(answer: Result<T, kube::Error>) -> bool {
+    matches!(answer, Err(kube::Error::Api(status)) if status.code == 403)
 }

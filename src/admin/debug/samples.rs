@@ -48,6 +48,7 @@ pub(crate) fn stream(pod: &str, opened: u64) -> StreamInfo {
     StreamInfo {
         id: subscriber.id(),
         node: Arc::new(ProxyNode {
+            claims: crate::identity::Claims::default(),
             id: id.into(),
             cluster: "".into(),
             kind: ProxyKind::Sidecar,

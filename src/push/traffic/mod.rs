@@ -161,7 +161,7 @@ pub(super) fn sidecar_spec(
             table.service(&name.service)?.port(name.port)?;
             Some(ResourceSpec::SidecarCluster(SidecarClusterSpec { name, settings }))
         }
-        ResourceType::ClusterLoadAssignment => None,
+        ResourceType::ClusterLoadAssignment | ResourceType::Secret => None,
         ResourceType::Listener => match name {
             CAPTURE_LISTENER => Some(ResourceSpec::Capture(CaptureSpec { settings })),
             INBOUND_LISTENER => Some(ResourceSpec::Inbound(InboundSpec { settings })),
@@ -225,7 +225,7 @@ pub(super) fn gateway_spec(
                 settings: Arc::clone(settings),
             })
         }),
-        ResourceType::RouteConfiguration => None,
+        ResourceType::RouteConfiguration | ResourceType::Secret => None,
         ResourceType::Cluster | ResourceType::ClusterLoadAssignment => {
             if kind == ResourceType::Cluster && FixedCluster::parse(name) == Some(FixedCluster::BlackHole) {
                 let cluster = FixedCluster::BlackHole;

@@ -35,6 +35,11 @@ pub(in super::super) enum Failure {
     Malformed(String, String),
     #[error("its objects can't be listed: {0}")]
     Listing(String),
+    #[error(
+        "it has {0}, which is over its budget; what was known of it is kept. Raise budget in its settings, or read fewer of its \
+         namespaces"
+    )]
+    OverBudget(String),
     /// The version to go on from is too old; nothing is wrong.
     #[error("the version that a watch began at is gone")]
     Expired,
@@ -45,7 +50,7 @@ pub(in super::super) enum Failure {
 
 impl Failure {
     /// What kube's client says of a request for a kind.
-    pub(super) fn of(resource: &str, error: &kube::Error) -> Self {
+    pub(in super::super) fn of(resource: &str, error: &kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => Self::of_status(resource, status.code, status.message.clone()),
             // The client's name for this says nothing to anybody.

@@ -38,6 +38,8 @@ const PAGE: u32 = 500;
 /// A page has to fit into this many bytes, and the words of an error into these.
 const LONGEST_PAGE: usize = 128 << 20;
 const LONGEST_ERROR: usize = 64 << 10;
+/// A member that is over its budget is read again after this time, which may have been raised.
+const OVER_BUDGET_AGAIN: Duration = Duration::from_secs(60);
 /// A watch that held for this long was a good one.
 const HELD: Duration = Duration::from_secs(10);
 /// So many failures to connect in a row, and the kubeconfig is read again: the address may be another by now.
@@ -85,7 +87,7 @@ pub(super) async fn follow(
                     Failure::Unauthorized(_) => return failure.clone(),
                     failure if failure.is_of_connection() => unreachable += 1,
                     // It is told again in a list.
-                    Failure::Malformed(..) => follower.position = None,
+                    Failure::Malformed(..) | Failure::OverBudget(_) => follower.position = None,
                     _ => unreachable = 0,
                 }
                 if unreachable >= UNREACHABLE_IN_A_ROW {
@@ -94,6 +96,10 @@ pub(super) async fn follow(
             }
         }
         tracing::debug!(member = %listener.name(), %kind, ?result, "a watch ended");
+        if matches!(result, Err(Failure::OverBudget(_))) {
+            // All of it would be read again.
+            tokio::time::sleep(OVER_BUDGET_AGAIN).await;
+        }
         tokio::select! {
             () = pace.rest(begun, &result) => {}
             () = listener.answered(), if result.is_err() => {}
@@ -146,8 +152,14 @@ impl Follower<'_> {
                 .await
                 .map_err(|_| Failure::TimedOut("a list"))?
                 .map_err(|broken| self.broken(broken))?;
-            let end = page(kind, &text, |item| listener.listed(kind, item.converted))
-                .map_err(|error| self.malformed(&error))?;
+            let mut taken = Ok(());
+            let end = page(kind, &text, |item| {
+                if taken.is_ok() {
+                    taken = listener.listed(kind, item.converted);
+                }
+            });
+            let end = end.map_err(|error| self.malformed(&error))?;
+            taken?;
             if let Some(token) = end.r#continue.filter(|token| !token.is_empty()) {
                 params = params.continue_token(&token);
                 continue;
@@ -199,6 +211,11 @@ impl Follower<'_> {
             };
             let is_listing = self.position.is_none();
             self.take(&line)?;
+            match is_listing {
+                false => self.listener.keep_pace().await,
+                // Whoever never has to wait for its connection must not keep others from running.
+                true => tokio::task::consume_budget().await,
+            }
             if is_listing && self.position.is_some() {
                 until = Some(Instant::now() + WATCH);
             }
@@ -214,10 +231,10 @@ impl Follower<'_> {
         };
         match event {
             Event::Set(item) => match &mut self.position {
-                None => self.listener.listed(kind, item.converted),
+                None => self.listener.listed(kind, item.converted)?,
                 Some(position) => {
                     advance(position, item.version);
-                    self.listener.changed(kind, item.converted);
+                    self.listener.changed(kind, item.converted)?;
                 }
             },
             Event::Deleted(Item { version, converted }) => {

@@ -11,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 use super::super::Problem;
 use super::super::convert::Converted;
 use super::super::status::{MemberStatus, Topic};
+use super::budget::{Account, Pace};
 use super::failure::Failure;
 use super::fold::{Fold, Heard, Word};
 use crate::model::ClusterId;
-use crate::table::{EventSink, Kind, RegistryEvent};
+use crate::table::{EventSink, Kind, Record, RegistryEvent};
 
 #[derive(Debug, Default)]
 struct State {
@@ -29,6 +30,12 @@ struct State {
     heard: Option<Instant>,
     /// The lists that are being read.
     listing: BTreeMap<Kind, Listing>,
+    account: Account,
+    pace: Pace,
+    /// It is told that changes come too fast.
+    throttled: bool,
+    /// The last change, for the pace.
+    changed: Option<Instant>,
     /// When kinds are to be listed once more, whose last list was not taken at its word.
     doubted: BTreeMap<Kind, Instant>,
 }
@@ -39,6 +46,12 @@ struct Listing {
     objects: u64,
     problems: BTreeMap<Topic, Vec<Problem>>,
 }
+
+/// What an object costs while it is looked at, though nothing of it is kept: about, in bytes.
+const UNUSED: usize = 64;
+
+/// Problems of so many objects are told, and so many of objects without a name.
+const MOST_TOPICS: usize = 1_000;
 
 /// A list that leaves too much out is confirmed by another one after this time.
 const CONFIRM_AFTER: Duration = Duration::from_secs(5);
@@ -161,6 +174,7 @@ impl<'a> Listener<'a> {
 
     pub(super) fn list_begins(&self, kind: Kind) {
         let mut state = self.state();
+        state.account.list_begins(kind);
         state.listing.insert(kind, Listing::default());
         state.followed.remove(&kind);
         drop(state);
@@ -168,13 +182,18 @@ impl<'a> Listener<'a> {
         self.hear(kind, Heard::ListBegins);
     }
 
-    pub(super) fn listed(&self, kind: Kind, converted: Converted) {
+    /// An object of a list. One too many is an error: the list is not read on.
+    pub(super) fn listed(&self, kind: Kind, converted: Converted) -> Result<(), Failure> {
         let mut state = self.state();
+        let size = converted.record.as_ref().map_or(UNUSED, Record::size);
+        state.account.listed(kind, size);
+        self.within_budget(&state)?;
         let listing = state.listing.entry(kind).or_default();
         listing.objects += 1;
-        if !converted.problems.is_empty() {
-            let topic = topic(kind, &converted);
-            listing.problems.entry(topic).or_default().extend(converted.problems);
+        if !converted.problems.is_empty() && listing.problems.len() < MOST_TOPICS {
+            let told = listing.problems.entry(topic(kind, &converted)).or_default();
+            told.extend(converted.problems);
+            told.truncate(MOST_TOPICS);
         }
         drop(state);
         match (converted.is_unreadable, converted.name, converted.record) {
@@ -182,10 +201,43 @@ impl<'a> Listener<'a> {
             (_, _, Some(record)) => self.hear(kind, Heard::Listed(record)),
             _ => {}
         }
+        Ok(())
+    }
+
+    fn within_budget(&self, state: &State) -> Result<(), Failure> {
+        let excess = state.account.excess(&self.status.options().borrow().budget);
+        excess.map_or(Ok(()), |excess| Err(Failure::OverBudget(excess)))
+    }
+
+    /// Rests where changes come faster than the member's budget allows; then its API server has to wait.
+    pub(super) async fn keep_pace(&self) {
+        // Whoever never has to wait for its connection must not keep others from running.
+        tokio::task::consume_budget().await;
+        let rest = {
+            let mut state = self.state();
+            let now = Instant::now();
+            let since = state.changed.replace(now).map(|last| now - last);
+            let rate = self.status.options().borrow().budget.events_per_second;
+            let rest = state.pace.change(since.unwrap_or_default(), rate);
+            if rest.is_some() {
+                state.throttled = true;
+            } else if state.throttled && state.pace.is_calm() {
+                state.throttled = false;
+                self.status.keeps_pace();
+            }
+            rest
+        };
+        if let Some(rest) = rest {
+            self.status.throttled(rest);
+            tokio::time::sleep(rest).await;
+        }
     }
 
     pub(super) fn list_ends(&self, kind: Kind) {
-        let Listing { objects, problems } = self.state().listing.remove(&kind).unwrap_or_default();
+        let mut state = self.state();
+        state.account.list_ends(kind);
+        let Listing { objects, problems } = state.listing.remove(&kind).unwrap_or_default();
+        drop(state);
         self.status.told(kind, objects);
         let keep: BTreeSet<_> = problems.keys().cloned().collect();
         self.status.forget_problems(kind, &keep);
@@ -224,8 +276,10 @@ impl<'a> Listener<'a> {
         }
     }
 
-    pub(super) fn changed(&self, kind: Kind, converted: Converted) {
+    /// An object was added or changed. One that goes beyond the budget is an error.
+    pub(super) fn changed(&self, kind: Kind, converted: Converted) -> Result<(), Failure> {
         self.told_one(kind);
+        let size = converted.record.as_ref().map_or(0, Record::size);
         let topic = topic(kind, &converted);
         self.status.problems(topic, converted.problems);
         if let Some(name) = converted.name {
@@ -235,6 +289,14 @@ impl<'a> Listener<'a> {
             };
             self.hear(kind, heard);
         }
+        self.account(kind, size)
+    }
+
+    fn account(&self, kind: Kind, size: usize) -> Result<(), Failure> {
+        let mut state = self.state();
+        let objects = state.fold.count(kind);
+        state.account.changed(kind, size, objects);
+        self.within_budget(&state)
     }
 
     pub(super) fn deleted(&self, kind: Kind, converted: Converted) {
@@ -243,6 +305,8 @@ impl<'a> Listener<'a> {
         self.status.problems(topic, Vec::new());
         if let Some(name) = converted.name {
             self.hear(kind, Heard::Deleted(name));
+            // Less is never too much; if it is still more than the budget, the next list tells.
+            let _ = self.account(kind, 0);
         }
     }
 
@@ -277,6 +341,8 @@ impl<'a> Listener<'a> {
         let is_followed = state.followed.len() == Kind::ALL.len();
         let lasting = state.failing.values().chain(&state.missed).any(Failure::is_lasting);
         self.status.reached(!lasting);
+        let is_over = |failure: &Failure| matches!(failure, Failure::OverBudget(_));
+        self.status.over_budget(state.failing.values().any(is_over));
         if !state.failing.is_empty() || state.missed.is_some() {
             self.status
                 .failing(Failure::summary(state.failing.values().chain(&state.missed)));

@@ -5,6 +5,7 @@
 //! status tells since when.
 
 mod allowed;
+mod budget;
 mod client;
 mod credentials;
 mod expiry;

@@ -150,6 +150,34 @@ impl MemberStatus {
             });
     }
 
+    /// Whether the member has more than its budget allows.
+    pub(in super::super) fn over_budget(&self, over: bool) {
+        let gauges = &self.members.inner.metrics.over_budget;
+        gauges.get_or_create(&ByMember::new(&self.name)).set(over.into());
+    }
+
+    /// The member changes no faster than it may.
+    pub(in super::super) fn keeps_pace(&self) {
+        self.problems(Topic::Pace, Vec::new());
+    }
+
+    /// The member changes faster than its budget allows, and is let wait for so long.
+    pub(in super::super) fn throttled(&self, rest: Duration) {
+        let throttled = &self.members.inner.metrics.throttled;
+        throttled
+            .get_or_create(&ByMember::new(&self.name))
+            .inc_by(rest.as_secs_f64());
+        let rate = self.options().borrow().budget.events_per_second;
+        let problem = Problem::new(
+            format!("member {}", self.name),
+            format!(
+                "it changed faster than {rate} objects a second, so it is read more slowly: what is known of it may be late"
+            ),
+            "find out what changes there all the time, or raise budget.eventsPerSecond",
+        );
+        self.problems(Topic::Pace, vec![problem]);
+    }
+
     /// An attempt to read the member failed.
     pub(in super::super) fn count_failure(&self) {
         let failures = &self.board().inner.metrics.failures;
@@ -346,7 +374,7 @@ impl MemberStatus {
         self.change(|entry| {
             entry.problems.retain(|topic, _| match topic {
                 Topic::Object(of, _) | Topic::Nameless(of) => *of != kind || keep.contains(topic),
-                Topic::Folder => true,
+                Topic::Folder | Topic::Pace => true,
             });
             entry.problem_count = entry.problems.values().map(Vec::len).sum();
             self.count_problems(entry.problem_count);

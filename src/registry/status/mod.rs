@@ -40,6 +40,8 @@ pub(super) enum Topic {
     Nameless(Kind),
     /// Everything in a folder.
     Folder,
+    /// How fast the member changes.
+    Pace,
 }
 
 #[derive(Debug)]
@@ -119,6 +121,20 @@ impl Members {
     #[must_use]
     pub fn get(&self, name: &ClusterId) -> Option<MemberReport> {
         self.entries().get(name).map(|entry| entry.report(name))
+    }
+
+    /// The members that have an API server.
+    pub(super) fn with_api_server(&self) -> Vec<ClusterId> {
+        let entries = self.entries();
+        let served = entries
+            .iter()
+            .filter(|(_, entry)| !matches!(entry.source, MemberSource::Folder { .. }));
+        served.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Where a member is read from.
+    pub(super) fn source(&self, name: &ClusterId) -> Option<MemberSource> {
+        self.entries().get(name).map(|entry| entry.source.clone())
     }
 
     /// What is wrong with folders of members, outside of each member.

@@ -12,6 +12,7 @@ use envoy_types::pb::google::protobuf::value::Kind;
 use prost::Message;
 
 use super::text::clip;
+use crate::identity::Claims;
 use crate::model::{Balancing, ClusterId, InvalidId, Locality, NetworkId, ObjectName, Role, Viewer};
 
 /// The longest node id that is taken, in bytes.
@@ -108,6 +109,8 @@ pub struct ProxyNode {
     pub kind: ProxyKind,
     /// Its namespace and pod; both parts may be empty.
     pub pod: ObjectName,
+    /// What it says of itself that has to be proven, where proxies prove who they are.
+    pub claims: Claims,
     /// What decides where it stands.
     pub viewer: Viewer,
     /// Where it runs.
@@ -139,13 +142,16 @@ impl ProxyNode {
             return Err(NodeError::TooLarge { bytes, limit });
         }
         let id = IdParts::read(&node.id)?;
-        let mut addresses: Vec<IpAddr> = id.address.into_iter().collect();
+        // A proxy that does not know its address says that it is 0.0.0.0.
+        let known = id.address.filter(|address| !address.is_unspecified());
+        let mut addresses: Vec<IpAddr> = known.into_iter().collect();
         for address in instance_ips(node)? {
             if !addresses.contains(&address) && addresses.len() < MAX_ADDRESSES {
                 addresses.push(address);
             }
         }
-        let namespace = text(node, "NAMESPACE")?.unwrap_or(id.namespace);
+        let said = text(node, "NAMESPACE")?;
+        let namespace = said.unwrap_or(id.namespace);
         let pod = ObjectName::new(&clip(namespace, MAX_TEXT_BYTES), &clip(id.pod, MAX_TEXT_BYTES));
         let viewer = Viewer {
             member: label(node, "CLUSTER_ID", ClusterId::new)?,
@@ -159,11 +165,18 @@ impl ProxyNode {
                 false => Balancing::ByEndpoint,
             },
         };
+        let claims = Claims {
+            namespaces: [said.unwrap_or_default(), id.namespace].map(Arc::from).into(),
+            service_account: text(node, "SERVICE_ACCOUNT")?.unwrap_or_default().into(),
+            pod: id.pod.into(),
+            member: viewer.member.clone(),
+        };
         Ok(Self {
             id: node.id.as_str().into(),
             cluster: clip(&node.cluster, MAX_TEXT_BYTES).into(),
             kind: id.kind,
             pod,
+            claims,
             viewer,
             locality: locality(node),
             agent: clip(&agent(node), MAX_TEXT_BYTES).into(),

@@ -19,7 +19,7 @@ use super::super::{Dialect, ProxyNode, requests, wire};
 use super::*;
 use crate::cache::Lookup;
 use crate::model::{
-    Addresses, Balancing, Endpoint, GatewaySet, Health, Mtls, NetworkGateway, ObjectName, PortEndpoints, ServicePort,
+    Addresses, Balancing, Endpoint, GatewaySet, Health, Mtls, NetworkGateway, PortEndpoints, ServicePort,
 };
 use crate::resources::AssignmentSpec;
 use crate::table::testing::{backend, joined, listed, member, network, service, slice, table, upsert};
@@ -62,7 +62,7 @@ fn port(endpoints: u32) -> PortEndpoints {
             mtls: Mtls::Yes,
             network: network(&on),
             locality: zones[at as usize % 3].clone(),
-            pod: Some(ObjectName::new("shop", &format!("web-{at}")).into()),
+            pod: None,
         };
         (member(&on), endpoint)
     });
