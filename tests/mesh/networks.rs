@@ -2,12 +2,22 @@
 //! not, and knows who asked.
 
 use super::space::need_namespaces;
-use super::world::{GATEWAY_1, GATEWAY_2, WEB_IN_EAST, WEB_IN_WEST, World, spiffe_id, told};
+use super::world::{Certificates, GATEWAY_1, GATEWAY_2, WEB_IN_EAST, WEB_IN_WEST, World, spiffe_id, told};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_pod_answers_its_share_and_knows_who_asked() {
     need_namespaces!();
-    let world = World::usual("  mtls: strict\n").await;
+    check(&World::usual("  mtls: strict\n").await).await;
+}
+
+/// The same with certificates that the control plane issues over ADS, after `parallax ca` and `parallax bootstrap`.
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_come_over_the_stream() {
+    need_namespaces!();
+    check(&World::usual_with(Certificates::Issued, "  mtls: strict\n").await).await;
+}
+
+async fn check(world: &World) {
     for (client, ip, gateway, near, far) in [
         (
             "client-1",

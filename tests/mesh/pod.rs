@@ -57,10 +57,8 @@ pub(crate) fn capture(space: &Space) {
 }
 
 impl Envoy {
-    /// Starts one with this node, in a folder of its own that it sees at [`FOLDER`], and waits until it says that it is live.
-    pub(crate) async fn start(space: &Space, folder: &Path, node: Value, xds: SocketAddr, delta: bool) -> Self {
-        let config = folder.join("bootstrap.json");
-        fs::write(&config, bootstrap(&node, xds, delta).to_string()).expect("it can be written");
+    /// Starts one by the bootstrap in a folder of its own, which it sees at [`FOLDER`], and waits until it says that it is live.
+    pub(crate) async fn start(space: &Space, folder: &Path, name: &str) -> Self {
         let log = folder.join("envoy.log");
         for file in [&log, &folder.join("access.log")] {
             OpenOptions::new()
@@ -93,7 +91,7 @@ impl Envoy {
             "20",
         ]);
         command.args(["--log-level", "info"]);
-        let process = Process::start(&node["id"].to_string(), command, &log, Stop::Kill).expect("it starts");
+        let process = Process::start(name, command, &log, Stop::Kill).expect("it starts");
         let mut envoy = Self {
             process,
             folder: folder.to_owned(),
@@ -138,7 +136,8 @@ pub(crate) fn stat(space: &Space, parts: &[&str]) -> u64 {
     named.filter_map(|(_, value)| value.parse::<u64>().ok()).sum()
 }
 
-fn bootstrap(node: &Value, xds: SocketAddr, delta: bool) -> Value {
+/// With ADS in plaintext.
+pub(crate) fn bootstrap(node: &Value, xds: SocketAddr, delta: bool) -> Value {
     let v3 = json!({ "resource_api_version": "V3", "ads": {}, "initial_fetch_timeout": "0s" });
     let retry = json!({ "retry_back_off": { "base_interval": "0.1s", "max_interval": "1s" } });
     json!({

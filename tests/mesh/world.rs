@@ -20,13 +20,21 @@ use super::certificates::{Authority, Credentials};
 use super::client::{self, Answer};
 use super::harness::{Process, Stop, eventually};
 use super::manifests;
-use super::pod::{self, Envoy, Workload};
+use super::pod::{self, Envoy, FOLDER, Workload};
 use super::space::{Space, shell};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 const CONTROL: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 100, 50));
 pub(crate) const GATEWAY_1: &str = "192.168.100.11";
 pub(crate) const GATEWAY_2: &str = "192.168.100.12";
+
+/// The name of the control plane in its certificate.
+const CONTROL_ID: &str = "spiffe://cluster.local/ns/istio-system/sa/parallax";
+const TRAFFIC: &str = "traffic:
+  enabled: true
+  accessLog: /mnt/access.log
+  requestsPerConnection: 1
+";
 
 /// In each member the same Service has another address, and the same address is another Service.
 pub(crate) const WEB_IN_EAST: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
@@ -49,12 +57,23 @@ pub(crate) struct Pod {
     pub(crate) envoy: Option<Envoy>,
 }
 
+/// Where workloads have their certificates from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Certificates {
+    /// From files that somebody puts beside their Envoys.
+    Files,
+    /// From the control plane, over the same stream as everything else, for whoever they prove to be. All of it is made by the
+    /// commands that a person types.
+    Issued,
+}
+
 /// Everything. Processes end first, then namespaces go.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) control_plane: Option<Process>,
     pub(crate) pods: BTreeMap<&'static str, Pod>,
     pub(crate) root: Authority,
+    certificates: Certificates,
     control: Space,
     routers: BTreeMap<&'static str, Space>,
     folder: tempfile::TempDir,
@@ -64,6 +83,10 @@ pub(crate) struct World {
 impl World {
     /// The networks and a control plane with these settings of `traffic`; no pods yet.
     pub(crate) async fn new(traffic: &str) -> Self {
+        Self::with(Certificates::Files, traffic).await
+    }
+
+    pub(crate) async fn with(certificates: Certificates, traffic: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let prefix = format!("px{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let space = |name: &str| Space::new(format!("{prefix}-{name}"));
@@ -96,6 +119,7 @@ impl World {
             control_plane: None,
             pods: BTreeMap::new(),
             root: Authority::root("root of the mesh"),
+            certificates,
             control,
             routers,
             folder,
@@ -106,18 +130,26 @@ impl World {
         }
         world.say("east", "gateway.yaml", &manifests::gateway("net1", GATEWAY_1));
         world.say("west", "gateway.yaml", &manifests::gateway("net2", GATEWAY_2));
+        let security = match certificates {
+            Certificates::Files => {
+                format!("xds: {{allowPlaintext: true}}\n{TRAFFIC}  certificates: {FOLDER}/certificates\n")
+            }
+            Certificates::Issued => {
+                world.make_authorities();
+                format!(
+                    "tls: {{certificate: server/tls.crt, key: server/tls.key, clientCa: server/ca.crt}}
+identity:
+  ca: ca/east
+  proxies: {{require: certificate}}
+{TRAFFIC}"
+                )
+            }
+        };
         let settings = format!(
             "listen: {CONTROL}:15010
 admin: {{listen: '{CONTROL}:15080'}}
 membersFolder: members
-xds: {{allowPlaintext: true}}
-traffic:
-  enabled: true
-  certificates: {0}/certificates
-  accessLog: {0}/access.log
-  requestsPerConnection: 1
-{traffic}",
-            pod::FOLDER
+{security}{traffic}"
         );
         fs::write(world.path("parallax.yaml"), settings).expect("it can be written");
         world.start_control_plane().await;
@@ -236,15 +268,98 @@ traffic:
     ) -> Envoy {
         let folder = self.path(workload.name);
         fs::create_dir_all(&folder).expect("it can be made");
-        if let Some(credentials) = credentials {
-            pod::put_credentials(&folder, credentials);
+        match self.certificates {
+            Certificates::Files => {
+                if let Some(credentials) = credentials {
+                    pod::put_credentials(&folder, credentials);
+                }
+                let xds = SocketAddr::new(CONTROL, 15010);
+                let bootstrap = pod::bootstrap(&node, xds, delta).to_string();
+                fs::write(folder.join("bootstrap.json"), bootstrap).expect("it can be written");
+            }
+            Certificates::Issued => self.type_bootstrap(&folder, workload),
         }
-        Envoy::start(space, &folder, node, SocketAddr::new(CONTROL, 15010), delta).await
+        Envoy::start(space, &folder, workload.name).await
+    }
+
+    /// What a person types for a member, in the folder of the world.
+    fn parallax(&self, arguments: &[&str]) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parallax"));
+        let output = command.args(arguments).current_dir(self.folder.path()).output();
+        let output = output.expect("it starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "parallax {arguments:?}: {errors}");
+    }
+
+    /// A root, an intermediate for each member, a certificate of the control plane.
+    fn make_authorities(&self) {
+        self.parallax(&["ca", "init", "--dir", "ca"]);
+        for member in ["east", "east2", "west"] {
+            self.parallax(&["ca", "issue-intermediate", "--dir", "ca", "--member", member]);
+        }
+        self.issue("ca/east", "istio-system", "parallax", "server");
+    }
+
+    fn issue(&self, from: &str, namespace: &str, account: &str, out: &str) {
+        let identity = ["--namespace", namespace, "--service-account", account];
+        let arguments = [
+            &["ca", "issue", "--from", from, "--hours", "1", "--out", out],
+            &identity[..],
+        ]
+        .concat();
+        self.parallax(&arguments);
+    }
+
+    /// A certificate for a proxy to show, and its bootstrap.
+    fn type_bootstrap(&self, folder: &Path, workload: &Workload) {
+        let (account, namespace) = (account(workload.name), namespace(workload.name));
+        let own = format!("{}/own", workload.name);
+        self.issue(&format!("ca/{}", workload.member), namespace, account, &own);
+        let kind = if account == "gw" {
+            "gateway-bootstrap"
+        } else {
+            "bootstrap"
+        };
+        // As Envoy sees them.
+        let file = |name: &str| format!("{FOLDER}/own/{name}");
+        self.parallax(&[
+            kind,
+            "--pod",
+            &format!("{namespace}/{}", workload.name),
+            "--member",
+            workload.member,
+            "--service-account",
+            account,
+            "--ip",
+            workload.address,
+            "--xds",
+            &format!("{CONTROL}:15010"),
+            "--xds-name",
+            CONTROL_ID,
+            "--ca",
+            &file("ca.crt"),
+            "--certificate",
+            &file("tls.crt"),
+            "--key",
+            &file("tls.key"),
+            "--out",
+            workload.name,
+            "--mounted-at",
+            FOLDER,
+            "-o",
+            "json",
+        ]);
+        // Of another user than the one who types, as init containers are.
+        shell(&format!("chmod -R a+rX {}", folder.display()));
     }
 
     /// The usual pods: a client on each network, and two of `web` on each, those of net1 in two members.
     pub(crate) async fn usual(traffic: &str) -> Self {
-        let mut world = Self::new(traffic).await;
+        Self::usual_with(Certificates::Files, traffic).await
+    }
+
+    pub(crate) async fn usual_with(certificates: Certificates, traffic: &str) -> Self {
+        let mut world = Self::with(certificates, traffic).await;
         let web = world.web();
         world.say_web(&web);
         for (client, member, address) in [("client-1", "east", "10.1.0.10"), ("client-2", "west", "10.2.0.10")] {
@@ -382,9 +497,15 @@ pub(crate) fn told(answer: &Answer) -> Value {
     serde_json::from_str(&answer.body).unwrap_or_default()
 }
 
-/// The identity of a pod: its account is called as the pod is, up to the number.
+/// The account of a pod is called as the pod is, up to the number.
+fn account(pod: &str) -> &str {
+    pod.split('-').next().unwrap_or(pod)
+}
+
+fn namespace(pod: &str) -> &'static str {
+    if account(pod) == "gw" { "istio-system" } else { "shop" }
+}
+
 pub(crate) fn spiffe_id(pod: &str) -> String {
-    let account = pod.split('-').next().unwrap_or(pod);
-    let namespace = if account == "gw" { "istio-system" } else { "shop" };
-    format!("spiffe://cluster.local/ns/{namespace}/sa/{account}")
+    format!("spiffe://cluster.local/ns/{}/sa/{}", namespace(pod), account(pod))
 }
