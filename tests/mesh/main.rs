@@ -12,6 +12,7 @@ mod harness;
 mod certificates;
 mod client;
 mod gateways;
+mod issued;
 mod manifests;
 mod modes;
 mod networks;

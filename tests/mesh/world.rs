@@ -19,17 +19,16 @@ use serde_json::{Value, json};
 use super::certificates::{Authority, Credentials};
 use super::client::{self, Answer};
 use super::harness::{Process, Stop, eventually};
+use super::issued::{account, namespace};
 use super::manifests;
 use super::pod::{self, Envoy, FOLDER, Workload};
 use super::space::{Space, shell};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
-const CONTROL: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 100, 50));
+pub(crate) const CONTROL: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 100, 50));
 pub(crate) const GATEWAY_1: &str = "192.168.100.11";
 pub(crate) const GATEWAY_2: &str = "192.168.100.12";
 
-/// The name of the control plane in its certificate.
-const CONTROL_ID: &str = "spiffe://cluster.local/ns/istio-system/sa/parallax";
 const TRAFFIC: &str = "traffic:
   enabled: true
   accessLog: /mnt/access.log
@@ -282,77 +281,6 @@ membersFolder: members
         Envoy::start(space, &folder, workload.name).await
     }
 
-    /// What a person types for a member, in the folder of the world.
-    fn parallax(&self, arguments: &[&str]) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_parallax"));
-        let output = command.args(arguments).current_dir(self.folder.path()).output();
-        let output = output.expect("it starts");
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "parallax {arguments:?}: {errors}");
-    }
-
-    /// A root, an intermediate for each member, a certificate of the control plane.
-    fn make_authorities(&self) {
-        self.parallax(&["ca", "init", "--dir", "ca"]);
-        for member in ["east", "east2", "west"] {
-            self.parallax(&["ca", "issue-intermediate", "--dir", "ca", "--member", member]);
-        }
-        self.issue("ca/east", "istio-system", "parallax", "server");
-    }
-
-    fn issue(&self, from: &str, namespace: &str, account: &str, out: &str) {
-        let identity = ["--namespace", namespace, "--service-account", account];
-        let arguments = [
-            &["ca", "issue", "--from", from, "--hours", "1", "--out", out],
-            &identity[..],
-        ]
-        .concat();
-        self.parallax(&arguments);
-    }
-
-    /// A certificate for a proxy to show, and its bootstrap.
-    fn type_bootstrap(&self, folder: &Path, workload: &Workload) {
-        let (account, namespace) = (account(workload.name), namespace(workload.name));
-        let own = format!("{}/own", workload.name);
-        self.issue(&format!("ca/{}", workload.member), namespace, account, &own);
-        let kind = if account == "gw" {
-            "gateway-bootstrap"
-        } else {
-            "bootstrap"
-        };
-        // As Envoy sees them.
-        let file = |name: &str| format!("{FOLDER}/own/{name}");
-        self.parallax(&[
-            kind,
-            "--pod",
-            &format!("{namespace}/{}", workload.name),
-            "--member",
-            workload.member,
-            "--service-account",
-            account,
-            "--ip",
-            workload.address,
-            "--xds",
-            &format!("{CONTROL}:15010"),
-            "--xds-name",
-            CONTROL_ID,
-            "--ca",
-            &file("ca.crt"),
-            "--certificate",
-            &file("tls.crt"),
-            "--key",
-            &file("tls.key"),
-            "--out",
-            workload.name,
-            "--mounted-at",
-            FOLDER,
-            "-o",
-            "json",
-        ]);
-        // Of another user than the one who types, as init containers are.
-        shell(&format!("chmod -R a+rX {}", folder.display()));
-    }
-
     /// The usual pods: a client on each network, and two of `web` on each, those of net1 in two members.
     pub(crate) async fn usual(traffic: &str) -> Self {
         Self::usual_with(Certificates::Files, traffic).await
@@ -497,15 +425,7 @@ pub(crate) fn told(answer: &Answer) -> Value {
     serde_json::from_str(&answer.body).unwrap_or_default()
 }
 
-/// The account of a pod is called as the pod is, up to the number.
-fn account(pod: &str) -> &str {
-    pod.split('-').next().unwrap_or(pod)
-}
-
-fn namespace(pod: &str) -> &'static str {
-    if account(pod) == "gw" { "istio-system" } else { "shop" }
-}
-
+/// The identity of a pod.
 pub(crate) fn spiffe_id(pod: &str) -> String {
     format!("spiffe://cluster.local/ns/{}/sa/{}", namespace(pod), account(pod))
 }

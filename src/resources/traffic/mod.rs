@@ -33,3 +33,6 @@ pub const CAPTURE_LISTENER: &str = "virtualOutbound";
 pub const INBOUND_LISTENER: &str = "virtualInbound";
 /// The listener of a gateway.
 pub const GATEWAY_LISTENER: &str = "eastwest";
+
+#[cfg(test)]
+mod tests;

@@ -18,9 +18,7 @@ use super::super::session::{Body, Request, Response, Session};
 use super::super::{Dialect, ProxyNode, requests, wire};
 use super::*;
 use crate::cache::Lookup;
-use crate::model::{
-    Addresses, Balancing, Endpoint, GatewaySet, Health, Mtls, NetworkGateway, PortEndpoints, ServicePort,
-};
+use crate::model::{Addresses, Endpoint, GatewaySet, Health, Mtls, NetworkGateway, PortEndpoints, ServicePort};
 use crate::resources::AssignmentSpec;
 use crate::table::testing::{backend, joined, listed, member, network, service, slice, table, upsert};
 use crate::view::assign;
