@@ -8,7 +8,7 @@ use super::bootstrap::BootstrapArgs;
 use super::ca::CaCommand;
 use super::members::MembersCommand;
 use super::output::{ColorChoice, OutputFormat};
-use crate::config::{Config, ConfigErrors, Listen};
+use crate::config::{Config, ConfigErrors, Listen, SettingsFile};
 
 /// Above the options that only matter to commands that ask a server.
 const HEADING: &str = "Options of get, explain, watch and members";
@@ -164,13 +164,21 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
+    /// The settings file, where there is one.
+    #[must_use]
+    pub fn file(&self) -> Option<SettingsFile> {
+        let path = self.config.clone()?;
+        let admin = self.admin.clone();
+        Some(SettingsFile { path, admin })
+    }
+
     /// The settings that these arguments mean.
     ///
     /// # Errors
     /// Every mistake in the settings file.
     pub fn settings(&self) -> Result<Config, ConfigErrors> {
-        let mut config = match (&self.config, &self.members) {
-            (Some(file), _) => Config::load(file)?,
+        let mut config = match (self.file(), &self.members) {
+            (Some(file), _) => file.load()?,
             (None, Some(dir)) => {
                 let listen = self.listen.clone().unwrap_or_else(|| Config::default().listen);
                 Config::for_members_folder(dir, listen)?
@@ -210,6 +218,8 @@ Examples:
     },
     /// The networks with their members and gateways, and the gateways that can't be used
     Networks,
+    /// Which settings are in force: of which file, since when, and what of the file is not and why
+    Settings,
     /// The connected proxies: where each stands, and how far behind it is
     Proxies,
     /// All assignments as one viewer gets them

@@ -85,7 +85,11 @@ async fn get(what: GetCommand, printer: &Printer<'_>, out: &mut (dyn Write + Sen
         }
         GetCommand::Networks => {
             let answer = server.answer(debug.list_networks(v1::ListNetworksRequest {})).await?;
-            printer.print(out, &answer, |answer| render::networks(answer, paint))
+            printer.print(out, &answer, |answer| render::networks(answer, now, paint))
+        }
+        GetCommand::Settings => {
+            let answer = server.answer(debug.get_settings(v1::GetSettingsRequest {})).await?;
+            printer.print(out, &answer, |answer| render::settings(answer, now, paint))
         }
         GetCommand::Proxies => {
             let answer = server.answer(debug.list_proxies(v1::ListProxiesRequest {})).await?;

@@ -1,8 +1,8 @@
 //! The settings as the program uses them, and their defaults.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,6 +23,10 @@ pub struct Config {
     pub members: Vec<MemberConfig>,
     /// `memberSecrets`: where members join by Secrets and `Member` objects; nowhere where absent.
     pub member_secrets: Option<MemberSecretsConfig>,
+    /// `networks`: address ranges, gateways and members of networks, by name (a Kubernetes label value).
+    pub networks: BTreeMap<String, NetworkConfig>,
+    /// `dns.servers`: who is asked for the addresses of gateways; the servers of the system where empty.
+    pub dns_servers: Vec<SocketAddr>,
     /// `memberDefaults`: how members are treated that say nothing else, those of Secrets and folders too.
     pub member_defaults: MemberDefaults,
     /// `readiness`: when we say that we are ready.
@@ -58,6 +62,8 @@ impl Default for Config {
             members_folder: None,
             members: Vec::new(),
             member_secrets: None,
+            networks: BTreeMap::new(),
+            dns_servers: Vec::new(),
             member_defaults: MemberDefaults {
                 stale: StaleConfig::Keep,
                 budget: BudgetConfig {
@@ -240,6 +246,55 @@ pub struct AllowConfig {
     pub folders: BTreeSet<PathBuf>,
     /// `insecure-skip-tls-verify`: servers need not prove who they are.
     pub insecure_skip_tls_verify: bool,
+}
+
+/// One of `networks`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkConfig {
+    /// `cidrs`: addresses in these ranges are on it, the narrowest range first.
+    pub cidrs: Vec<CidrConfig>,
+    /// `gateways`: how other networks reach it, beside the Services that are labelled with it.
+    pub gateways: Vec<GatewayConfig>,
+    /// `members`: members whose network it is, where their own labels say nothing.
+    pub members: BTreeSet<String>,
+}
+
+/// One of `networks.NAME.cidrs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CidrConfig {
+    /// Its first address.
+    pub address: IpAddr,
+    /// How many bits all of its addresses share.
+    pub prefix: u8,
+    /// `member`: true only in this member; in all of them where `None`.
+    pub member: Option<String>,
+}
+
+/// One of `networks.NAME.gateways`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayConfig {
+    /// `address` or `service`.
+    pub place: GatewayPlace,
+    /// `port`: for mutual TLS.
+    pub port: u16,
+    /// `member`: the member it belongs to; to the network as a whole where `None`.
+    pub member: Option<String>,
+}
+
+/// Where a gateway of the settings is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GatewayPlace {
+    /// `address`, an IP address.
+    Address(IpAddr),
+    /// `address`, a host name: lower case, without a dot at its end.
+    Host(String),
+    /// `service`.
+    Service {
+        /// Before the slash.
+        namespace: String,
+        /// After it.
+        name: String,
+    },
 }
 
 /// `readiness`: when we say that we are ready.

@@ -42,6 +42,8 @@ pub enum NetworkOrigin {
     Metadata,
     /// The table knows a pod of its address in its member, and that pod's network.
     Pod,
+    /// The settings have a range of addresses that one of its own is in.
+    Cidr,
     /// Its member's network.
     Member,
     /// The mesh's default network: nothing else was known.
@@ -53,6 +55,7 @@ impl fmt::Display for NetworkOrigin {
         f.pad(match self {
             Self::Metadata => "metadata",
             Self::Pod => "pod",
+            Self::Cidr => "cidr",
             Self::Member => "member",
             Self::Default => "default",
         })

@@ -4,6 +4,7 @@
 //! the latest wins; there is no timer in between. Only live views are looked at, and in them only what a stream asked for.
 
 mod builder;
+mod gateways;
 mod inbox;
 mod interner;
 mod metrics;
@@ -15,16 +16,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::cache::{Cache, LiveView};
-use crate::model::{NetworkId, Role, ServiceKey};
+use crate::model::{HostName, NetworkId, Role, ServiceKey};
 use crate::resources::{ClusterName, ResourceType};
-use crate::table::{ChangeSet, EndpointTable, EventSink, Locations, RegistryEvent};
+use crate::table::{ChangeSet, EndpointTable, EventSink, HostSink, Locations, RegistryEvent, Resolved, TableSettings};
 use inbox::Inbox;
 use traffic::Face;
 
 pub use builder::Builder;
+pub use gateways::GatewaysCollector;
 pub use metrics::PushMetrics;
 pub use spec::resource_spec;
 pub use withheld::WithheldCollector;
@@ -71,14 +73,19 @@ pub struct Pusher {
     records: broadcast::Sender<Arc<PushRecord>>,
     /// What each service was last served with, to know what went. Used by the one push task only.
     faces: Mutex<BTreeMap<ServiceKey, Face>>,
+    /// The table's host names, for whoever looks them up.
+    hosts: watch::Sender<Arc<BTreeSet<HostName>>>,
 }
 
 impl EventSink for Pusher {
     fn apply(&self, event: RegistryEvent) {
-        let changes = self.table.apply(event);
-        if !changes.is_empty() {
-            self.inbox.put(changes);
-        }
+        self.take(self.table.apply(event));
+    }
+}
+
+impl HostSink for Pusher {
+    fn resolved(&self, hosts: BTreeMap<HostName, Resolved>) {
+        self.take(self.table.set_hosts(hosts));
     }
 }
 
@@ -86,6 +93,7 @@ impl Pusher {
     /// Ties a table, its builder and the cache together.
     #[must_use]
     pub fn new(table: Arc<EndpointTable>, builder: Arc<Builder>, cache: Arc<Cache>, metrics: PushMetrics) -> Self {
+        let hosts = table.hosts();
         Self {
             table,
             cache,
@@ -94,6 +102,31 @@ impl Pusher {
             metrics,
             records: broadcast::Sender::new(WATCH_BACKLOG),
             faces: Mutex::default(),
+            hosts: watch::Sender::new(hosts),
+        }
+    }
+
+    /// The host names of gateways that are to be looked up, the latest set.
+    #[must_use]
+    pub fn hosts(&self) -> watch::Receiver<Arc<BTreeSet<HostName>>> {
+        self.hosts.subscribe()
+    }
+
+    /// Goes by other settings from now on.
+    pub fn set_settings(&self, settings: TableSettings) {
+        self.take(self.table.set_settings(settings));
+    }
+
+    fn take(&self, changes: ChangeSet) {
+        // Read under the channel's lock, so that an older set never comes after a newer one.
+        self.hosts.send_if_modified(|known| {
+            let now = self.table.hosts();
+            let differs = !Arc::ptr_eq(known, &now);
+            *known = now;
+            differs
+        });
+        if !changes.is_empty() {
+            self.inbox.put(changes);
         }
     }
 

@@ -21,14 +21,22 @@ fn config(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(path)
 }
 
+fn text(file: &Path) -> String {
+    std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
 fn documents(file: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    serde_saphyr::from_multiple(&text(file)).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
 /// What `kubectl apply --server-side -f` does.
-pub(crate) async fn apply(client: &Client, file: &Path) {
-    for object in documents(file) {
+async fn apply(client: &Client, file: &Path) {
+    apply_text(client, &text(file)).await;
+}
+
+/// The same with `-f -`.
+pub(crate) async fn apply_text(client: &Client, text: &str) {
+    for object in serde_saphyr::from_multiple::<Value>(text).unwrap_or_else(|error| panic!("{error}: {text}")) {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
         let (group, version) = version.split_once('/').unwrap_or(("", &version));
@@ -41,7 +49,7 @@ pub(crate) async fn apply(client: &Client, file: &Path) {
         // Strict, so that a field which no version of the API has is an error.
         let params = PatchParams::apply("person").force().validation_strict();
         let applied = api.patch(&name, &params, &Patch::Apply(&object)).await;
-        applied.unwrap_or_else(|error| panic!("{}: {kind} {name}: {error}", file.display()));
+        applied.unwrap_or_else(|error| panic!("{kind} {name}: {error}"));
     }
 }
 

@@ -64,7 +64,7 @@ fn port(endpoints: usize, networks: usize) -> PortEndpoints {
 fn gateways() -> GatewaySet {
     let gateways = (0..NETWORKS).map(|at| NetworkGateway {
         network: network(at),
-        member: member(at),
+        member: Some(member(at)),
         address: Ipv4Addr::new(203, 0, 113, u8::try_from(at).unwrap_or_default()).into(),
         port: 15443,
     });
@@ -142,10 +142,7 @@ pub(crate) fn run(options: &Options, results: &Results) -> anyhow::Result<()> {
 
 /// One endpoint of a service changes in the table: derive, merge, swap.
 fn merge(options: &Options, endpoints: usize) -> [Row; 2] {
-    let table = EndpointTable::new(TableSettings {
-        default_network: network(0),
-        system_namespace: "istio-system".into(),
-    });
+    let table = EndpointTable::new(TableSettings::new(network(0), "istio-system"));
     for at in 0..NETWORKS {
         table.apply(said(
             at,
@@ -213,6 +210,7 @@ fn service() -> Record {
             app_protocol: "".into(),
         }],
         gateway: None,
+        exposure: None,
     })
 }
 

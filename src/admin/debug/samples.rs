@@ -5,9 +5,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::cache::Cache;
 use crate::model::{
-    Addresses, ClusterId, Conflict, Endpoint, GatewaySet, GatewaySource, Health, Locality, Mtls, NetworkGateway,
-    NetworkId, ObjectName, PortEndpoints, ServiceEndpoints, ServiceKey, ServicePort, UnusableGateway, UnusableReason,
-    Viewer,
+    Addresses, ClusterId, Conflict, Endpoint, GatewayOrigin, GatewaySet, GatewaySource, Health, Locality, Mtls,
+    NetworkGateway, NetworkId, ObjectName, PortEndpoints, ServiceEndpoints, ServiceKey, ServicePort, UnusableGateway,
+    UnusableReason, Viewer,
 };
 use crate::push::{Builder, PushMetrics};
 use crate::resources::ResourceType;
@@ -168,15 +168,15 @@ pub(crate) fn services() -> Vec<Arc<ServiceEndpoints>> {
 pub(crate) fn gateways() -> GatewaySet {
     let gateway = |address: &str| NetworkGateway {
         network: network("net2"),
-        member: member("east"),
+        member: Some(member("east")),
         address: address.parse().unwrap(),
         port: 15443,
     };
     let unusable = UnusableGateway {
         source: GatewaySource {
             network: network("net3"),
-            member: member("north"),
-            service: ObjectName::new("istio-system", "eastwest"),
+            member: Some(member("north")),
+            origin: GatewayOrigin::Labelled(ObjectName::new("istio-system", "eastwest")),
         },
         reason: UnusableReason::NoReadyPod,
     };

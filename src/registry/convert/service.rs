@@ -1,16 +1,14 @@
 //! A Service: its ports, and the gateway that it is where it is labelled with a network.
 
-use std::net::IpAddr;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
-use serde_json::Value;
 
-use crate::model::{NetworkId, ServiceKey, ServicePort};
+use crate::model::{ServiceKey, ServicePort};
 use crate::table::{GatewayClaim, ServiceRecord};
 
 use super::Wanted;
 use super::Wanted::{Fields, Whole};
+use super::exposure::{self, NODE_SELECTOR};
 use super::subject::{Label, NETWORK_LABEL, Subject};
 
 /// What is read of one.
@@ -23,6 +21,7 @@ pub(super) const WANTED: &[(&str, Wanted)] = &[
             ("resourceVersion", Whole),
             ("creationTimestamp", Whole),
             ("labels", Fields(&[(NETWORK_LABEL, Whole), (GATEWAY_PORT, Whole)])),
+            ("annotations", Fields(&[(NODE_SELECTOR, Whole)])),
         ]),
     ),
     (
@@ -34,6 +33,7 @@ pub(super) const WANTED: &[(&str, Wanted)] = &[
             ("publishNotReadyAddresses", Whole),
             ("ports", Whole),
             ("externalIPs", Whole),
+            ("externalTrafficPolicy", Whole),
         ]),
     ),
     ("status", Fields(&[("loadBalancer", Whole)])),
@@ -52,6 +52,7 @@ struct Spec<'a> {
     #[serde(rename = "clusterIPs")]
     cluster_ips: Option<Vec<&'a str>>,
     publish_not_ready_addresses: Option<bool>,
+    external_traffic_policy: Option<&'a str>,
 }
 
 #[derive(Deserialize)]
@@ -83,9 +84,17 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<ServiceRecord> {
         publish_not_ready: spec.publish_not_ready_addresses.unwrap_or_default(),
         ports: ports(subject),
         gateway: match network {
-            Label::Valid(network) => Some(claim(subject, network)),
+            Label::Valid(network) => Some(GatewayClaim {
+                network,
+                port: gateway_port(subject),
+            }),
             Label::Absent | Label::Invalid => None,
         },
+        exposure: exposure::convert(
+            subject,
+            spec.r#type == Some("NodePort"),
+            spec.external_traffic_policy == Some("Local"),
+        ),
     })
 }
 
@@ -143,37 +152,6 @@ fn ports(subject: &mut Subject<'_>) -> Vec<ServicePort> {
         });
     }
     ports
-}
-
-fn claim(subject: &mut Subject<'_>, network: NetworkId) -> GatewayClaim {
-    let port = gateway_port(subject);
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    let mut hostnames = Vec::new();
-    let ingress = ["status", "loadBalancer", "ingress"];
-    for (at, value) in subject.list(&ingress).iter().enumerate() {
-        let text = |key| value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-        if let Some(ip) = text("ip") {
-            let place = format!("status.loadBalancer.ingress[{at}].ip");
-            addresses.extend(subject.address(&place, ip));
-        }
-        hostnames.extend(text("hostname").map(str::to_owned));
-    }
-    for (at, value) in subject.list(&["spec", "externalIPs"]).iter().enumerate() {
-        let place = format!("spec.externalIPs[{at}]");
-        if let Some(text) = subject.element::<&str>(&place, value) {
-            addresses.extend(subject.address(&place, text));
-        }
-    }
-    addresses.sort_unstable();
-    addresses.dedup();
-    hostnames.sort_unstable();
-    hostnames.dedup();
-    GatewayClaim {
-        network,
-        port,
-        addresses,
-        hostnames,
-    }
 }
 
 fn gateway_port(subject: &mut Subject<'_>) -> u16 {

@@ -11,7 +11,10 @@ use tokio::time::Instant;
 use super::super::metrics::{ByCredential, ByKind, ByMember};
 use super::super::problem::shorten;
 use super::super::{Credential, Expiry, MemberOptions, Problem};
-use super::{CATCHING_UP, Entry, KindReport, KindState, MOST_PROBLEMS, MemberState, Members, READING, Topic, log_new};
+use super::{
+    CATCHING_UP, Entry, KindReport, KindState, MOST_PROBLEMS, MOST_TOPICS, MemberState, Members, READING, Topic,
+    log_new,
+};
 use crate::model::{ClusterId, MemberStanding, Rank};
 use crate::table::Kind;
 
@@ -152,7 +155,7 @@ impl MemberStatus {
 
     /// Whether the member has more than its budget allows.
     pub(in super::super) fn over_budget(&self, over: bool) {
-        let gauges = &self.members.inner.metrics.over_budget;
+        let gauges = &self.board().inner.metrics.over_budget;
         gauges.get_or_create(&ByMember::new(&self.name)).set(over.into());
     }
 
@@ -163,7 +166,7 @@ impl MemberStatus {
 
     /// The member changes faster than its budget allows, and is let wait for so long.
     pub(in super::super) fn throttled(&self, rest: Duration) {
-        let throttled = &self.members.inner.metrics.throttled;
+        let throttled = &self.board().inner.metrics.throttled;
         throttled
             .get_or_create(&ByMember::new(&self.name))
             .inc_by(rest.as_secs_f64());
@@ -356,6 +359,10 @@ impl MemberStatus {
     /// What is wrong under a topic now, in place of what was before.
     pub(in super::super) fn problems(&self, topic: Topic, problems: Vec<Problem>) {
         self.change(|entry| {
+            let is_new = !problems.is_empty() && !entry.problems.contains_key(&topic);
+            if is_new && entry.problems.len() >= MOST_TOPICS {
+                return;
+            }
             let earlier = match problems.is_empty() {
                 true => entry.problems.remove(&topic),
                 false => entry.problems.insert(topic, problems.clone()),

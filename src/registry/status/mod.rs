@@ -24,6 +24,8 @@ pub use report::{KindReport, KindState, MemberReport, MemberState};
 
 /// How many problems of a member are told; the others are counted.
 const MOST_PROBLEMS: usize = 100;
+/// The problems of so many objects are remembered: a member may be wrong altogether.
+const MOST_TOPICS: usize = 5_000;
 /// The reason of a member that is new.
 const READING: &str = "reading it for the first time";
 /// The reason of a member that is read again after it was away.
@@ -79,12 +81,15 @@ pub enum Settled {
     Unreached,
 }
 
+/// When a member last said something before the start, and how many objects of each kind are served.
+type Before = (SystemTime, BTreeMap<Kind, usize>);
+
 #[derive(Debug, Default)]
 struct Inner {
     entries: Mutex<BTreeMap<ClusterId, Entry>>,
     general: Mutex<BTreeMap<PathBuf, Vec<Problem>>>,
-    /// Members known before the start: when they last said something, and how many objects of each kind are served.
-    remembered: Mutex<BTreeMap<ClusterId, (SystemTime, BTreeMap<Kind, usize>)>>,
+    /// Members known before the start.
+    remembered: Mutex<BTreeMap<ClusterId, Before>>,
     attachments: Mutex<Vec<Attachment>>,
     synced: watch::Sender<BTreeSet<ClusterId>>,
     /// Members whose last attempt to connect failed.
@@ -254,6 +259,13 @@ impl Members {
         if let Some(entry) = self.entries().get_mut(name) {
             entry.source = source.clone();
         }
+    }
+
+    /// Goes on with a member that is read from elsewhere now: what is shown of it stays until its new reader says otherwise.
+    pub(super) fn join_again(&self, name: &ClusterId, source: &MemberSource, options: MemberOptions) -> MemberStatus {
+        self.moved(name, source);
+        self.reconfigure(name, options);
+        MemberStatus::new(name, self)
     }
 
     /// Notes what became of the `Member` objects.

@@ -49,7 +49,7 @@ fn port(endpoints: Vec<(&str, Endpoint)>) -> PortEndpoints {
 fn gateway(on: &str, of: &str, address: &str) -> NetworkGateway {
     NetworkGateway {
         network: network(on),
-        member: member(of),
+        member: Some(member(of)),
         address: address.parse().unwrap(),
         port: 15443,
     }
@@ -305,9 +305,10 @@ fn any_port() -> impl Strategy<Value = PortEndpoints> {
 
 fn any_gateways() -> impl Strategy<Value = GatewaySet> {
     // Few addresses, so that several members and networks share some, as a network load balancer in front of two does.
-    let one = (0u8..4, 0u8..4, 0u8..6, any::<bool>()).prop_map(|(on, of, last, v6)| NetworkGateway {
+    // Of member 4 is none: those belong to the network as a whole.
+    let one = (0u8..4, 0u8..5, 0u8..6, any::<bool>()).prop_map(|(on, of, last, v6)| NetworkGateway {
         network: network(&format!("net{on}")),
-        member: member(&format!("m{of}")),
+        member: (of < 4).then(|| member(&format!("m{of}"))),
         address: match v6 {
             true => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(last)).into(),
             false => Ipv4Addr::new(192, 0, 2, last).into(),

@@ -1,5 +1,6 @@
 //! What an API server may do to us, with an API server that does it on demand. Time is paused: waits take no time.
 
+mod budget;
 mod freshness;
 mod guard;
 
