@@ -10,6 +10,7 @@ mod networks;
 mod reload;
 mod serve;
 mod store;
+mod traffic;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -170,7 +171,12 @@ impl Parts {
         for collector in collected {
             metrics.registry().register_collector(collector);
         }
-        let builder = Builder::new(Arc::clone(&table), &config.mesh.domain, push_metrics.clone());
+        let builder = Builder::with_traffic(
+            Arc::clone(&table),
+            &config.mesh.domain,
+            traffic::settings(config),
+            push_metrics.clone(),
+        );
         let cache = Cache::new(Arc::clone(&builder) as Arc<dyn Source>);
         let withheld = WithheldCollector::new(Arc::clone(&table), Arc::clone(&builder), Arc::clone(&cache));
         metrics.registry().register_collector(Box::new(withheld));

@@ -20,6 +20,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "store",
             "xds",
             "tls",
+            "traffic",
             "identity",
             "log",
         ],
@@ -69,6 +70,19 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
         ],
     ),
     ("tls", &["certificate", "key", "clientCa"]),
+    (
+        "traffic",
+        &[
+            "enabled",
+            "trustDomain",
+            "certificates",
+            "mtls",
+            "outside",
+            "application",
+            "requestsPerConnection",
+            "accessLog",
+        ],
+    ),
     (
         "identity",
         &[

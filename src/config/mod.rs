@@ -19,14 +19,16 @@ mod settings;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod tree;
 mod values;
 
 pub use error::{ConfigError, ConfigErrors, InvalidValue, Position};
 pub use identity::{IdentityConfig, ProxyProof};
 pub use settings::{
-    AdminConfig, AllowConfig, BudgetConfig, CidrConfig, Config, DrainConfig, GatewayConfig, GatewayPlace, Listen,
-    LogConfig, LogFormat, MemberConfig, MemberDefaults, MemberSecretsConfig, MemberSource, MeshConfig, NetworkConfig,
-    ReadinessConfig, StaleConfig, TlsFiles, XdsConfig,
+    AdminConfig, AllowConfig, ApplicationChoice, BudgetConfig, CidrConfig, Config, DrainConfig, GatewayConfig,
+    GatewayPlace, Listen, LogConfig, LogFormat, MemberConfig, MemberDefaults, MemberSecretsConfig, MemberSource,
+    MeshConfig, MtlsChoice, NetworkConfig, OutsideChoice, ReadinessConfig, StaleConfig, TlsFiles, TrafficConfig,
+    XdsConfig,
 };
 pub use standing::{SettingsFile, SettingsReport, SettingsStanding};

@@ -12,6 +12,7 @@ use super::reader::{Reader, Section};
 use super::settings::{
     AdminConfig, Config, DrainConfig, Listen, LogConfig, MeshConfig, ReadinessConfig, TlsFiles, XdsConfig,
 };
+use super::traffic;
 use super::tree;
 use super::values;
 
@@ -114,6 +115,7 @@ fn config(reader: &mut Reader<'_>, node: Option<&tree::Node>) -> Config {
         store: store(reader, &root),
         xds: xds(reader, &root, default.xds),
         tls: tls(reader, &root),
+        traffic: traffic::read(reader, &root, default.traffic),
         identity: identity::identity(reader, &root),
         log: log(reader, &root, default.log),
         listen,

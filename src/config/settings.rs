@@ -39,6 +39,8 @@ pub struct Config {
     pub xds: XdsConfig,
     /// `tls`: certificates of the xDS endpoint; plaintext without.
     pub tls: Option<TlsFiles>,
+    /// `traffic`: what proxies get beside clusters and endpoints.
+    pub traffic: TrafficConfig,
     /// `identity`: who proxies are, and whose certificates workloads get; neither is asked for without.
     pub identity: Option<IdentityConfig>,
     /// `log`: what is logged, and how.
@@ -86,6 +88,16 @@ impl Default for Config {
                 allow_plaintext: false,
             },
             tls: None,
+            traffic: TrafficConfig {
+                enabled: false,
+                trust_domain: "cluster.local".to_owned(),
+                certificates: None,
+                mtls: MtlsChoice::Permissive,
+                outside: OutsideChoice::Passthrough,
+                application: ApplicationChoice::PodIp,
+                requests_per_connection: 100,
+                access_log: Some("/dev/stdout".to_owned()),
+            },
             identity: None,
             log: LogConfig {
                 level: "info".to_owned(),
@@ -325,6 +337,56 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// `tls.clientCa`: where given, clients must show a certificate that one of these authorities signed.
     pub client_ca: Option<PathBuf>,
+}
+
+/// `traffic`: what proxies get beside clusters and endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrafficConfig {
+    /// `traffic.enabled`: whether sidecars and gateways get listeners, routes and mutual TLS.
+    pub enabled: bool,
+    /// `traffic.trustDomain`: the trust domain in SPIFFE ids where there is no `identity`. A DNS name.
+    pub trust_domain: String,
+    /// `traffic.certificates`: the folder of the Envoys' machines with their certificates; over ADS where `None`.
+    pub certificates: Option<String>,
+    /// `traffic.mtls`: what workloads ask of who connects.
+    pub mtls: MtlsChoice,
+    /// `traffic.outside`: what becomes of connections to whatever is not in the mesh.
+    pub outside: OutsideChoice,
+    /// `traffic.application`: where applications listen.
+    pub application: ApplicationChoice,
+    /// `traffic.requestsPerConnection`: after how many requests a sidecar opens a new connection; 0 for never.
+    pub requests_per_connection: u32,
+    /// `traffic.accessLog`: the file that Envoys log accesses to; none where `None`.
+    pub access_log: Option<String>,
+}
+
+/// `traffic.mtls`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MtlsChoice {
+    /// Only mutual TLS.
+    Strict,
+    /// Mutual TLS and plaintext.
+    Permissive,
+    /// Only plaintext.
+    Disable,
+}
+
+/// `traffic.outside`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutsideChoice {
+    /// They go where they were going.
+    Passthrough,
+    /// They are refused.
+    Block,
+}
+
+/// `traffic.application`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApplicationChoice {
+    /// On the pod's address, or on all.
+    PodIp,
+    /// On 127.0.0.1.
+    Localhost,
 }
 
 /// `log`: what is logged, and how.

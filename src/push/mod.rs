@@ -9,6 +9,7 @@ mod inbox;
 mod interner;
 mod metrics;
 mod spec;
+mod traffic;
 mod withheld;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,10 +19,11 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{broadcast, watch};
 
 use crate::cache::{Cache, LiveView};
-use crate::model::{HostName, NetworkId, ServiceKey};
+use crate::model::{HostName, NetworkId, Role, ServiceKey};
 use crate::resources::{ClusterName, ResourceType};
 use crate::table::{ChangeSet, EndpointTable, EventSink, HostSink, Locations, RegistryEvent, Resolved, TableSettings};
 use inbox::Inbox;
+use traffic::Face;
 
 pub use builder::Builder;
 pub use gateways::GatewaysCollector;
@@ -49,6 +51,17 @@ pub struct PushRecord {
     pub took: Duration,
 }
 
+/// What a step of pushing has to look at.
+#[derive(Debug, Default)]
+struct Names {
+    clusters: Vec<Arc<str>>,
+    assignments: Vec<Arc<str>>,
+    listeners: BTreeSet<Arc<str>>,
+    routes: BTreeSet<Arc<str>>,
+    /// Every port of every changed service.
+    ports: Vec<(ServiceKey, u16)>,
+}
+
 /// Takes what members say, brings the table and the cache up to date.
 #[derive(Debug)]
 pub struct Pusher {
@@ -58,8 +71,8 @@ pub struct Pusher {
     inbox: Inbox,
     metrics: PushMetrics,
     records: broadcast::Sender<Arc<PushRecord>>,
-    /// The ports that each service was last served with, to know which clusters went. Used by the one push task only.
-    ports: Mutex<BTreeMap<ServiceKey, BTreeSet<u16>>>,
+    /// What each service was last served with, to know what went. Used by the one push task only.
+    faces: Mutex<BTreeMap<ServiceKey, Face>>,
     /// The table's host names, for whoever looks them up.
     hosts: watch::Sender<Arc<BTreeSet<HostName>>>,
 }
@@ -88,7 +101,7 @@ impl Pusher {
             inbox: Inbox::default(),
             metrics,
             records: broadcast::Sender::new(WATCH_BACKLOG),
-            ports: Mutex::default(),
+            faces: Mutex::default(),
             hosts: watch::Sender::new(hosts),
         }
     }
@@ -156,53 +169,73 @@ impl Pusher {
         if changes.locations == Locations::Changed {
             self.cache.relocate();
         }
-        let mut clusters = Vec::new();
-        let mut assignments = Vec::new();
-        let mut listeners = Vec::new();
+        let mut names = Names::default();
         {
-            let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut faces = self.faces.lock().unwrap_or_else(PoisonError::into_inner);
             for key in &changes.services {
-                let new = self.ports_of(key);
+                let new = Face::of(self.table.service(key).as_deref());
                 let old = if new.is_empty() {
-                    ports.remove(key)
+                    faces.remove(key)
                 } else {
-                    ports.insert(key.clone(), new.clone())
+                    faces.insert(key.clone(), new.clone())
                 };
-                let old = old.unwrap_or_default();
-                // A cluster's content is its name: it changes only by coming or going. So with what leads to it.
-                for port in old.symmetric_difference(&new) {
-                    let name = ClusterName {
-                        service: key.clone(),
-                        port: *port,
-                    };
-                    clusters.push(self.builder.encode_name(&name));
-                    listeners.extend(self.builder.listener_names(name));
-                }
-                assignments.extend(old.union(&new).map(|port| self.name(key, *port)));
+                self.touch(&mut names, key, &old.unwrap_or_default(), &new);
             }
         }
         let views = self.cache.live_views();
         let differing = views.iter().map(|view| {
+            let gateway = if view.key().role == Role::Gateway {
+                // Whether there is a cluster depends on where the endpoints are.
+                let names = self.at_gateways(&names.ports);
+                view.refresh(ResourceType::Cluster, &names) + view.refresh(ResourceType::ClusterLoadAssignment, &names)
+            } else {
+                0
+            };
             // Clusters first: an assignment is of no use to who does not have its cluster yet.
-            view.refresh(ResourceType::Cluster, &clusters)
-                + view.refresh(ResourceType::ClusterLoadAssignment, &assignments)
+            gateway
+                + view.refresh(ResourceType::Cluster, &names.clusters)
+                + view.refresh(ResourceType::ClusterLoadAssignment, &names.assignments)
                 + view.refresh(
                     ResourceType::ClusterLoadAssignment,
                     &self.behind(view, &changes.networks),
                 )
-                + view.refresh(ResourceType::Listener, &listeners)
-                // Routes are named as their cluster is.
-                + view.refresh(ResourceType::RouteConfiguration, &clusters)
+                + view.refresh(ResourceType::Listener, &names.listeners)
+                // Routes of gRPC clients are named as their cluster is.
+                + view.refresh(ResourceType::RouteConfiguration, &names.clusters)
+                + view.refresh(ResourceType::RouteConfiguration, &names.routes)
         });
         let differing = differing.sum();
         (views.len(), differing)
     }
 
-    fn ports_of(&self, key: &ServiceKey) -> BTreeSet<u16> {
-        let service = self.table.service(key);
-        service
-            .map(|service| service.ports.iter().map(|port| port.port.number).collect())
-            .unwrap_or_default()
+    /// Notes what a changed service may touch.
+    fn touch(&self, names: &mut Names, key: &ServiceKey, old: &Face, new: &Face) {
+        // A cluster's content is its name and what its port speaks. So with what leads to it.
+        for port in old.differing_ports(new) {
+            let name = ClusterName {
+                service: key.clone(),
+                port,
+            };
+            names.clusters.push(self.builder.encode_name(&name));
+            names.listeners.extend(self.builder.listener_names(name));
+        }
+        let ports: BTreeSet<u16> = old.ports().chain(new.ports()).collect();
+        names.assignments.extend(ports.iter().map(|port| self.name(key, *port)));
+        if old != new {
+            let listeners = old.listeners(new);
+            names
+                .listeners
+                .extend(listeners.iter().map(|listener| listener.encode().into()));
+            names.routes.extend(ports.iter().map(|port| port.to_string().into()));
+        }
+        names.ports.extend(ports.into_iter().map(|port| (key.clone(), port)));
+    }
+
+    fn at_gateways(&self, ports: &[(ServiceKey, u16)]) -> Vec<Arc<str>> {
+        let names = ports
+            .iter()
+            .map(|(service, port)| self.builder.sni_name(service, *port));
+        names.flatten().collect()
     }
 
     fn name(&self, service: &ServiceKey, port: u16) -> Arc<str> {

@@ -9,6 +9,7 @@ mod resource;
 mod route;
 mod secret;
 mod spec;
+mod traffic;
 mod version;
 
 pub use assignment::{AssignmentSpec, empty_assignment};
@@ -19,4 +20,9 @@ pub use resource::{Resource, ResourceType};
 pub use route::RouteSpec;
 pub use secret::{ROOTS_SECRET, SecretSpec, WORKLOAD_SECRET};
 pub use spec::ResourceSpec;
+pub use traffic::{
+    Application, CAPTURE_LISTENER, CaptureSpec, CertificateSource, FixedCluster, FixedClusterSpec, GATEWAY_LISTENER,
+    GatewayClusterSpec, GatewayListenerSpec, INBOUND_LISTENER, InboundSpec, MtlsMode, OutboundListener, OutboundSpec,
+    OutboundTarget, Outside, Protocol, RoutesSpec, SidecarClusterSpec, SniName, TrafficSettings, VirtualService,
+};
 pub use version::Version;

@@ -78,6 +78,8 @@ pub struct EndpointTable {
     claims: Mutex<Claims>,
     /// Resolved from the claims; written under their lock.
     gateways: ArcSwap<GatewaySet>,
+    /// The services that have each port; for listeners, which services share.
+    ports: Mutex<BTreeMap<u16, BTreeSet<ServiceKey>>>,
     /// The host names in the claims; written under their lock, and only when they differ.
     hosts: ArcSwap<BTreeSet<HostName>>,
 }
@@ -100,6 +102,7 @@ impl EndpointTable {
             services: DashMap::new(),
             claims: Mutex::default(),
             gateways: ArcSwap::default(),
+            ports: Mutex::default(),
         }
     }
 
@@ -218,11 +221,41 @@ impl EndpointTable {
         let merged = merge::merge(key, &slot.shards);
         let differs = slot.merged.as_deref() != merged.as_ref();
         if differs {
-            slot.merged = merged.map(Arc::new);
+            let old = std::mem::replace(&mut slot.merged, merged.map(Arc::new));
+            self.index_ports(key, old.as_deref(), slot.merged.as_deref());
         }
         drop(slot);
         self.services.remove_if(key, |_, slot| slot.shards.is_empty());
         differs
+    }
+
+    /// Under the lock of the service's slot, so that the index follows each service in order.
+    fn index_ports(&self, key: &ServiceKey, old: Option<&ServiceEndpoints>, new: Option<&ServiceEndpoints>) {
+        let numbers = |service: Option<&ServiceEndpoints>| -> Vec<u16> {
+            let ports = service.map_or(&[][..], |service| &service.ports);
+            ports.iter().map(|port| port.port.number).collect()
+        };
+        let (old, new) = (numbers(old), numbers(new));
+        if old == new {
+            return;
+        }
+        let mut ports = lock(&self.ports);
+        for number in old {
+            if let Some(services) = ports.get_mut(&number) {
+                services.remove(key);
+            }
+        }
+        for number in new {
+            ports.entry(number).or_default().insert(key.clone());
+        }
+        ports.retain(|_, services| !services.is_empty());
+    }
+
+    /// The services that have a port of this number, by name.
+    #[must_use]
+    pub fn services_on(&self, port: u16) -> Vec<Arc<ServiceEndpoints>> {
+        let keys = lock(&self.ports).get(&port).cloned().unwrap_or_default();
+        keys.iter().filter_map(|key| self.service(key)).collect()
     }
 
     fn put_claims(&self, member: &ClusterId, claims: Vec<GatewayCandidate>) -> BTreeSet<NetworkId> {
@@ -333,6 +366,8 @@ impl EndpointTable {
             key: ViewKey {
                 network,
                 families,
+                role: viewer.role,
+                place: None,
                 balancing: viewer.balancing,
             },
             origin,

@@ -88,6 +88,8 @@ pub struct ServiceRecord {
     pub created: Option<i64>,
     /// `clusterIP: None`.
     pub headless: bool,
+    /// `spec.clusterIPs`; none of a headless Service.
+    pub cluster_ips: Vec<IpAddr>,
     /// `publishNotReadyAddresses`: readiness is not looked at.
     pub publish_not_ready: bool,
     /// Its TCP ports.

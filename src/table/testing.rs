@@ -71,6 +71,7 @@ pub(crate) fn service_record(name: &str, ports: Vec<ServicePort>) -> ServiceReco
         key: ServiceKey::new("shop", name),
         created: Some(1),
         headless: false,
+        cluster_ips: Vec::new(),
         publish_not_ready: false,
         ports,
         gateway: None,

@@ -97,11 +97,7 @@ pub(crate) fn run(options: &Options, results: &Results) -> anyhow::Result<()> {
             ("on one of the networks", "network-0".to_owned(), NETWORKS),
             ("all endpoints its own", "network-0".to_owned(), 1),
         ] {
-            let key = ViewKey {
-                network: NetworkId::new(&standing)?,
-                families: AddressFamilies::V4,
-                balancing: parallax::model::Balancing::ByEndpoint,
-            };
+            let key = ViewKey::endpoints(NetworkId::new(&standing)?, AddressFamilies::V4);
             let ports: Vec<_> = (0..services).map(|_| port(endpoints, networks)).collect();
             let gateways = gateways();
             let all = (endpoints * services) as f64;
@@ -206,6 +202,7 @@ fn service() -> Record {
         key: ServiceKey::new("shop", "web"),
         created: None,
         headless: false,
+        cluster_ips: Vec::new(),
         publish_not_ready: false,
         ports: vec![ServicePort {
             number: 8080,

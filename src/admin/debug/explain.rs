@@ -239,11 +239,7 @@ mod tests {
     use crate::model::{AddressFamilies, Health, Mtls, NetworkGroup};
 
     fn key(network: &str, families: AddressFamilies) -> ViewKey {
-        ViewKey {
-            network: samples::network(network),
-            families,
-            balancing: crate::model::Balancing::ByEndpoint,
-        }
+        ViewKey::endpoints(samples::network(network), families)
     }
 
     fn explained(network: &str) -> v1::ExplainResponse {

@@ -122,6 +122,7 @@ pub(crate) fn service() -> ServiceEndpoints {
         key: ServiceKey::new("shop", "web"),
         defined_in: vec![member("west"), member("east")],
         headless: false,
+        cluster_ips: std::collections::BTreeMap::new(),
         ports: vec![PortEndpoints::from_endpoints(
             port,
             endpoints.map(|(name, endpoint)| (member(name), endpoint)),
@@ -142,6 +143,7 @@ pub(crate) fn two_ports() -> ServiceEndpoints {
         key: ServiceKey::new("shop", "cart"),
         defined_in: vec![member("west")],
         headless: true,
+        cluster_ips: std::collections::BTreeMap::new(),
         ports: ports
             .map(|(number, name)| {
                 PortEndpoints::from_endpoints(

@@ -1,5 +1,7 @@
 //! A Service: its ports, and the gateway that it is where it is labelled with a network.
 
+use std::net::IpAddr;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 
@@ -29,6 +31,7 @@ pub(super) const WANTED: &[(&str, Wanted)] = &[
         Fields(&[
             ("type", Whole),
             ("clusterIP", Whole),
+            ("clusterIPs", Whole),
             ("publishNotReadyAddresses", Whole),
             ("ports", Whole),
             ("externalIPs", Whole),
@@ -48,6 +51,8 @@ struct Spec<'a> {
     r#type: Option<&'a str>,
     #[serde(rename = "clusterIP")]
     cluster_ip: Option<&'a str>,
+    #[serde(rename = "clusterIPs")]
+    cluster_ips: Option<Vec<&'a str>>,
     publish_not_ready_addresses: Option<bool>,
     external_traffic_policy: Option<&'a str>,
 }
@@ -67,6 +72,8 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<ServiceRecord> {
     if spec.r#type == Some("ExternalName") {
         return None;
     }
+    let cluster_ips = spec.cluster_ip.into_iter().chain(spec.cluster_ips.unwrap_or_default());
+    let cluster_ips = self::cluster_ips(subject, cluster_ips);
     let network = subject.network("the Service is no gateway");
     Some(ServiceRecord {
         key: ServiceKey {
@@ -75,6 +82,7 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<ServiceRecord> {
         },
         created: created(subject),
         headless: spec.cluster_ip == Some("None"),
+        cluster_ips,
         publish_not_ready: spec.publish_not_ready_addresses.unwrap_or_default(),
         ports: ports(subject),
         gateway: match network {
@@ -90,6 +98,19 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<ServiceRecord> {
             spec.external_traffic_policy == Some("Local"),
         ),
     })
+}
+
+/// In the order of the object, each once: `clusterIP` is the first of `clusterIPs`.
+fn cluster_ips<'a>(subject: &mut Subject<'_>, texts: impl Iterator<Item = &'a str>) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for text in texts.filter(|text| !matches!(*text, "" | "None")) {
+        if let Some(address) = subject.address("spec.clusterIPs", text)
+            && !addresses.contains(&address)
+        {
+            addresses.push(address);
+        }
+    }
+    addresses
 }
 
 fn created(subject: &mut Subject<'_>) -> Option<i64> {

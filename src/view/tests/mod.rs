@@ -17,11 +17,7 @@ fn member(name: &str) -> ClusterId {
 }
 
 fn viewer(name: &str) -> ViewKey {
-    ViewKey {
-        network: network(name),
-        families: AddressFamilies::V4,
-        balancing: Balancing::ByEndpoint,
-    }
+    ViewKey::endpoints(network(name), AddressFamilies::V4)
 }
 
 fn endpoint(address: &str, on: &str) -> Endpoint {
@@ -235,19 +231,11 @@ fn each_viewer_gets_the_families_it_can_use() {
     dual.addresses = dual.addresses.with("fd00::1".parse().unwrap());
     let port = port(vec![("east", dual), ("west", endpoint("10.2.0.1", "net2"))]);
     let gateways = gateways(vec![gateway("net2", "west", "192.0.2.2")]);
-    let v6 = ViewKey {
-        network: network("net1"),
-        families: AddressFamilies::V6,
-        balancing: Balancing::ByEndpoint,
-    };
+    let v6 = ViewKey::endpoints(network("net1"), AddressFamilies::V6);
     let explanation = explain(&v6, &port, &gateways);
     assert_eq!(shown(&explanation.assignment), ["[fd00::1]:8080*1"]);
     assert_eq!(reasons(&explanation), ["direct", "no_gateway_of_family"]);
-    let both = ViewKey {
-        network: network("net1"),
-        families: AddressFamilies::Dual,
-        balancing: Balancing::ByEndpoint,
-    };
+    let both = ViewKey::endpoints(network("net1"), AddressFamilies::Dual);
     assert_eq!(
         shown(&assign(&both, &port, &gateways)),
         ["10.1.0.1:8080*1", "192.0.2.2:15443*1"]

@@ -77,9 +77,8 @@ fn any_viewer() -> impl Strategy<Value = ViewKey> {
     ];
     let balancing = prop_oneof![Just(Balancing::ByEndpoint), Just(Balancing::ByLocality)];
     (0u8..4, families, balancing).prop_map(|(on, families, balancing)| ViewKey {
-        network: network(&format!("net{on}")),
-        families,
         balancing,
+        ..ViewKey::endpoints(network(&format!("net{on}")), families)
     })
 }
 

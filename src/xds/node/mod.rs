@@ -13,7 +13,7 @@ use prost::Message;
 
 use super::text::clip;
 use crate::identity::Claims;
-use crate::model::{Balancing, ClusterId, InvalidId, Locality, NetworkId, ObjectName, Viewer};
+use crate::model::{Balancing, ClusterId, InvalidId, Locality, NetworkId, ObjectName, Role, Viewer};
 
 /// The longest node id that is taken, in bytes.
 const MAX_ID_BYTES: usize = 1 << 10;
@@ -150,19 +150,21 @@ impl ProxyNode {
                 addresses.push(address);
             }
         }
+        let said = text(node, "NAMESPACE")?;
+        let namespace = said.unwrap_or(id.namespace);
+        let pod = ObjectName::new(&clip(namespace, MAX_TEXT_BYTES), &clip(id.pod, MAX_TEXT_BYTES));
         let viewer = Viewer {
             member: label(node, "CLUSTER_ID", ClusterId::new)?,
             network: label(node, "NETWORK", NetworkId::new)?,
             addresses,
+            role: role(id.kind, node),
+            namespace: Arc::clone(&pod.namespace),
             // Each language's says so: "gRPC Go", "gRPC C-core", "gRPC Java".
             balancing: match node.user_agent_name.starts_with("gRPC") {
                 true => Balancing::ByLocality,
                 false => Balancing::ByEndpoint,
             },
         };
-        let said = text(node, "NAMESPACE")?;
-        let namespace = said.unwrap_or(id.namespace);
-        let pod = ObjectName::new(&clip(namespace, MAX_TEXT_BYTES), &clip(id.pod, MAX_TEXT_BYTES));
         let claims = Claims {
             namespaces: [said.unwrap_or_default(), id.namespace].map(Arc::from).into(),
             service_account: text(node, "SERVICE_ACCOUNT")?.unwrap_or_default().into(),
@@ -179,6 +181,17 @@ impl ProxyNode {
             locality: locality(node),
             agent: clip(&agent(node), MAX_TEXT_BYTES).into(),
         })
+    }
+}
+
+/// What a proxy of this kind does with traffic. A gRPC client whose id is a sidecar's, as Istio's bootstraps have it, has
+/// nothing captured.
+fn role(kind: ProxyKind, node: &Node) -> Role {
+    let is_client = node.user_agent_name.starts_with("gRPC");
+    match kind {
+        ProxyKind::Sidecar if !is_client => Role::Sidecar,
+        ProxyKind::Router if !is_client => Role::Gateway,
+        _ => Role::Endpoints,
     }
 }
 

@@ -18,9 +18,7 @@ use super::super::session::{Body, Request, Response, Session};
 use super::super::{Dialect, ProxyNode, requests, wire};
 use super::*;
 use crate::cache::Lookup;
-use crate::model::{
-    Addresses, Balancing, Endpoint, GatewaySet, Health, Mtls, NetworkGateway, PortEndpoints, ServicePort,
-};
+use crate::model::{Addresses, Endpoint, GatewaySet, Health, Mtls, NetworkGateway, PortEndpoints, ServicePort};
 use crate::resources::AssignmentSpec;
 use crate::table::testing::{backend, joined, listed, member, network, service, slice, table, upsert};
 use crate::view::assign;
@@ -147,11 +145,7 @@ fn first_request() -> Vec<u8> {
 #[test]
 fn steps_to_be_counted() {
     let (port, gateways) = (port(1000), gateways());
-    let viewer = |on: &str| ViewKey {
-        network: network(on),
-        families: AddressFamilies::V4,
-        balancing: Balancing::ByEndpoint,
-    };
+    let viewer = |on: &str| ViewKey::endpoints(network(on), AddressFamilies::V4);
     let (elsewhere, here) = (viewer("elsewhere"), viewer("net0"));
     counted!(counted_split_elsewhere, || assign(&elsewhere, &port, &gateways));
     let spec = AssignmentSpec {

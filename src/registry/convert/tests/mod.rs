@@ -234,9 +234,16 @@ fn a_service_has_its_tcp_ports() {
         .map(|port| (port.number, &*port.name, &*port.app_protocol));
     assert_eq!(ports.collect::<Vec<_>>(), [(80, "http", "http"), (443, "tls", "")]);
 
+    let ips = |record: &ServiceRecord| record.cluster_ips.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(ips(&record), ["10.1.0.1"]);
+    let dual = with(a_service(), "spec|clusterIPs", json!(["10.1.0.1", "fd00::1"]));
+    assert_eq!(ips(&service(&dual).0), ["10.1.0.1", "fd00::1"]);
+    let (record, problems) = service(&with(dual, "spec|clusterIPs", json!(["10.1.0", ""])));
+    assert_eq!((ips(&record), problems.len()), (vec!["10.1.0.1".to_owned()], 1));
+
     let headless = with(a_service(), "spec|clusterIP", json!("None"));
     let (record, _) = service(&with(headless, "spec|publishNotReadyAddresses", json!(true)));
-    assert!(record.headless && record.publish_not_ready && record.gateway.is_none());
+    assert!(record.headless && record.publish_not_ready && record.gateway.is_none() && record.cluster_ips.is_empty());
 
     let alias = convert(Kind::Service, &with(a_service(), "spec|type", json!("ExternalName")));
     assert_eq!((alias.record, alias.problems.len()), (None, 0));
