@@ -29,10 +29,7 @@ impl Source for World {
     fn locate(&self, viewer: &Viewer) -> Standpoint {
         let default = NetworkId::new("default").expect("a good name");
         Standpoint {
-            key: ViewKey {
-                network: viewer.network.clone().unwrap_or(default),
-                families: AddressFamilies::Dual,
-            },
+            key: ViewKey::endpoints(viewer.network.clone().unwrap_or(default), AddressFamilies::Dual),
             origin: NetworkOrigin::Default,
             contradiction: None,
         }

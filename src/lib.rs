@@ -19,6 +19,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod crd;
+pub mod identity;
 pub mod lifecycle;
 pub mod model;
 pub mod push;

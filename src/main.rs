@@ -26,7 +26,7 @@ fn serve(args: &ServeArgs) -> ExitCode {
     };
     let run = || -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(parallax::app::run(config))
+        runtime.block_on(parallax::app::run(config, args.file()))
     };
     match run() {
         Ok(()) => ExitCode::SUCCESS,

@@ -20,7 +20,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::BodyExt;
-use parallax::tls::{Acceptor, Listener, ServerTls};
+use parallax::tls::{Acceptor, Clients, Listener, ServerTls};
 use tokio::sync::{broadcast, mpsc};
 use tonic::body::Body;
 use tonic::server::NamedService;
@@ -96,7 +96,11 @@ impl Floor {
 pub(crate) async fn run(tls_folder: Option<PathBuf>) -> anyhow::Result<()> {
     parallax::tls::install_provider();
     let tls = match tls_folder.map(|folder| Certificates::of(&folder)) {
-        Some(files) => Some(ServerTls::from_files(&files.certificate, &files.key, Some(&files.ca))?),
+        Some(files) => Some(ServerTls::from_files(
+            &files.certificate,
+            &files.key,
+            Clients::SignedBy(&files.ca),
+        )?),
         None => None,
     };
     let incoming = Acceptor::new(Listener::tcp(([127, 0, 0, 1], 0).into())?, tls).incoming();

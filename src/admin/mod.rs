@@ -5,9 +5,11 @@ mod debug;
 mod http;
 pub mod proto;
 mod serve;
+mod settings;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub use serve::{ServeError, serve};
+pub use settings::SettingsCollector;
 pub use state::AdminState;

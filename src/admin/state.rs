@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::config::SettingsStanding;
 use crate::lifecycle::Readiness;
 use crate::push::Pusher;
-use crate::registry::Members;
+use crate::registry::{Hosts, Members};
 use crate::table::EndpointTable;
 use crate::telemetry::Metrics;
 use crate::xds::Streams;
@@ -16,6 +17,10 @@ pub struct AdminState {
     pub table: Arc<EndpointTable>,
     /// How each member's source fares.
     pub members: Members,
+    /// How the lookups of gateways' host names fare.
+    pub hosts: Hosts,
+    /// Which settings are in force.
+    pub settings: SettingsStanding,
     /// The open xDS streams.
     pub streams: Arc<Streams>,
     /// Where changes can be watched.

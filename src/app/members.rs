@@ -1,9 +1,11 @@
 //! Starts the reader of each member.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::store::Recalled;
@@ -13,15 +15,15 @@ use crate::control::{Control, run_control};
 use crate::lifecycle::{BlockReady, DrainWatcher, Readiness, Tasks};
 use crate::model::{ClusterId, MemberWeight, NetworkId};
 use crate::registry::{
-    Allowed, AttachedMembers, Budget, MemberOptions, MemberSource, Members, StalePolicy, list_members_folder,
-    run_attached_members, run_member, run_members_folder,
+    Allowed, AttachedMembers, Budget, MemberOptions, MemberSource, Members, NamedMember, Sinks, StalePolicy,
+    list_members_folder, run_attached_members, run_members_folder, run_named_members,
 };
 
 /// How soon a folder of members that can't be read is tried again.
 const FOLDER_AGAIN: Duration = Duration::from_millis(500);
 
-/// Starts a task for each member of the settings, and one for the folder of members. Each member that is known now holds
-/// readiness back until it is synced or its deadline passed.
+/// Starts a task for the members of the settings, and one for the folder of members. `wanted`: what the settings say of members
+/// now, and later. Each member that is known now holds readiness back until it is synced or its deadline passed.
 pub(super) async fn spawn(
     tasks: &mut Tasks,
     config: &Config,
@@ -29,30 +31,24 @@ pub(super) async fn spawn(
     readiness: &Readiness,
     recalled: &Recalled,
     control: DrainWatcher,
+    wanted: watch::Receiver<BTreeMap<ClusterId, NamedMember>>,
 ) -> anyhow::Result<()> {
     let deadline = config.readiness.member_sync_deadline;
     let mut names = Vec::new();
-    for member in &config.members {
-        let name = ClusterId::new(&member.name)?;
-        let source = source(&member.source);
+    for name in named(config)?.into_keys() {
         // What is known of it from before is served at once: nobody has to wait.
         if !recalled.members.contains(&name) {
-            names.push(name.clone());
+            names.push(name);
         }
-        let sink = match &source {
-            MemberSource::Folder { .. } => parts.sink(),
-            _ => Arc::clone(&recalled.sink),
-        };
-        let reader = run_member(
-            name,
-            source,
-            options(member)?,
-            sink,
-            parts.members.clone(),
-            parts.drain.clone(),
-        );
-        tasks.spawn(format!("member {}", member.name), reader);
     }
+    let sinks = Sinks {
+        folders: parts.sink(),
+        api_servers: Arc::clone(&recalled.sink),
+    };
+    tasks.spawn(
+        "members of the settings",
+        run_named_members(wanted, sinks, parts.members.clone(), parts.drain.clone()),
+    );
     if let Some(folder) = &config.members_folder {
         match list_members_folder(folder.clone()).await {
             Ok(found) => names.extend(found),
@@ -115,6 +111,21 @@ async fn wait_for_folder(
         sleep(FOLDER_AGAIN.min(deadline)).await;
     }
     drop(block);
+}
+
+/// The members that the settings name.
+///
+/// # Errors
+/// None for settings that were checked.
+pub(super) fn named(config: &Config) -> anyhow::Result<BTreeMap<ClusterId, NamedMember>> {
+    let members = config.members.iter().map(|member| {
+        let named = NamedMember {
+            source: source(&member.source),
+            options: options(member)?,
+        };
+        Ok((ClusterId::new(&member.name)?, named))
+    });
+    members.collect()
 }
 
 fn source(configured: &config::MemberSource) -> MemberSource {

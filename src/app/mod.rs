@@ -3,36 +3,45 @@
 //! Everything is bound first, so that a port in use is an error at the start and not a surprise later; then the parts are
 //! wired, in the order data flows; then tasks run until a signal, and end in order: streams first, the admin endpoint last.
 
+mod hosts;
+mod identity;
 mod members;
+mod networks;
+mod reload;
 mod serve;
 mod store;
+mod traffic;
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
+use prometheus_client::collector::Collector;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::AdminState;
+use crate::admin::{AdminState, SettingsCollector};
 use crate::cache::{Cache, Source};
-use crate::config::{Config, Listen, LogFormat};
+use crate::config::{Config, Listen, LogFormat, SettingsFile, SettingsStanding};
 use crate::control::ControlMetrics;
+use crate::identity::IdentityMetrics;
 use crate::lifecycle::{BlockReady, DrainWatcher, Drained, Readiness, Signals, Tasks, drain};
-use crate::model::NetworkId;
-use crate::push::{Builder, PushMetrics, Pusher, WithheldCollector};
-use crate::registry::{Members, RegistryMetrics, Settled};
+use crate::push::{Builder, GatewaysCollector, PushMetrics, Pusher, WithheldCollector};
+use crate::registry::{Hosts, HostsCollector, Members, RegistryMetrics, Settled};
 use crate::store::StoreMetrics;
-use crate::table::{EndpointTable, EventSink, TableSettings};
+use crate::table::{EndpointTable, EventSink};
 use crate::telemetry::{self, Metrics};
 use crate::tls::{self, AcceptorMetrics};
 use crate::xds::{self, AdsServer, ConnectionMetrics, XdsConfig, XdsMetrics};
+use identity::Identity;
 
-/// Runs the control plane until a signal, or until one of its parts fails.
+/// Runs the control plane until a signal, or until one of its parts fails. `file`: where the settings came from, to follow it.
 ///
 /// # Errors
 /// When it can't start (a port in use, certificates that can't be read), when a part fails for good, and when streams were
 /// still open at the deadline of the drain.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+pub async fn run(config: Config, file: Option<SettingsFile>) -> anyhow::Result<()> {
     let format = match config.log.format {
         LogFormat::Text => telemetry::LogFormat::Text,
         LogFormat::Json => telemetry::LogFormat::Json,
@@ -50,11 +59,22 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let readiness = Readiness::new();
     // Held until every member has a block of its own, so that "ready" can't be said in between.
     let starting = readiness.block("the start");
-    let parts = Parts::wire(&config, &readiness, &watcher, &acceptor_metrics)?;
+    let parts = Parts::wire(&config, file.as_ref(), &readiness, &watcher, &acceptor_metrics)?;
     let control = watcher.clone();
     parts.spawn(&mut tasks, xds, admin, watcher);
     let recalled = store::recall(&mut tasks, &config, &parts).await?;
-    members::spawn(&mut tasks, &config, &parts, &readiness, &recalled, control).await?;
+    let (wanted_members, wanted) = watch::channel(members::named(&config)?);
+    members::spawn(&mut tasks, &config, &parts, &readiness, &recalled, control, wanted).await?;
+    let live = reload::Live {
+        pusher: Arc::clone(&parts.pusher),
+        members: wanted_members,
+        standing: parts.admin.settings.clone(),
+    };
+    tasks.spawn(
+        "settings",
+        reload::follow(file, config.clone(), live, parts.drain.clone()),
+    );
+    hosts::hold_ready(&parts, &readiness);
     drop(starting);
     let announce = readiness.clone();
     let announce = async move {
@@ -91,10 +111,15 @@ fn shown(bound: &tls::Incoming, settings: &Listen) -> Listen {
 /// Everything that lives as long as the process.
 struct Parts {
     members: Members,
+    /// The host names of gateways.
+    hosts: Hosts,
+    /// Who is asked for their addresses.
+    dns_servers: Vec<SocketAddr>,
     control_metrics: ControlMetrics,
     store_metrics: StoreMetrics,
     pusher: Arc<Pusher>,
     ads: AdsServer,
+    identity: Option<Identity>,
     connections: ConnectionMetrics,
     /// How many connections there may be: none is of use without a stream.
     max_connections: usize,
@@ -108,6 +133,7 @@ struct Parts {
 impl Parts {
     fn wire(
         config: &Config,
+        file: Option<&SettingsFile>,
         readiness: &Readiness,
         watcher: &DrainWatcher,
         acceptor: &AcceptorMetrics,
@@ -124,14 +150,33 @@ impl Parts {
         let connections = ConnectionMetrics::default();
         connections.register(metrics.registry());
 
+        let identity = match &config.identity {
+            Some(identity) => {
+                let identity_metrics = IdentityMetrics::default();
+                identity_metrics.register(metrics.registry());
+                Some(Identity::open(identity, &members, identity_metrics).context("identity.ca")?)
+            }
+            None => None,
+        };
         let control_metrics = ControlMetrics::default();
         control_metrics.register(metrics.registry());
-
-        let table = Arc::new(EndpointTable::new(TableSettings {
-            default_network: NetworkId::new(&config.mesh.default_network)?,
-            system_namespace: config.mesh.system_namespace.as_str().into(),
-        }));
-        let builder = Builder::new(Arc::clone(&table), &config.mesh.domain, push_metrics.clone());
+        let settings = SettingsStanding::new(file.map(|file| file.path.as_path()));
+        let hosts = Hosts::default();
+        let table = Arc::new(EndpointTable::new(networks::table_settings(config)?));
+        let collected: [Box<dyn Collector>; 3] = [
+            Box::new(SettingsCollector::new(settings.clone())),
+            Box::new(HostsCollector::new(hosts.clone())),
+            Box::new(GatewaysCollector::new(Arc::clone(&table))),
+        ];
+        for collector in collected {
+            metrics.registry().register_collector(collector);
+        }
+        let builder = Builder::with_traffic(
+            Arc::clone(&table),
+            &config.mesh.domain,
+            traffic::settings(config),
+            push_metrics.clone(),
+        );
         let cache = Cache::new(Arc::clone(&builder) as Arc<dyn Source>);
         let withheld = WithheldCollector::new(Arc::clone(&table), Arc::clone(&builder), Arc::clone(&cache));
         metrics.registry().register_collector(Box::new(withheld));
@@ -155,16 +200,21 @@ impl Parts {
             farewell: XdsConfig::default().farewell.min(config.drain.deadline / 4),
             ..XdsConfig::default()
         };
-        let ads = AdsServer::new(
+        let mut ads = AdsServer::new(
             cache,
             xds_config,
             xds_metrics,
             move || ready.is_ready(),
             watcher.token(),
         );
+        if let Some(identity) = &identity {
+            ads = ads.with_identity(Arc::clone(&identity.gate), Arc::clone(&identity.issuer));
+        }
         let admin = AdminState {
             table,
             members: members.clone(),
+            hosts: hosts.clone(),
+            settings,
             streams: ads.streams(),
             pusher: Arc::clone(&pusher),
             readiness: readiness.clone(),
@@ -173,10 +223,13 @@ impl Parts {
         };
         Ok(Self {
             members,
+            hosts,
+            dns_servers: config.dns_servers.clone(),
             control_metrics,
             store_metrics,
             pusher,
             ads,
+            identity,
             connections,
             max_connections: config.xds.max_streams,
             admin,
@@ -188,10 +241,14 @@ impl Parts {
     /// Starts the push task and both endpoints. The watcher goes to the xDS endpoint: the drain is done when its streams
     /// are, and the admin endpoint answers until then.
     fn spawn(&self, tasks: &mut Tasks, incoming: tls::Incoming, admin: tls::Incoming, watcher: DrainWatcher) {
+        if let Some(identity) = &self.identity {
+            identity.spawn(tasks, &self.drain);
+        }
         let (pusher, drain) = (Arc::clone(&self.pusher), self.drain.clone());
         tasks.spawn("push", async move {
             drain.run_until_cancelled(pusher.run()).await.map_or((), |never| never)
         });
+        hosts::spawn(tasks, self);
         let (ads, metrics, limit) = (self.ads.clone(), self.connections.clone(), self.max_connections);
         tasks.spawn("xds", async move {
             xds::serve(incoming, ads, metrics, limit, &watcher).await;

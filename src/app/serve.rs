@@ -7,8 +7,8 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminState};
-use crate::config::{Config, Listen};
-use crate::tls::{Acceptor, AcceptorMetrics, Conn, Incoming, Listener, ServerTls};
+use crate::config::{Config, Listen, ProxyProof, TlsFiles};
+use crate::tls::{Acceptor, AcceptorMetrics, Clients, Conn, Incoming, Listener, ServerTls};
 
 fn bind(listen: &Listen) -> anyhow::Result<Listener> {
     Ok(match listen {
@@ -23,12 +23,24 @@ pub(super) fn bind_xds(config: &Config, metrics: &AcceptorMetrics) -> anyhow::Re
         Some(files) => Some(ServerTls::from_files(
             &files.certificate,
             &files.key,
-            files.client_ca.as_deref(),
+            clients(config, files),
         )?),
         None => None,
     };
     let listener = bind(&config.listen).context("the xDS endpoint")?;
     Ok(Acceptor::new(listener, tls).with_metrics(metrics.clone()).incoming())
+}
+
+/// Whose certificates the xDS endpoint asks for.
+fn clients<'a>(config: &Config, files: &'a TlsFiles) -> Clients<'a> {
+    let required = config.identity.as_ref().map(|identity| identity.require);
+    match (&files.client_ca, required) {
+        (Some(authorities), _) => Clients::SignedBy(authorities),
+        // Who signed them is the gate's question: its roots change while we run.
+        (None, Some(ProxyProof::Certificate)) => Clients::Known,
+        (None, Some(ProxyProof::Any | ProxyProof::None)) => Clients::KnownOrNot,
+        (None, Some(ProxyProof::Token) | None) => Clients::Anybody,
+    }
 }
 
 /// Binds the admin endpoint.

@@ -88,8 +88,7 @@ impl Cache {
     pub fn attach(self: &Arc<Self>, viewer: Viewer) -> Arc<Subscriber> {
         let id = StreamId(self.next_stream.fetch_add(1, Ordering::Relaxed));
         let standpoint = self.source.locate(&viewer);
-        let view = self.view(&standpoint.key);
-        let subscriber = Subscriber::new(id, Arc::clone(self), viewer, standpoint, view);
+        let subscriber = Subscriber::new(id, Arc::clone(self), viewer, standpoint);
         lock(&self.subscribers).insert(id, Arc::downgrade(&subscriber));
         subscriber
     }

@@ -22,25 +22,34 @@ pub struct Subscriber {
 struct Hold {
     standpoint: Standpoint,
     view: Arc<LiveView>,
+    /// What has its listeners and routes; of all but sidecars the same view.
+    place: Arc<LiveView>,
     /// The names asked for, to take them along on a move and to give them back at the end.
     names: BTreeMap<ResourceType, BTreeSet<Arc<str>>>,
     /// The types asked for as a whole.
     whole: BTreeSet<ResourceType>,
 }
 
+impl Hold {
+    fn view(&self, kind: ResourceType) -> &LiveView {
+        match kind {
+            ResourceType::Cluster | ResourceType::ClusterLoadAssignment | ResourceType::Secret => &self.view,
+            ResourceType::Listener | ResourceType::RouteConfiguration => &self.place,
+        }
+    }
+}
+
 impl Subscriber {
-    pub(super) fn new(
-        id: StreamId,
-        cache: Arc<Cache>,
-        viewer: Viewer,
-        standpoint: Standpoint,
-        view: Arc<LiveView>,
-    ) -> Arc<Self> {
+    pub(super) fn new(id: StreamId, cache: Arc<Cache>, viewer: Viewer, standpoint: Standpoint) -> Arc<Self> {
         let mailbox = Arc::new(Mailbox::default());
+        let view = cache.view(&standpoint.key);
+        let place = cache.view(&viewer.place_key(&standpoint.key));
         view.join(id, Arc::clone(&mailbox));
+        place.join(id, Arc::clone(&mailbox));
         let hold = Hold {
             standpoint,
             view,
+            place,
             names: BTreeMap::new(),
             whole: BTreeSet::new(),
         };
@@ -68,7 +77,7 @@ impl Subscriber {
     /// Asks for names. From the return on they can be looked up, and every change of them is told.
     pub fn subscribe(&self, kind: ResourceType, names: &[Arc<str>]) {
         let mut hold = lock(&self.hold);
-        hold.view.subscribe(self.id, kind, names);
+        hold.view(kind).subscribe(self.id, kind, names);
         let held = hold.names.entry(kind).or_default();
         if held.is_empty() {
             // Built at once it is half as large as one that grows.
@@ -81,7 +90,7 @@ impl Subscriber {
     /// Gives names back; those never asked for are passed over.
     pub fn unsubscribe(&self, kind: ResourceType, names: &[Arc<str>]) {
         let mut hold = lock(&self.hold);
-        hold.view.unsubscribe(self.id, kind, names);
+        hold.view(kind).unsubscribe(self.id, kind, names);
         if let Some(held) = hold.names.get_mut(&kind) {
             for name in names {
                 held.remove(name);
@@ -92,14 +101,14 @@ impl Subscriber {
     /// Asks for a whole type.
     pub fn subscribe_all(&self, kind: ResourceType) {
         let mut hold = lock(&self.hold);
-        hold.view.subscribe_all(self.id, kind);
+        hold.view(kind).subscribe_all(self.id, kind);
         hold.whole.insert(kind);
     }
 
     /// Gives a whole type back; names asked for stay.
     pub fn unsubscribe_all(&self, kind: ResourceType) {
         let mut hold = lock(&self.hold);
-        hold.view.unsubscribe_all(self.id, kind);
+        hold.view(kind).unsubscribe_all(self.id, kind);
         hold.whole.remove(&kind);
     }
 
@@ -115,19 +124,29 @@ impl Subscriber {
         let mut hold = lock(&self.hold);
         if hold.standpoint.key != standpoint.key {
             let view = self.cache.view(&standpoint.key);
-            view.join(self.id, Arc::clone(&self.mailbox));
+            let place = self.cache.view(&self.viewer.place_key(&standpoint.key));
+            let old = [
+                std::mem::replace(&mut hold.view, view),
+                std::mem::replace(&mut hold.place, place),
+            ];
+            for view in [&hold.view, &hold.place] {
+                view.join(self.id, Arc::clone(&self.mailbox));
+            }
             let mut told = hold.names.clone();
             for (kind, names) in &hold.names {
-                view.subscribe(self.id, *kind, names);
+                hold.view(*kind).subscribe(self.id, *kind, names);
             }
             for kind in &hold.whole {
+                let view = hold.view(*kind);
                 view.subscribe_all(self.id, *kind);
+                let both = old.iter().map(|view| &**view).chain([view]);
                 told.entry(*kind)
                     .or_default()
-                    .extend(hold.view.names(*kind).into_iter().chain(view.names(*kind)));
+                    .extend(both.flat_map(|view| view.names(*kind)));
             }
-            let old = std::mem::replace(&mut hold.view, view);
-            old.leave(self.id, &hold.names);
+            for view in &old {
+                view.leave(self.id, &hold.names);
+            }
             for (kind, names) in &told {
                 for name in names {
                     self.mailbox.post(*kind, name);
@@ -146,11 +165,11 @@ impl Lookup for Subscriber {
         if !self.cache.source.covers(kind, name) && !asked() {
             return None;
         }
-        hold.view.get(kind, name)
+        hold.view(kind).get(kind, name)
     }
 
     fn all(&self, kind: ResourceType) -> Vec<Arc<Resource>> {
-        lock(&self.hold).view.all(kind)
+        lock(&self.hold).view(kind).all(kind)
     }
 }
 
@@ -158,6 +177,7 @@ impl Drop for Subscriber {
     fn drop(&mut self) {
         let hold = lock(&self.hold);
         hold.view.leave(self.id, &hold.names);
+        hold.place.leave(self.id, &hold.names);
         self.cache.detach(self.id);
     }
 }

@@ -28,11 +28,7 @@ impl Shelf {
 impl Source for Shelf {
     fn locate(&self, _viewer: &Viewer) -> Standpoint {
         let network = NetworkId::new(&lock(&self.network)).unwrap();
-        let key = ViewKey {
-            network,
-            families: AddressFamilies::V4,
-            balancing: crate::model::Balancing::ByEndpoint,
-        };
+        let key = ViewKey::endpoints(network, AddressFamilies::V4);
         Standpoint {
             key,
             origin: NetworkOrigin::Default,

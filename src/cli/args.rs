@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
+use super::bootstrap::BootstrapArgs;
+use super::ca::CaCommand;
 use super::members::MembersCommand;
 use super::output::{ColorChoice, OutputFormat};
-use crate::config::{Config, ConfigErrors, Listen};
+use crate::config::{Config, ConfigErrors, Listen, SettingsFile};
 
 /// Above the options that only matter to commands that ask a server.
 const HEADING: &str = "Options of get, explain, watch and members";
@@ -105,6 +107,23 @@ Example:
         /// The settings file
         file: PathBuf,
     },
+    /// Write what a plain Envoy beside a pod starts with
+    ///
+    /// YAML, or JSON with -o json. A token or certificate is read again when its file changes where --out is given.
+    #[command(after_help = "\
+Examples:
+  parallax bootstrap --pod shop/web-1 --member west > envoy.yaml
+  parallax bootstrap --pod shop/web-1 --member west --service-account web --xds parallax.istio-system.svc:15012 \\
+    --ca /var/run/secrets/mesh/root-cert.pem --token /var/run/secrets/tokens/istio-token --out /etc/envoy")]
+    Bootstrap(BootstrapArgs),
+    /// Write what the Envoy of an east-west gateway starts with
+    #[command(after_help = "\
+Example:
+  parallax gateway-bootstrap --pod istio-system/eastwest-1 --member west --network net2 --out /etc/envoy")]
+    GatewayBootstrap(BootstrapArgs),
+    /// Make the mesh's certificate authorities, and change their root
+    #[command(subcommand)]
+    Ca(CaCommand),
     /// List what a running server knows
     #[command(subcommand)]
     Get(GetCommand),
@@ -145,13 +164,21 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
+    /// The settings file, where there is one.
+    #[must_use]
+    pub fn file(&self) -> Option<SettingsFile> {
+        let path = self.config.clone()?;
+        let admin = self.admin.clone();
+        Some(SettingsFile { path, admin })
+    }
+
     /// The settings that these arguments mean.
     ///
     /// # Errors
     /// Every mistake in the settings file.
     pub fn settings(&self) -> Result<Config, ConfigErrors> {
-        let mut config = match (&self.config, &self.members) {
-            (Some(file), _) => Config::load(file)?,
+        let mut config = match (self.file(), &self.members) {
+            (Some(file), _) => file.load()?,
             (None, Some(dir)) => {
                 let listen = self.listen.clone().unwrap_or_else(|| Config::default().listen);
                 Config::for_members_folder(dir, listen)?
@@ -191,6 +218,8 @@ Examples:
     },
     /// The networks with their members and gateways, and the gateways that can't be used
     Networks,
+    /// Which settings are in force: of which file, since when, and what of the file is not and why
+    Settings,
     /// The connected proxies: where each stands, and how far behind it is
     Proxies,
     /// All assignments as one viewer gets them

@@ -120,4 +120,18 @@ mod tests {
             assert!(!failure.to_string().contains("status:"), "{failure}");
         }
     }
+
+    #[test]
+    fn exit_codes_are_those_that_the_help_lists() {
+        let text = String::new;
+        for (failure, code) in [
+            (Failure::Refused(text()), 1),
+            (Failure::Missing(text()), 66),
+            (Failure::ClusterUnreachable(text()), 69),
+            (Failure::NotInTime(text()), 75),
+            (Failure::Forbidden(text()), 77),
+        ] {
+            assert_eq!(failure.code(), code, "{failure:?}");
+        }
+    }
 }

@@ -2,6 +2,8 @@
 //! and `members` writes to API servers besides.
 
 mod args;
+mod bootstrap;
+mod ca;
 mod check;
 mod client;
 mod failure;
@@ -11,6 +13,8 @@ mod render;
 mod run;
 
 pub use args::{Cli, Command, ExplainArgs, GetCommand, Global, ServeArgs, ViewerArgs};
+pub use bootstrap::BootstrapArgs;
+pub use ca::{CaCommand, CaFolder};
 pub use failure::Failure;
 pub use members::{AttachArgs, DetachArgs, DryRun, HomePlace, MemberPlace, MembersCommand, Patience, RotateArgs};
 pub use output::{ColorChoice, OutputFormat, Paint};

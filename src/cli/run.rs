@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use super::client::Server;
 use super::output::{Layout, format};
-use super::{Cli, Command, ExplainArgs, Failure, GetCommand, Global, Paint, ViewerArgs, check, members, render};
+use super::{
+    Cli, Command, ExplainArgs, Failure, GetCommand, Global, Paint, ViewerArgs, bootstrap, ca, check, members, render,
+};
 use crate::admin::proto as v1;
 
 /// Runs one command and writes what it has to say; `serve` is not among them and does nothing here.
@@ -22,6 +24,9 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> Result<(), Failure> 
     match cli.command {
         Command::Serve(_) => Ok(()),
         Command::CheckConfig { file } => Ok(out.write_all(check::check(&file)?.as_bytes())?),
+        Command::Bootstrap(args) => bootstrap::sidecar(&args, cli.global.output, out),
+        Command::GatewayBootstrap(args) => bootstrap::gateway(&args, cli.global.output, out),
+        Command::Ca(command) => ca::run(command, out),
         Command::Get(what) => get(what, &printer, out).await,
         Command::Explain(args) => explain(args, &printer, out).await,
         Command::Members(command) => members::run(command, &printer, out).await,
@@ -80,7 +85,11 @@ async fn get(what: GetCommand, printer: &Printer<'_>, out: &mut (dyn Write + Sen
         }
         GetCommand::Networks => {
             let answer = server.answer(debug.list_networks(v1::ListNetworksRequest {})).await?;
-            printer.print(out, &answer, |answer| render::networks(answer, paint))
+            printer.print(out, &answer, |answer| render::networks(answer, now, paint))
+        }
+        GetCommand::Settings => {
+            let answer = server.answer(debug.get_settings(v1::GetSettingsRequest {})).await?;
+            printer.print(out, &answer, |answer| render::settings(answer, now, paint))
         }
         GetCommand::Proxies => {
             let answer = server.answer(debug.list_proxies(v1::ListProxiesRequest {})).await?;

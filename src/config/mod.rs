@@ -5,21 +5,30 @@
 //! written down and reading goes on, so that one run of `check-config` shows all of them. `config/default.yaml` is the
 //! reference of all keys, and equals [`Config::default`].
 
+mod addresses;
 mod allow;
 mod error;
+mod identity;
 mod keys;
 mod listen;
 mod members;
+mod networks;
 mod read;
 mod reader;
 mod settings;
+mod standing;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod tree;
 mod values;
 
 pub use error::{ConfigError, ConfigErrors, InvalidValue, Position};
+pub use identity::{IdentityConfig, ProxyProof};
 pub use settings::{
-    AdminConfig, AllowConfig, BudgetConfig, Config, DrainConfig, Listen, LogConfig, LogFormat, MemberConfig,
-    MemberDefaults, MemberSecretsConfig, MemberSource, MeshConfig, ReadinessConfig, StaleConfig, TlsFiles, XdsConfig,
+    AdminConfig, AllowConfig, ApplicationChoice, BudgetConfig, CidrConfig, Config, DrainConfig, GatewayConfig,
+    GatewayPlace, Listen, LogConfig, LogFormat, MemberConfig, MemberDefaults, MemberSecretsConfig, MemberSource,
+    MeshConfig, MtlsChoice, NetworkConfig, OutsideChoice, ReadinessConfig, StaleConfig, TlsFiles, TrafficConfig,
+    XdsConfig,
 };
+pub use standing::{SettingsFile, SettingsReport, SettingsStanding};

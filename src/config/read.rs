@@ -1,14 +1,18 @@
 //! From the text of a settings file to [`Config`].
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::{ConfigError, ConfigErrors, InvalidValue};
+use super::identity;
 use super::members;
+use super::networks::{KnownMembers, networks};
 use super::reader::{Reader, Section};
 use super::settings::{
     AdminConfig, Config, DrainConfig, Listen, LogConfig, MeshConfig, ReadinessConfig, TlsFiles, XdsConfig,
 };
+use super::traffic;
 use super::tree;
 use super::values;
 
@@ -91,22 +95,33 @@ fn config(reader: &mut Reader<'_>, node: Option<&tree::Node>) -> Config {
         listen: self::listen(reader, &admin).unwrap_or(default.admin.listen),
     };
     let member_defaults = members::defaults(reader, &root, default.member_defaults);
+    let members = members::members(reader, &root, &member_defaults);
+    let known = KnownMembers {
+        named: &members,
+        others: root.has("memberSecrets") || root.has("membersFolder"),
+    };
+    let networks = networks(reader, &root, &known);
     let config = Config {
         admin,
         mesh: mesh(reader, &root, default.mesh),
         members_folder: reader.path(&root, "membersFolder"),
-        members: members::members(reader, &root, &member_defaults),
+        members,
         member_secrets: members::member_secrets(reader, &root),
         member_defaults,
+        networks,
+        dns_servers: dns_servers(reader, &root),
         readiness: readiness(reader, &root, default.readiness),
         drain: drain(reader, &root, default.drain),
         store: store(reader, &root),
         xds: xds(reader, &root, default.xds),
         tls: tls(reader, &root),
+        traffic: traffic::read(reader, &root, default.traffic),
+        identity: identity::identity(reader, &root),
         log: log(reader, &root, default.log),
         listen,
     };
     check_listeners(reader, &root, &config);
+    identity::check(reader, &root, &config);
     config
 }
 
@@ -197,6 +212,22 @@ fn xds(reader: &mut Reader<'_>, root: &Section<'_>, default: XdsConfig) -> XdsCo
         );
     }
     xds
+}
+
+fn dns_servers(reader: &mut Reader<'_>, root: &Section<'_>) -> Vec<SocketAddr> {
+    let section = reader.child(root, "dns");
+    let mut servers = Vec::new();
+    for (index, node) in reader.list(&section, "servers").iter().enumerate() {
+        let read = match &node.value {
+            tree::Value::Scalar(scalar) => super::addresses::dns_server(scalar),
+            _ => Err(InvalidValue::new("is no address", "write one address in a line")),
+        };
+        match read {
+            Ok(server) => servers.push(server),
+            Err(what) => reader.error(node.at, format!("dns.servers[{index}]"), what),
+        }
+    }
+    servers
 }
 
 fn store(reader: &mut Reader<'_>, root: &Section<'_>) -> Option<PathBuf> {

@@ -179,6 +179,40 @@ impl<'a> Reader<'a> {
         Path::new(self.file).parent().unwrap_or(Path::new(""))
     }
 
+    /// The entries of the map under `key`, whose keys are names that the writer of the file chose: each once.
+    pub(super) fn entries<'t>(&mut self, section: &Section<'t>, key: &str) -> Vec<(&'t str, Position, &'t Node)> {
+        let Some(node) = section.node(key) else {
+            return Vec::new();
+        };
+        let path = section.key_path(key);
+        let Value::Map(map) = &node.value else {
+            let what = InvalidValue::new(
+                format!("is {}, expected names with what belongs to each", described(node)),
+                "write indented `NAME:` lines",
+            );
+            self.error(node.at, path, what);
+            return Vec::new();
+        };
+        let mut seen: BTreeMap<&str, Position> = BTreeMap::new();
+        let mut entries = Vec::new();
+        for (key, value) in map {
+            let Value::Scalar(Scalar { text, .. }) = &key.value else {
+                let what = InvalidValue::new(format!("has {} as a name", described(key)), "use a word as the name");
+                self.error(key.at, path.clone(), what);
+                continue;
+            };
+            if let Some(first) = seen.insert(text, key.at) {
+                let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
+                let problem = format!("is given twice, first in line {}", first.line);
+                let what = InvalidValue::new(problem, "write all of it in one place");
+                self.error(key.at, keys::join(&path, &shown), what);
+            } else {
+                entries.push((text.as_str(), key.at, value));
+            }
+        }
+        entries
+    }
+
     /// The items of the list under `key`.
     pub(super) fn list<'t>(&mut self, section: &Section<'t>, key: &str) -> &'t [Node] {
         let Some(node) = section.node(key) else {

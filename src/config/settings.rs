@@ -1,10 +1,12 @@
 //! The settings as the program uses them, and their defaults.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use super::identity::IdentityConfig;
 
 /// All settings, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +23,10 @@ pub struct Config {
     pub members: Vec<MemberConfig>,
     /// `memberSecrets`: where members join by Secrets and `Member` objects; nowhere where absent.
     pub member_secrets: Option<MemberSecretsConfig>,
+    /// `networks`: address ranges, gateways and members of networks, by name (a Kubernetes label value).
+    pub networks: BTreeMap<String, NetworkConfig>,
+    /// `dns.servers`: who is asked for the addresses of gateways; the servers of the system where empty.
+    pub dns_servers: Vec<SocketAddr>,
     /// `memberDefaults`: how members are treated that say nothing else, those of Secrets and folders too.
     pub member_defaults: MemberDefaults,
     /// `readiness`: when we say that we are ready.
@@ -33,6 +39,10 @@ pub struct Config {
     pub xds: XdsConfig,
     /// `tls`: certificates of the xDS endpoint; plaintext without.
     pub tls: Option<TlsFiles>,
+    /// `traffic`: what proxies get beside clusters and endpoints.
+    pub traffic: TrafficConfig,
+    /// `identity`: who proxies are, and whose certificates workloads get; neither is asked for without.
+    pub identity: Option<IdentityConfig>,
     /// `log`: what is logged, and how.
     pub log: LogConfig,
 }
@@ -52,6 +62,8 @@ impl Default for Config {
             members_folder: None,
             members: Vec::new(),
             member_secrets: None,
+            networks: BTreeMap::new(),
+            dns_servers: Vec::new(),
             member_defaults: MemberDefaults {
                 stale: StaleConfig::Keep,
                 budget: BudgetConfig {
@@ -76,6 +88,17 @@ impl Default for Config {
                 allow_plaintext: false,
             },
             tls: None,
+            traffic: TrafficConfig {
+                enabled: false,
+                trust_domain: "cluster.local".to_owned(),
+                certificates: None,
+                mtls: MtlsChoice::Permissive,
+                outside: OutsideChoice::Passthrough,
+                application: ApplicationChoice::PodIp,
+                requests_per_connection: 100,
+                access_log: Some("/dev/stdout".to_owned()),
+            },
+            identity: None,
             log: LogConfig {
                 level: "info".to_owned(),
                 format: LogFormat::Text,
@@ -225,6 +248,55 @@ pub struct AllowConfig {
     pub insecure_skip_tls_verify: bool,
 }
 
+/// One of `networks`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkConfig {
+    /// `cidrs`: addresses in these ranges are on it, the narrowest range first.
+    pub cidrs: Vec<CidrConfig>,
+    /// `gateways`: how other networks reach it, beside the Services that are labelled with it.
+    pub gateways: Vec<GatewayConfig>,
+    /// `members`: members whose network it is, where their own labels say nothing.
+    pub members: BTreeSet<String>,
+}
+
+/// One of `networks.NAME.cidrs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CidrConfig {
+    /// Its first address.
+    pub address: IpAddr,
+    /// How many bits all of its addresses share.
+    pub prefix: u8,
+    /// `member`: true only in this member; in all of them where `None`.
+    pub member: Option<String>,
+}
+
+/// One of `networks.NAME.gateways`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayConfig {
+    /// `address` or `service`.
+    pub place: GatewayPlace,
+    /// `port`: for mutual TLS.
+    pub port: u16,
+    /// `member`: the member it belongs to; to the network as a whole where `None`.
+    pub member: Option<String>,
+}
+
+/// Where a gateway of the settings is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GatewayPlace {
+    /// `address`, an IP address.
+    Address(IpAddr),
+    /// `address`, a host name: lower case, without a dot at its end.
+    Host(String),
+    /// `service`.
+    Service {
+        /// Before the slash.
+        namespace: String,
+        /// After it.
+        name: String,
+    },
+}
+
 /// `readiness`: when we say that we are ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadinessConfig {
@@ -265,6 +337,56 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// `tls.clientCa`: where given, clients must show a certificate that one of these authorities signed.
     pub client_ca: Option<PathBuf>,
+}
+
+/// `traffic`: what proxies get beside clusters and endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrafficConfig {
+    /// `traffic.enabled`: whether sidecars and gateways get listeners, routes and mutual TLS.
+    pub enabled: bool,
+    /// `traffic.trustDomain`: the trust domain in SPIFFE ids where there is no `identity`. A DNS name.
+    pub trust_domain: String,
+    /// `traffic.certificates`: the folder of the Envoys' machines with their certificates; over ADS where `None`.
+    pub certificates: Option<String>,
+    /// `traffic.mtls`: what workloads ask of who connects.
+    pub mtls: MtlsChoice,
+    /// `traffic.outside`: what becomes of connections to whatever is not in the mesh.
+    pub outside: OutsideChoice,
+    /// `traffic.application`: where applications listen.
+    pub application: ApplicationChoice,
+    /// `traffic.requestsPerConnection`: after how many requests a sidecar opens a new connection; 0 for never.
+    pub requests_per_connection: u32,
+    /// `traffic.accessLog`: the file that Envoys log accesses to; none where `None`.
+    pub access_log: Option<String>,
+}
+
+/// `traffic.mtls`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MtlsChoice {
+    /// Only mutual TLS.
+    Strict,
+    /// Mutual TLS and plaintext.
+    Permissive,
+    /// Only plaintext.
+    Disable,
+}
+
+/// `traffic.outside`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutsideChoice {
+    /// They go where they were going.
+    Passthrough,
+    /// They are refused.
+    Block,
+}
+
+/// `traffic.application`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApplicationChoice {
+    /// On the pod's address, or on all.
+    PodIp,
+    /// On 127.0.0.1.
+    Localhost,
 }
 
 /// `log`: what is logged, and how.

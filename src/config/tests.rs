@@ -73,35 +73,42 @@ fn the_file_of_defaults_shows_every_key_and_its_examples_parse() {
     }
 }
 
-/// The keys of a section, in all the places where the file has it.
+/// The keys of a section, `networks.NAME.cidrs[]` say, of which every entry is taken: `NAME` stands for any name.
 fn keys_in(root: &Node, section: &str) -> Vec<String> {
     let mut nodes = vec![root];
-    for part in section.split('.').filter(|part| !part.is_empty()) {
-        let (name, is_list) = match part.strip_suffix("[]") {
+    for step in section.split('.').filter(|step| !step.is_empty()) {
+        let (name, is_list) = match step.strip_suffix("[]") {
             Some(name) => (name, true),
-            None => (part, false),
+            None => (step, false),
         };
-        let below = nodes.into_iter().flat_map(entries).filter(|(key, _)| key == name);
-        nodes = below
-            .flat_map(|(_, value)| match &value.value {
-                Value::List(items) if is_list => items.iter().collect(),
-                _ => vec![value],
-            })
-            .collect();
+        let found = nodes.iter().flat_map(|node| entries(node));
+        let found = found
+            .filter(|(key, _)| name == "NAME" || *key == name)
+            .map(|(_, node)| node);
+        nodes = match is_list {
+            false => found.collect(),
+            true => found
+                .flat_map(|node| match &node.value {
+                    Value::List(items) => items.as_slice(),
+                    other => panic!("{other:?}"),
+                })
+                .collect(),
+        };
     }
-    assert!(!nodes.is_empty(), "`{section}` is not in config/default.yaml");
-    nodes.into_iter().flat_map(entries).map(|(key, _)| key).collect()
+    let keys = nodes.into_iter().flat_map(entries).map(|(key, _)| key.to_owned());
+    keys.collect()
 }
 
-fn entries(node: &Node) -> Vec<(String, &Node)> {
+/// What a map holds; nothing where it is none.
+fn entries(node: &Node) -> Vec<(&str, &Node)> {
     let Value::Map(entries) = &node.value else {
-        panic!("{node:?}")
+        return Vec::new();
     };
-    let keys = entries.iter().map(|(key, value)| match &key.value {
-        Value::Scalar(scalar) => (scalar.text.clone(), value),
+    let entries = entries.iter().map(|(key, value)| match &key.value {
+        Value::Scalar(scalar) => (scalar.text.as_str(), value),
         other => panic!("{other:?}"),
     });
-    keys.collect()
+    entries.collect()
 }
 
 #[test]
@@ -122,6 +129,8 @@ members:
     stale: {policy: drop, after: 48h}
     budget: {bytes: 1MiB}
 memberDefaults: {stale: {policy: demote, after: 5m}, budget: {objects: 5, eventsPerSecond: 7}}
+networks: {n2: {cidrs: [10.0.0.0/8]}}
+dns: {servers: [192.0.2.53, '[::1]:5353']}
 readiness: {memberSyncDeadline: 500ms}
 drain: {deadline: 2m}
 xds: {maxRequestBytes: 1MiB, maxNodeBytes: 2048, maxStreams: 7, maxNames: 5000, maxInitialBytesInFlight: 2GiB, allowPlaintext: true}
@@ -170,6 +179,9 @@ log: {level: 'warn,parallax::xds=trace', format: json}
         d,
     ];
     assert_eq!(config.members, expected);
+    assert_eq!(config.networks["n2"].cidrs.len(), 1);
+    let servers = ["192.0.2.53:53", "[::1]:5353"].map(|server| server.parse().unwrap());
+    assert_eq!(config.dns_servers, servers);
     assert_eq!(config.readiness.member_sync_deadline, Duration::from_millis(500));
     assert_eq!(config.drain.deadline, Duration::from_secs(120));
     let xds = &config.xds;

@@ -11,7 +11,7 @@ use super::error::InvalidValue;
 use super::settings::LogFormat;
 use super::tree::{Kind, Scalar};
 
-type Parsed<T> = Result<T, InvalidValue>;
+pub(super) type Parsed<T> = Result<T, InvalidValue>;
 
 /// A value as an error may show it: escaped, and cut where it is long.
 pub(super) fn shown(text: &str) -> String {
@@ -202,7 +202,7 @@ pub(super) fn dns_name(scalar: &Scalar) -> Parsed<String> {
     ))
 }
 
-fn is_dns_label(text: &str) -> bool {
+pub(super) fn is_dns_label(text: &str) -> bool {
     let alphanumeric = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = text.as_bytes();
     (1..=63).contains(&bytes.len())

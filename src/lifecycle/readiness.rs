@@ -60,6 +60,14 @@ impl Readiness {
         // The sender lives in `self`, so the only way out of the wait is being ready.
         let _ = changes.wait_for(|reasons| reasons.open.is_empty()).await;
     }
+
+    /// Waits, without a limit of its own, until nothing but `reason` is waited for. Cancel safe.
+    pub async fn only(&self, reason: &str) {
+        let mut changes = self.reasons.subscribe();
+        let only = |reasons: &Reasons| reasons.open.values().all(|open| open == reason);
+        // As above.
+        let _ = changes.wait_for(only).await;
+    }
 }
 
 /// A reason against being ready, until it is dropped.
@@ -96,8 +104,10 @@ mod tests {
             let readiness = readiness.clone();
             async move { readiness.ready().await }
         });
+        assert!(futures::poll!(std::pin::pin!(readiness.only("member east"))).is_pending());
         drop(west);
         assert_eq!(readiness.pending(), ["member east"]);
+        readiness.only("member east").await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert!(!waiting.is_finished() && !readiness.is_ready());
         drop(east);

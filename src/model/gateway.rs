@@ -3,19 +3,20 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use super::{AddressFamilies, ClusterId, NetworkId, ObjectName};
+use super::{AddressFamilies, ClusterId, HostName, NetworkId, ObjectName};
 
 /// An address of a network that other networks can reach; it passes TLS on by SNI.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NetworkGateway {
     /// The network behind it.
     pub network: NetworkId,
-    /// The member whose Service it is.
-    pub member: ClusterId,
+    /// The member that it belongs to; none where the settings give it to the network as a whole.
+    pub member: Option<ClusterId>,
     /// Its address.
     pub address: IpAddr,
-    /// Its port for mutual TLS, 15443 unless the Service says otherwise.
+    /// Its port for mutual TLS.
     pub port: u16,
 }
 
@@ -29,33 +30,87 @@ impl NetworkGateway {
 
 impl fmt::Display for NetworkGateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.socket(), self.member)
+        match &self.member {
+            Some(member) => write!(f, "{} ({member})", self.socket()),
+            None => write!(f, "{}", self.socket()),
+        }
     }
 }
 
-/// The Service that a gateway comes from.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// What says that there is a gateway.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GatewaySource {
-    /// The network it is labelled with.
+    /// The network that it leads to.
     pub network: NetworkId,
-    /// The member it is in.
-    pub member: ClusterId,
-    /// Its namespace and name.
-    pub service: ObjectName,
+    /// The member that it belongs to, if to one.
+    pub member: Option<ClusterId>,
+    /// The object or the setting.
+    pub origin: GatewayOrigin,
 }
 
-/// Why a Service with a network label is no gateway at present.
+/// The object or the setting that a gateway comes from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GatewayOrigin {
+    /// An address or host name of the settings, as it is written there.
+    Address(Arc<str>),
+    /// A Service that the settings name.
+    Named(ObjectName),
+    /// A Service labelled `topology.istio.io/network`.
+    Labelled(ObjectName),
+}
+
+impl GatewayOrigin {
+    /// The Service, where it is one.
+    #[must_use]
+    pub fn service(&self) -> Option<&ObjectName> {
+        match self {
+            Self::Address(_) => None,
+            Self::Named(service) | Self::Labelled(service) => Some(service),
+        }
+    }
+}
+
+impl fmt::Display for GatewayOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(text) => f.pad(&format!("settings: {text}")),
+            Self::Named(service) => f.pad(&format!("settings: service {service}")),
+            Self::Labelled(service) => f.pad(&format!("service {service}")),
+        }
+    }
+}
+
+/// How one address of a gateway came about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GatewayWay {
+    /// What says so.
+    pub source: GatewaySource,
+    /// The host name that leads to the address.
+    pub host: Option<HostName>,
+    /// The Node whose address it is.
+    pub node: Option<Arc<str>>,
+}
+
+/// Why a Service or a setting is no gateway at present.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum UnusableReason {
     /// Its status and `externalIPs` have no address.
     NoAddress,
-    /// It has host names instead of addresses, which are not resolved.
-    HostnameOnly(String),
+    /// Its host name leads to no address, and why.
+    Unresolved(HostName, Arc<str>),
     /// It has no service port of the gateway's number.
     PortNotExposed(u16),
     /// It has pods, and none of them is ready.
     NoReadyPod,
-    /// Another network claims the same address and port, with the older Service.
+    /// It is of type NodePort and does not say which Nodes can be reached.
+    NoNodeSelector,
+    /// The gateway's port has no port on the Nodes yet.
+    NoNodePort(u16),
+    /// No Node that its selector chooses is ready and has an address.
+    NoNode,
+    /// The settings name it, and no member that it could be in has it.
+    NoSuchService,
+    /// Another network claims the same address and port, in the settings or with the older Service.
     AddressTaken(SocketAddr, NetworkId),
     /// What is known of its member is too old, by the member's policy.
     MemberStale,
@@ -65,9 +120,7 @@ impl fmt::Display for UnusableReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoAddress => f.write_str("no address in status.loadBalancer.ingress or spec.externalIPs"),
-            Self::HostnameOnly(name) => {
-                write!(f, "only the host name {name}, an address is needed")
-            }
+            Self::Unresolved(host, why) => write!(f, "the host name {host} leads to no address: {why}"),
             Self::PortNotExposed(port) => {
                 write!(
                     f,
@@ -75,6 +128,14 @@ impl fmt::Display for UnusableReason {
                 )
             }
             Self::NoReadyPod => f.write_str("none of its pods is ready"),
+            Self::NoNodeSelector => f.write_str(
+                "a NodePort Service needs the annotation traffic.istio.io/nodeSelector, a JSON map of Node labels ({} for all Nodes)",
+            ),
+            Self::NoNodePort(port) => write!(f, "port {port} has no nodePort yet"),
+            Self::NoNode => f.write_str(
+                "no Node that its annotation traffic.istio.io/nodeSelector chooses is ready and has an address",
+            ),
+            Self::NoSuchService => f.write_str("the settings name it, but there is no such Service"),
             Self::MemberStale => {
                 f.write_str("its member has been stale for so long that its policy drops what was known of it")
             }
@@ -85,10 +146,10 @@ impl fmt::Display for UnusableReason {
     }
 }
 
-/// A Service with a network label that is no gateway at present.
+/// What should be a gateway and is none at present.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnusableGateway {
-    /// Which Service.
+    /// What says that it should be one.
     pub source: GatewaySource,
     /// Why not.
     pub reason: UnusableReason,
@@ -99,6 +160,8 @@ pub struct UnusableGateway {
 pub struct GatewaySet {
     /// Sorted; an address and port belongs to one network only, and may be listed for several members of it.
     by_network: BTreeMap<NetworkId, Vec<NetworkGateway>>,
+    /// How each came about, for people.
+    ways: BTreeMap<NetworkGateway, Vec<GatewayWay>>,
     unusable: Vec<UnusableGateway>,
 }
 
@@ -114,7 +177,37 @@ impl GatewaySet {
             gateways.dedup();
         }
         unusable.sort();
-        Self { by_network, unusable }
+        unusable.dedup();
+        Self {
+            by_network,
+            ways: BTreeMap::new(),
+            unusable,
+        }
+    }
+
+    /// The same, with how each of the usable ones came about.
+    pub fn with_ways(
+        ways: impl IntoIterator<Item = (NetworkGateway, GatewayWay)>,
+        unusable: Vec<UnusableGateway>,
+    ) -> Self {
+        let mut by_gateway: BTreeMap<NetworkGateway, Vec<GatewayWay>> = BTreeMap::new();
+        for (gateway, way) in ways {
+            by_gateway.entry(gateway).or_default().push(way);
+        }
+        for ways in by_gateway.values_mut() {
+            ways.sort();
+            ways.dedup();
+        }
+        Self {
+            ways: by_gateway.clone(),
+            ..Self::new(by_gateway.into_keys(), unusable)
+        }
+    }
+
+    /// How a gateway came about; empty where nobody said.
+    #[must_use]
+    pub fn ways(&self, gateway: &NetworkGateway) -> &[GatewayWay] {
+        self.ways.get(gateway).map_or(&[], Vec::as_slice)
     }
 
     /// The gateways of a network, sorted.
@@ -132,7 +225,9 @@ impl GatewaySet {
                 .iter()
                 .filter(|gateway| families.reach(gateway.address))
         };
-        let mut chosen: Vec<_> = reachable().filter(|gateway| gateway.member == *member).collect();
+        let mut chosen: Vec<_> = reachable()
+            .filter(|gateway| gateway.member.as_ref() == Some(member))
+            .collect();
         if chosen.is_empty() {
             chosen = reachable().collect();
         }
@@ -146,7 +241,7 @@ impl GatewaySet {
         self.by_network.keys()
     }
 
-    /// The Services with a network label that are no gateways at present.
+    /// What should be a gateway and is none at present.
     #[must_use]
     pub fn unusable(&self) -> &[UnusableGateway] {
         &self.unusable

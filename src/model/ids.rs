@@ -108,6 +108,79 @@ label_id! {
     NetworkId, "network name"
 }
 
+/// The name of a host in DNS: lower case, without a dot at its end. Always of at least two parts, and never an address.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HostName(Arc<str>);
+
+impl HostName {
+    /// Takes a text that can be looked up.
+    ///
+    /// # Errors
+    /// When it is too long or has characters that host names don't have, and when it is an address or a lone word.
+    pub fn new(text: &str) -> Result<Self, InvalidId> {
+        let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+        let inner = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let part = |part: &str| {
+            (1..=63).contains(&part.len()) && part.chars().all(inner) && !part.starts_with('-') && !part.ends_with('-')
+        };
+        let problem = if name.len() > 253 {
+            "it is longer than 253 characters"
+        } else if name.parse::<std::net::IpAddr>().is_ok() {
+            "it is an address"
+        } else if !name.split('.').all(part) {
+            "a host name has letters, digits and '-' in parts of 63 at most, joined by single dots"
+        } else if !name.contains('.') {
+            "it must be complete, such as gateway.example.com"
+        } else if name
+            .rsplit('.')
+            .next()
+            .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()))
+        {
+            "its last part is a number, as in an address"
+        } else {
+            return Ok(Self(name.into()));
+        };
+        Err(InvalidId {
+            kind: "host name",
+            text: shorten(text),
+            problem,
+        })
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for HostName {
+    type Error = InvalidId;
+
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        Self::new(&text)
+    }
+}
+
+impl From<HostName> for String {
+    fn from(name: HostName) -> Self {
+        name.as_str().to_owned()
+    }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
 /// Namespace and name of a Kubernetes object; what identifies it within one member and kind.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectName {
@@ -245,6 +318,29 @@ mod tests {
             assert!(error.contains(problem), "{text:?}: {error}");
         }
         assert_eq!(NetworkId::new("eu-west_1.a").unwrap().as_str(), "eu-west_1.a");
+    }
+
+    #[test]
+    fn a_host_name_is_complete_and_no_address() {
+        for (text, problem) in [
+            ("", "letters"),
+            ("gateway", "complete"),
+            ("10.0.0.1", "an address"),
+            ("fd00::1", "an address"),
+            ("10.0.0.300", "a number"),
+            ("a..b", "single dots"),
+            ("a b.com", "letters"),
+            ("-a.com", "letters"),
+            (&format!("{}.com", "a".repeat(64)), "63"),
+            (&"a.".repeat(127).repeat(2), "253"),
+        ] {
+            let error = HostName::new(text).expect_err(text).to_string();
+            assert!(error.contains(problem), "{text:?}: {error}");
+        }
+        assert_eq!(
+            HostName::new("GW-1.Elb.example.COM.").unwrap().as_str(),
+            "gw-1.elb.example.com"
+        );
     }
 
     #[test]

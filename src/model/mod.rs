@@ -1,5 +1,6 @@
 //! What the mesh is made of: ids, endpoints, services, gateways, and the key of a view. Pure.
 
+mod cidr;
 mod endpoint;
 mod gateway;
 mod ids;
@@ -9,11 +10,14 @@ mod standing;
 mod view_key;
 mod viewer;
 
+pub use cidr::{Cidr, InvalidCidr};
 pub use endpoint::{Addresses, Endpoint, Health, Mtls};
-pub use gateway::{GatewaySet, GatewaySource, NetworkGateway, UnusableGateway, UnusableReason};
-pub use ids::{ClusterId, InvalidId, NetworkId, ObjectName, PodName, ServiceKey};
+pub use gateway::{
+    GatewayOrigin, GatewaySet, GatewaySource, GatewayWay, NetworkGateway, UnusableGateway, UnusableReason,
+};
+pub use ids::{ClusterId, HostName, InvalidId, NetworkId, ObjectName, PodName, ServiceKey};
 pub use locality::Locality;
 pub use service::{Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, Sums};
 pub use standing::{MemberStanding, MemberWeight, Rank};
-pub use view_key::{AddressFamilies, Balancing, ViewKey};
+pub use view_key::{AddressFamilies, Balancing, Place, Role, ViewKey};
 pub use viewer::{NetworkOrigin, Standpoint, Viewer};

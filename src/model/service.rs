@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -198,6 +199,8 @@ pub struct ServiceEndpoints {
     pub defined_in: Vec<ClusterId>,
     /// True for `clusterIP: None`.
     pub headless: bool,
+    /// Its `ClusterIP`s in each member that gives it any; the same address may be another service's elsewhere.
+    pub cluster_ips: BTreeMap<ClusterId, Vec<IpAddr>>,
     /// The merged ports, by number.
     pub ports: Vec<PortEndpoints>,
     /// Where members disagree.

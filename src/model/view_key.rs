@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use super::NetworkId;
+use super::{ClusterId, NetworkId};
 
 /// Which address families a proxy can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,6 +55,37 @@ impl fmt::Display for AddressFamilies {
     }
 }
 
+/// What a proxy does with traffic, which decides the resources it gets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// It finds its own way and asks only for clusters and endpoints.
+    #[default]
+    Endpoints,
+    /// It stands beside a workload whose traffic is captured, and gets listeners, routes and clusters with mutual TLS.
+    Sidecar,
+    /// It lets other networks in, by SNI, to the endpoints of its own.
+    Gateway,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Endpoints => "endpoints",
+            Self::Sidecar => "sidecar",
+            Self::Gateway => "gateway",
+        })
+    }
+}
+
+/// What decides listeners and routes of a sidecar beside its role: who is meant by a `ClusterIP` or by a bare name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// Its member: the same `ClusterIP` may be another service elsewhere.
+    pub member: Option<ClusterId>,
+    /// Its namespace, where bare names are looked up.
+    pub namespace: Arc<str>,
+}
+
 /// How a client spreads its calls over the endpoints of an assignment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Balancing {
@@ -74,15 +106,41 @@ pub struct ViewKey {
     pub families: AddressFamilies,
     /// Which weights it honours.
     pub balancing: Balancing,
+    /// What it does with traffic.
+    pub role: Role,
+    /// Set in the views of listeners and routes of sidecars, which are many and small; clusters and endpoints, which are few
+    /// and large, don't depend on it.
+    pub place: Option<Place>,
+}
+
+impl ViewKey {
+    /// The key of a proxy that asks only for clusters and endpoints.
+    #[must_use]
+    pub fn endpoints(network: NetworkId, families: AddressFamilies) -> Self {
+        Self {
+            network,
+            families,
+            balancing: Balancing::ByEndpoint,
+            role: Role::Endpoints,
+            place: None,
+        }
+    }
 }
 
 impl fmt::Display for ViewKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let grpc = match self.balancing {
-            Balancing::ByEndpoint => "",
-            Balancing::ByLocality => "/grpc",
-        };
-        f.pad(&format!("{}/{}{grpc}", self.network, self.families))
+        let mut text = format!("{}/{}", self.network, self.families);
+        if self.balancing == Balancing::ByLocality {
+            text.push_str("/grpc");
+        }
+        if self.role != Role::Endpoints {
+            text = format!("{text}/{}", self.role);
+        }
+        if let Some(Place { member, namespace }) = &self.place {
+            let member = member.as_ref().map_or("-", |member| member.as_str());
+            text = format!("{text}@{member}/{namespace}");
+        }
+        f.pad(&text)
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use super::{Balancing, ClusterId, NetworkId, ViewKey};
+use super::{Balancing, ClusterId, NetworkId, Place, Role, ViewKey};
 
 /// What a proxy says about itself, as far as it matters for where it stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,6 +17,22 @@ pub struct Viewer {
     pub addresses: Vec<IpAddr>,
     /// Which weights it honours.
     pub balancing: Balancing,
+    /// What it is by its own word; it counts where the settings have us serve listeners.
+    pub role: Role,
+    /// The namespace it says it is in; may be empty.
+    pub namespace: Arc<str>,
+}
+
+impl Viewer {
+    /// The key of the view that has its listeners and routes, where it stands at `key`.
+    #[must_use]
+    pub fn place_key(&self, key: &ViewKey) -> ViewKey {
+        let place = (key.role == Role::Sidecar).then(|| Place {
+            member: self.member.clone(),
+            namespace: Arc::clone(&self.namespace),
+        });
+        ViewKey { place, ..key.clone() }
+    }
 }
 
 /// How a viewer's network was found.
@@ -25,6 +42,8 @@ pub enum NetworkOrigin {
     Metadata,
     /// The table knows a pod of its address in its member, and that pod's network.
     Pod,
+    /// The settings have a range of addresses that one of its own is in.
+    Cidr,
     /// Its member's network.
     Member,
     /// The mesh's default network: nothing else was known.
@@ -36,6 +55,7 @@ impl fmt::Display for NetworkOrigin {
         f.pad(match self {
             Self::Metadata => "metadata",
             Self::Pod => "pod",
+            Self::Cidr => "cidr",
             Self::Member => "member",
             Self::Default => "default",
         })

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::PushMetrics;
 use super::interner::Interner;
 use super::spec::resource_spec;
+use super::traffic;
 use crate::cache::Source;
-use crate::model::{Standpoint, ViewKey, Viewer};
-use crate::resources::{ClusterName, ListenerName, Resource, ResourceType};
+use crate::model::{Role, ServiceKey, Standpoint, ViewKey, Viewer};
+use crate::resources::{ClusterName, ListenerName, Resource, ResourceSpec, ResourceType, TrafficSettings};
 use crate::table::EndpointTable;
 
 /// Builds resources.
@@ -16,6 +17,8 @@ pub struct Builder {
     table: Arc<EndpointTable>,
     /// The domain in host names, `cluster.local`.
     domain: Arc<str>,
+    /// Set where proxies get listeners, by the settings.
+    traffic: Option<Arc<TrafficSettings>>,
     interner: Interner,
     metrics: PushMetrics,
 }
@@ -24,9 +27,21 @@ impl Builder {
     /// Builds from this table, with host names in this domain.
     #[must_use]
     pub fn new(table: Arc<EndpointTable>, domain: &str, metrics: PushMetrics) -> Arc<Self> {
+        Self::with_traffic(table, domain, None, metrics)
+    }
+
+    /// The same, which has listeners for sidecars and gateways too where `traffic` says how.
+    #[must_use]
+    pub fn with_traffic(
+        table: Arc<EndpointTable>,
+        domain: &str,
+        traffic: Option<TrafficSettings>,
+        metrics: PushMetrics,
+    ) -> Arc<Self> {
         Arc::new(Self {
             table,
             domain: domain.into(),
+            traffic: traffic.map(Arc::new),
             interner: Interner::default(),
             metrics,
         })
@@ -40,6 +55,12 @@ impl Builder {
         ClusterName::parse(name, &self.domain)
     }
 
+    /// The name of a service port's cluster at a gateway; `None` where there are no gateways.
+    pub(super) fn sni_name(&self, service: &ServiceKey, port: u16) -> Option<Arc<str>> {
+        let settings = self.traffic.as_ref()?;
+        Some(traffic::sni(service, port, settings))
+    }
+
     pub(super) fn listener_names(&self, name: ClusterName) -> impl Iterator<Item = Arc<str>> {
         let ClusterName { service, port } = name;
         ListenerName { service, port }
@@ -51,10 +72,52 @@ impl Builder {
 
 impl Source for Builder {
     fn locate(&self, viewer: &Viewer) -> Standpoint {
-        self.table.locate(viewer)
+        let mut standpoint = self.table.locate(viewer);
+        if self.traffic.is_none() {
+            standpoint.key.role = Role::Endpoints;
+        }
+        standpoint
     }
 
-    fn names(&self, _key: &ViewKey, kind: ResourceType) -> Vec<Arc<str>> {
+    fn names(&self, key: &ViewKey, kind: ResourceType) -> Vec<Arc<str>> {
+        let of_traffic = self.traffic.as_ref();
+        let of_traffic = of_traffic.map(|settings| traffic::names(&self.table, settings, key, kind));
+        let mut names = of_traffic.unwrap_or_default();
+        if key.role != Role::Gateway {
+            names.extend(self.names_for_all(kind));
+        }
+        names
+    }
+
+    fn covers(&self, kind: ResourceType, name: &str) -> bool {
+        // What gRPC clients ask for by name is of no use to anybody else.
+        kind != ResourceType::Listener || ListenerName::parse(name, &self.domain).is_none()
+    }
+
+    fn build(&self, key: &ViewKey, kind: ResourceType, name: &str) -> Option<Arc<Resource>> {
+        let name: Arc<str> = name.into();
+        let spec = self.spec(key, kind, &name)?;
+        let version = spec.version();
+        Some(self.interner.get_or_encode(kind, &name, version, || {
+            self.metrics.encoded(kind);
+            spec.encode_as(version)
+        }))
+    }
+}
+
+impl Builder {
+    fn spec(&self, key: &ViewKey, kind: ResourceType, name: &Arc<str>) -> Option<ResourceSpec> {
+        let for_all = || resource_spec(&self.table, &self.domain, key, kind, name);
+        match (key.role, &self.traffic) {
+            (Role::Endpoints, _) | (_, None) => for_all(),
+            (Role::Sidecar, Some(settings)) => {
+                traffic::sidecar_spec(&self.table, settings, key, kind, name).or_else(for_all)
+            }
+            (Role::Gateway, Some(settings)) => traffic::gateway_spec(&self.table, settings, key, kind, name),
+        }
+    }
+
+    fn names_for_all(&self, kind: ResourceType) -> Vec<Arc<str>> {
         match kind {
             ResourceType::Cluster => self
                 .table
@@ -68,24 +131,12 @@ impl Source for Builder {
                     names.map(|name| self.encode_name(&name)).collect::<Vec<_>>()
                 })
                 .collect(),
-            // What a sidecar asks for by `*` holds nothing yet: the listeners that there are belong to gRPC clients.
-            ResourceType::Listener => Vec::new(),
-            // No types that can be asked for as a whole.
-            ResourceType::ClusterLoadAssignment | ResourceType::RouteConfiguration => Vec::new(),
+            // Listeners that there are for all belong to gRPC clients, who ask by name; the others have no `*`.
+            // Secrets are of no view: each stream has its own.
+            ResourceType::Listener
+            | ResourceType::ClusterLoadAssignment
+            | ResourceType::RouteConfiguration
+            | ResourceType::Secret => Vec::new(),
         }
-    }
-
-    fn covers(&self, kind: ResourceType, _name: &str) -> bool {
-        kind != ResourceType::Listener
-    }
-
-    fn build(&self, key: &ViewKey, kind: ResourceType, name: &str) -> Option<Arc<Resource>> {
-        let name: Arc<str> = name.into();
-        let spec = resource_spec(&self.table, &self.domain, key, kind, &name)?;
-        let version = spec.version();
-        Some(self.interner.get_or_encode(kind, &name, version, || {
-            self.metrics.encoded(kind);
-            spec.encode_as(version)
-        }))
     }
 }

@@ -4,25 +4,29 @@
 //! the latest wins; there is no timer in between. Only live views are looked at, and in them only what a stream asked for.
 
 mod builder;
+mod gateways;
 mod inbox;
 mod interner;
 mod metrics;
 mod spec;
+mod traffic;
 mod withheld;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::cache::{Cache, LiveView};
-use crate::model::{NetworkId, ServiceKey};
+use crate::model::{HostName, NetworkId, Role, ServiceKey};
 use crate::resources::{ClusterName, ResourceType};
-use crate::table::{ChangeSet, EndpointTable, EventSink, Locations, RegistryEvent};
+use crate::table::{ChangeSet, EndpointTable, EventSink, HostSink, Locations, RegistryEvent, Resolved, TableSettings};
 use inbox::Inbox;
+use traffic::Face;
 
 pub use builder::Builder;
+pub use gateways::GatewaysCollector;
 pub use metrics::PushMetrics;
 pub use spec::resource_spec;
 pub use withheld::WithheldCollector;
@@ -47,6 +51,17 @@ pub struct PushRecord {
     pub took: Duration,
 }
 
+/// What a step of pushing has to look at.
+#[derive(Debug, Default)]
+struct Names {
+    clusters: Vec<Arc<str>>,
+    assignments: Vec<Arc<str>>,
+    listeners: BTreeSet<Arc<str>>,
+    routes: BTreeSet<Arc<str>>,
+    /// Every port of every changed service.
+    ports: Vec<(ServiceKey, u16)>,
+}
+
 /// Takes what members say, brings the table and the cache up to date.
 #[derive(Debug)]
 pub struct Pusher {
@@ -56,16 +71,21 @@ pub struct Pusher {
     inbox: Inbox,
     metrics: PushMetrics,
     records: broadcast::Sender<Arc<PushRecord>>,
-    /// The ports that each service was last served with, to know which clusters went. Used by the one push task only.
-    ports: Mutex<BTreeMap<ServiceKey, BTreeSet<u16>>>,
+    /// What each service was last served with, to know what went. Used by the one push task only.
+    faces: Mutex<BTreeMap<ServiceKey, Face>>,
+    /// The table's host names, for whoever looks them up.
+    hosts: watch::Sender<Arc<BTreeSet<HostName>>>,
 }
 
 impl EventSink for Pusher {
     fn apply(&self, event: RegistryEvent) {
-        let changes = self.table.apply(event);
-        if !changes.is_empty() {
-            self.inbox.put(changes);
-        }
+        self.take(self.table.apply(event));
+    }
+}
+
+impl HostSink for Pusher {
+    fn resolved(&self, hosts: BTreeMap<HostName, Resolved>) {
+        self.take(self.table.set_hosts(hosts));
     }
 }
 
@@ -73,6 +93,7 @@ impl Pusher {
     /// Ties a table, its builder and the cache together.
     #[must_use]
     pub fn new(table: Arc<EndpointTable>, builder: Arc<Builder>, cache: Arc<Cache>, metrics: PushMetrics) -> Self {
+        let hosts = table.hosts();
         Self {
             table,
             cache,
@@ -80,7 +101,32 @@ impl Pusher {
             inbox: Inbox::default(),
             metrics,
             records: broadcast::Sender::new(WATCH_BACKLOG),
-            ports: Mutex::default(),
+            faces: Mutex::default(),
+            hosts: watch::Sender::new(hosts),
+        }
+    }
+
+    /// The host names of gateways that are to be looked up, the latest set.
+    #[must_use]
+    pub fn hosts(&self) -> watch::Receiver<Arc<BTreeSet<HostName>>> {
+        self.hosts.subscribe()
+    }
+
+    /// Goes by other settings from now on.
+    pub fn set_settings(&self, settings: TableSettings) {
+        self.take(self.table.set_settings(settings));
+    }
+
+    fn take(&self, changes: ChangeSet) {
+        // Read under the channel's lock, so that an older set never comes after a newer one.
+        self.hosts.send_if_modified(|known| {
+            let now = self.table.hosts();
+            let differs = !Arc::ptr_eq(known, &now);
+            *known = now;
+            differs
+        });
+        if !changes.is_empty() {
+            self.inbox.put(changes);
         }
     }
 
@@ -123,53 +169,73 @@ impl Pusher {
         if changes.locations == Locations::Changed {
             self.cache.relocate();
         }
-        let mut clusters = Vec::new();
-        let mut assignments = Vec::new();
-        let mut listeners = Vec::new();
+        let mut names = Names::default();
         {
-            let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut faces = self.faces.lock().unwrap_or_else(PoisonError::into_inner);
             for key in &changes.services {
-                let new = self.ports_of(key);
+                let new = Face::of(self.table.service(key).as_deref());
                 let old = if new.is_empty() {
-                    ports.remove(key)
+                    faces.remove(key)
                 } else {
-                    ports.insert(key.clone(), new.clone())
+                    faces.insert(key.clone(), new.clone())
                 };
-                let old = old.unwrap_or_default();
-                // A cluster's content is its name: it changes only by coming or going. So with what leads to it.
-                for port in old.symmetric_difference(&new) {
-                    let name = ClusterName {
-                        service: key.clone(),
-                        port: *port,
-                    };
-                    clusters.push(self.builder.encode_name(&name));
-                    listeners.extend(self.builder.listener_names(name));
-                }
-                assignments.extend(old.union(&new).map(|port| self.name(key, *port)));
+                self.touch(&mut names, key, &old.unwrap_or_default(), &new);
             }
         }
         let views = self.cache.live_views();
         let differing = views.iter().map(|view| {
+            let gateway = if view.key().role == Role::Gateway {
+                // Whether there is a cluster depends on where the endpoints are.
+                let names = self.at_gateways(&names.ports);
+                view.refresh(ResourceType::Cluster, &names) + view.refresh(ResourceType::ClusterLoadAssignment, &names)
+            } else {
+                0
+            };
             // Clusters first: an assignment is of no use to who does not have its cluster yet.
-            view.refresh(ResourceType::Cluster, &clusters)
-                + view.refresh(ResourceType::ClusterLoadAssignment, &assignments)
+            gateway
+                + view.refresh(ResourceType::Cluster, &names.clusters)
+                + view.refresh(ResourceType::ClusterLoadAssignment, &names.assignments)
                 + view.refresh(
                     ResourceType::ClusterLoadAssignment,
                     &self.behind(view, &changes.networks),
                 )
-                + view.refresh(ResourceType::Listener, &listeners)
-                // Routes are named as their cluster is.
-                + view.refresh(ResourceType::RouteConfiguration, &clusters)
+                + view.refresh(ResourceType::Listener, &names.listeners)
+                // Routes of gRPC clients are named as their cluster is.
+                + view.refresh(ResourceType::RouteConfiguration, &names.clusters)
+                + view.refresh(ResourceType::RouteConfiguration, &names.routes)
         });
         let differing = differing.sum();
         (views.len(), differing)
     }
 
-    fn ports_of(&self, key: &ServiceKey) -> BTreeSet<u16> {
-        let service = self.table.service(key);
-        service
-            .map(|service| service.ports.iter().map(|port| port.port.number).collect())
-            .unwrap_or_default()
+    /// Notes what a changed service may touch.
+    fn touch(&self, names: &mut Names, key: &ServiceKey, old: &Face, new: &Face) {
+        // A cluster's content is its name and what its port speaks. So with what leads to it.
+        for port in old.differing_ports(new) {
+            let name = ClusterName {
+                service: key.clone(),
+                port,
+            };
+            names.clusters.push(self.builder.encode_name(&name));
+            names.listeners.extend(self.builder.listener_names(name));
+        }
+        let ports: BTreeSet<u16> = old.ports().chain(new.ports()).collect();
+        names.assignments.extend(ports.iter().map(|port| self.name(key, *port)));
+        if old != new {
+            let listeners = old.listeners(new);
+            names
+                .listeners
+                .extend(listeners.iter().map(|listener| listener.encode().into()));
+            names.routes.extend(ports.iter().map(|port| port.to_string().into()));
+        }
+        names.ports.extend(ports.into_iter().map(|port| (key.clone(), port)));
+    }
+
+    fn at_gateways(&self, ports: &[(ServiceKey, u16)]) -> Vec<Arc<str>> {
+        let names = ports
+            .iter()
+            .map(|(service, port)| self.builder.sni_name(service, *port));
+        names.flatten().collect()
     }
 
     fn name(&self, service: &ServiceKey, port: u16) -> Arc<str> {

@@ -40,6 +40,7 @@ pub fn resource_spec(
             name,
             routes: parsed.encode(domain).into(),
         }),
+        ResourceType::Secret => return None,
         ResourceType::RouteConfiguration => ResourceSpec::Route(RouteSpec { name }),
     })
 }

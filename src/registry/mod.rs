@@ -7,8 +7,10 @@ mod attached;
 mod attachment;
 mod convert;
 mod folder;
+mod hosts;
 mod kubernetes;
 mod metrics;
+mod named;
 mod options;
 mod problem;
 mod run;
@@ -17,13 +19,17 @@ mod standing;
 mod status;
 #[cfg(test)]
 mod testing;
+mod tokens;
 
 pub use attached::{AttachedMembers, member_resource, run_attached_members};
 pub use attachment::{Answer, Attachment, Verdict};
+pub use hosts::{HostReport, Hosts, HostsCollector, run_hosts};
 pub use kubernetes::{Allowed, Credential, Expiry, connect_to};
 pub use metrics::RegistryMetrics;
+pub use named::{NamedMember, Sinks, run_named_members};
 pub use options::{Budget, MemberOptions, StalePolicy};
 pub use problem::Problem;
 pub use run::{list_members_folder, run_member, run_members_folder};
 pub use source::{MemberSource, SecretText};
 pub use status::{KindReport, KindState, MemberReport, MemberState, Members, Settled};
+pub use tokens::{MemberTokens, TokenKeys, TokenVerdict};

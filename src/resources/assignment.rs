@@ -54,7 +54,7 @@ pub fn empty_assignment(name: Arc<str>) -> Resource {
 mod tests {
     use super::*;
     use crate::model::Locality;
-    use crate::view::{LocalityEndpoints, WeightedAddress};
+    use crate::view::{LocalityEndpoints, Speaks, WeightedAddress};
     use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
     use envoy_types::pb::google::protobuf::Any;
     use prost::Message;
@@ -68,6 +68,7 @@ mod tests {
                 address: IpAddr::from([10, 0, 0, 1]),
                 port,
                 weight: NonZeroU32::new(weight).unwrap(),
+                speaks: Speaks::Default,
             });
             LocalityEndpoints {
                 priority: 0,

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use prost::encoding::{encode_varint, encoded_len_varint};
 
 use crate::model::Locality;
-use crate::view::{Assignment, WeightedAddress};
+use crate::view::{Assignment, Speaks, WeightedAddress};
 
 /// The key of a field that has a length.
 const fn key(number: u8) -> u8 {
@@ -16,6 +16,11 @@ const fn key(number: u8) -> u8 {
 }
 
 const VARINT: u8 = 0;
+
+/// The metadata of an endpoint to which mutual TLS must not be spoken, as the field of its `LbEndpoint`; clusters of sidecars
+/// match it. Most endpoints speak it and carry nothing.
+const PLAINTEXT: &[u8] =
+    b"\x1a\x39\x0a\x37\x0a\x1cenvoy.transport_socket_match\x12\x17\x0a\x15\x0a\x07tlsMode\x12\x0a\x1a\x08disabled";
 
 /// An address as text: at most 39 characters.
 struct Text {
@@ -97,6 +102,10 @@ fn varint_len(value: u32) -> u8 {
 /// longer than 127 bytes, so that each length is one byte.
 fn put_endpoint(out: &mut Vec<u8>, endpoint: &WeightedAddress) {
     let text = Text::of(endpoint.address);
+    let metadata = match endpoint.speaks {
+        Speaks::Default => &[][..],
+        Speaks::Plaintext => PLAINTEXT,
+    };
     let (port, weight) = (u32::from(endpoint.port), endpoint.weight.get());
     let socket = 2 + text.length + 1 + varint_len(port);
     // One is what a client takes where nothing is said.
@@ -106,7 +115,7 @@ fn put_endpoint(out: &mut Vec<u8>, endpoint: &WeightedAddress) {
     };
     out.extend_from_slice(&[
         key(2),
-        socket + 6 + weighted,
+        socket + 6 + weighted + metadata.len() as u8,
         key(1),
         socket + 4,
         key(1),
@@ -119,6 +128,7 @@ fn put_endpoint(out: &mut Vec<u8>, endpoint: &WeightedAddress) {
     out.extend_from_slice(text.as_bytes());
     out.push(3 << 3 | VARINT);
     encode_varint(u64::from(port), out);
+    out.extend_from_slice(metadata);
     if weight != 1 {
         put_wrapped(out, 4, weight);
     }
@@ -171,11 +181,21 @@ mod tests {
     use envoy_types::pb::envoy::config::endpoint::v3::{
         ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints,
     };
-    use envoy_types::pb::google::protobuf::UInt32Value;
+    use envoy_types::pb::google::protobuf::value::Kind;
+    use envoy_types::pb::google::protobuf::{Struct, UInt32Value, Value};
     use proptest::prelude::*;
     use prost::Message;
     use std::net::{Ipv4Addr, Ipv6Addr};
     use std::num::NonZeroU32;
+
+    fn tls_mode(mode: &str) -> Struct {
+        let value = Value {
+            kind: Some(Kind::StringValue(mode.to_owned())),
+        };
+        Struct {
+            fields: [("tlsMode".to_owned(), value)].into(),
+        }
+    }
 
     fn message(name: &str, assignment: &Assignment) -> ClusterLoadAssignment {
         let lb_endpoint = |endpoint: &WeightedAddress| {
@@ -191,6 +211,10 @@ mod tests {
                     }),
                     ..Endpoint::default()
                 })),
+                metadata: (endpoint.speaks == Speaks::Plaintext).then(|| core::Metadata {
+                    filter_metadata: [("envoy.transport_socket_match".to_owned(), tls_mode("disabled"))].into(),
+                    ..core::Metadata::default()
+                }),
                 load_balancing_weight: (weight != 1).then_some(UInt32Value { value: weight }),
                 ..LbEndpoint::default()
             }
@@ -230,12 +254,16 @@ mod tests {
         ]
     }
 
+    fn speaks() -> impl Strategy<Value = Speaks> {
+        prop_oneof![Just(Speaks::Default), Just(Speaks::Plaintext)]
+    }
+
     proptest! {
         #[test]
         fn what_is_written_is_what_envoys_own_types_write(
             name in ".{1,200}",
             groups in prop::collection::vec(
-                (prop_oneof![Just(0), any::<u32>()], ".{0,9}", ".{0,200}", prop::collection::vec((addresses(), any::<u16>(), 1u32..), 0..20)),
+                (prop_oneof![Just(0), any::<u32>()], ".{0,9}", ".{0,200}", prop::collection::vec((addresses(), any::<u16>(), 1u32.., speaks()), 0..20)),
                 0..5,
             ),
         ) {
@@ -244,10 +272,11 @@ mod tests {
                 locality: Locality::new(&region, &zone, ""),
                 endpoints: endpoints
                     .into_iter()
-                    .map(|(address, port, weight)| WeightedAddress {
+                    .map(|(address, port, weight, speaks)| WeightedAddress {
                         address,
                         port,
                         weight: NonZeroU32::new(weight).unwrap(),
+                        speaks,
                     })
                     .collect(),
             });

@@ -7,7 +7,9 @@ mod listener;
 mod name;
 mod resource;
 mod route;
+mod secret;
 mod spec;
+mod traffic;
 mod version;
 
 pub use assignment::{AssignmentSpec, empty_assignment};
@@ -16,5 +18,11 @@ pub use listener::{ListenerName, ListenerSpec};
 pub use name::ClusterName;
 pub use resource::{Resource, ResourceType};
 pub use route::RouteSpec;
+pub use secret::{ROOTS_SECRET, SecretSpec, WORKLOAD_SECRET};
 pub use spec::ResourceSpec;
+pub use traffic::{
+    Application, CAPTURE_LISTENER, CaptureSpec, CertificateSource, FixedCluster, FixedClusterSpec, GATEWAY_LISTENER,
+    GatewayClusterSpec, GatewayListenerSpec, INBOUND_LISTENER, InboundSpec, MtlsMode, OutboundListener, OutboundSpec,
+    OutboundTarget, Outside, Protocol, RoutesSpec, SidecarClusterSpec, SniName, TrafficSettings, VirtualService,
+};
 pub use version::Version;

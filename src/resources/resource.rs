@@ -1,5 +1,6 @@
 //! One resource in the form that it has on the wire, shared by every stream that sends it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,6 +17,8 @@ pub enum ResourceType {
     Cluster,
     /// `envoy.config.endpoint.v3.ClusterLoadAssignment` (EDS).
     ClusterLoadAssignment,
+    /// `envoy.extensions.transport_sockets.tls.v3.Secret` (SDS).
+    Secret,
     /// `envoy.config.listener.v3.Listener` (LDS).
     Listener,
     /// `envoy.config.route.v3.RouteConfiguration` (RDS).
@@ -24,9 +27,10 @@ pub enum ResourceType {
 
 impl ResourceType {
     /// All types, in sending order.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Cluster,
         Self::ClusterLoadAssignment,
+        Self::Secret,
         Self::Listener,
         Self::RouteConfiguration,
     ];
@@ -37,6 +41,7 @@ impl ResourceType {
         match self {
             Self::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
             Self::ClusterLoadAssignment => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+            Self::Secret => "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
             Self::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
             Self::RouteConfiguration => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         }
@@ -54,6 +59,7 @@ impl ResourceType {
         match self {
             Self::Cluster => "CDS",
             Self::ClusterLoadAssignment => "EDS",
+            Self::Secret => "SDS",
             Self::Listener => "LDS",
             Self::RouteConfiguration => "RDS",
         }
@@ -68,7 +74,7 @@ impl ResourceType {
 }
 
 /// One named resource, encoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Resource {
     /// Its name: of a cluster, of the cluster that an assignment or routes are for, or of a listener.
     pub name: Arc<str>,
@@ -76,6 +82,17 @@ pub struct Resource {
     pub version: Version,
     /// The encoded `google.protobuf.Any`, without any field key or length around it.
     pub any: Bytes,
+}
+
+/// Without the content: it is long, and a private key may be in it.
+impl fmt::Debug for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resource")
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .field("bytes", &self.any.len())
+            .finish()
+    }
 }
 
 impl Resource {

@@ -1,5 +1,9 @@
 //! A resource of any type before it is encoded.
 
+use super::traffic::{
+    CaptureSpec, FixedClusterSpec, GatewayClusterSpec, GatewayListenerSpec, InboundSpec, OutboundSpec, RoutesSpec,
+    SidecarClusterSpec,
+};
 use super::{AssignmentSpec, ClusterSpec, ListenerSpec, Resource, RouteSpec, Version};
 
 /// What decides the content of one resource, whichever its type.
@@ -13,6 +17,22 @@ pub enum ResourceSpec {
     Listener(ListenerSpec),
     /// Its routes.
     Route(RouteSpec),
+    /// A cluster that leads to no service.
+    FixedCluster(FixedClusterSpec),
+    /// A sidecar's cluster.
+    SidecarCluster(SidecarClusterSpec),
+    /// A gateway's cluster.
+    GatewayCluster(GatewayClusterSpec),
+    /// The listener of captured connections.
+    Capture(CaptureSpec),
+    /// A listener that takes some of them over.
+    Outbound(OutboundSpec),
+    /// Its routes.
+    Routes(RoutesSpec),
+    /// The listener of incoming connections.
+    Inbound(InboundSpec),
+    /// A gateway's listener.
+    GatewayListener(GatewayListenerSpec),
 }
 
 impl ResourceSpec {
@@ -24,6 +44,14 @@ impl ResourceSpec {
             Self::Assignment(spec) => spec.version(),
             Self::Listener(spec) => spec.version(),
             Self::Route(spec) => spec.version(),
+            Self::FixedCluster(spec) => spec.version(),
+            Self::SidecarCluster(spec) => spec.version(),
+            Self::GatewayCluster(spec) => spec.version(),
+            Self::Capture(spec) => spec.version(),
+            Self::Outbound(spec) => spec.version(),
+            Self::Routes(spec) => spec.version(),
+            Self::Inbound(spec) => spec.version(),
+            Self::GatewayListener(spec) => spec.version(),
         }
     }
 
@@ -44,6 +72,14 @@ impl ResourceSpec {
             Self::Assignment(spec) => spec.encode(),
             Self::Listener(spec) => spec.encode(),
             Self::Route(spec) => spec.encode(),
+            Self::FixedCluster(spec) => spec.encode(),
+            Self::SidecarCluster(spec) => spec.encode(),
+            Self::GatewayCluster(spec) => spec.encode(),
+            Self::Capture(spec) => spec.encode(),
+            Self::Outbound(spec) => spec.encode(),
+            Self::Routes(spec) => spec.encode(),
+            Self::Inbound(spec) => spec.encode(),
+            Self::GatewayListener(spec) => spec.encode(),
         }
     }
 }

@@ -5,15 +5,14 @@ use std::collections::btree_map::Entry as Joined;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::TableSettings;
-use super::gateways::GatewayCandidate;
 use super::member::Member;
 use super::pods::PodFacts;
 use super::record::ServiceRecord;
+use super::settings::{CidrRules, TableSettings};
 use super::slices::Entry;
 use crate::model::{
-    Addresses, ClusterId, Endpoint, GatewaySource, Health, Locality, MemberStanding, Mtls, NetworkGroup, NetworkId,
-    ObjectName, PodName, Rank, ServiceKey, UnusableReason,
+    Addresses, ClusterId, Endpoint, Health, Locality, MemberStanding, Mtls, NetworkGroup, NetworkId, PodName,
+    ServiceKey,
 };
 
 /// The endpoints of one port, by network.
@@ -46,20 +45,37 @@ enum Identity<'a> {
     Address(Option<IpAddr>, u16),
 }
 
+/// What decides the network of a member's endpoints.
+#[derive(Debug)]
+pub(super) struct Places<'a> {
+    pub(super) member: &'a ClusterId,
+    pub(super) cidrs: &'a CidrRules,
+    /// The network of what nothing else places.
+    pub(super) home: NetworkId,
+}
+
+impl Places<'_> {
+    fn of<'p>(&'p self, pod: Option<&'p PodFacts>, addresses: Addresses) -> &'p NetworkId {
+        pod.and_then(|pod| pod.network.as_ref())
+            .or_else(|| self.cidrs.network_of(Some(self.member), addresses.iter()))
+            .unwrap_or(&self.home)
+    }
+}
+
 impl Member {
     /// The network of what nothing else places, and what says so.
-    pub(super) fn network(&self, settings: &TableSettings) -> (NetworkId, &'static str) {
+    pub(super) fn network(&self, name: &ClusterId, settings: &TableSettings) -> (NetworkId, &'static str) {
         if let Some(network) = self.namespace_networks.get(&settings.system_namespace) {
             return (network.clone(), "label of the system namespace");
         }
-        match &self.network_setting {
+        match self.network_setting.as_ref().or_else(|| settings.members.get(name)) {
             Some(network) => (network.clone(), "settings"),
             None => (settings.default_network.clone(), "default"),
         }
     }
 
     /// Its part of a service; `None` where it has no word on it.
-    pub(super) fn derive(&self, key: &ServiceKey, network: &NetworkId) -> Option<MemberService> {
+    pub(super) fn derive(&self, key: &ServiceKey, places: &Places<'_>) -> Option<MemberService> {
         let service = self.services.get(key).cloned();
         let slices = self.slices.of(key);
         if service.is_none() && slices.is_none() {
@@ -78,13 +94,14 @@ impl Member {
                     };
                     match endpoints.entry(identity) {
                         Joined::Vacant(vacant) => {
-                            vacant.insert(self.endpoint(entry, *port, health, network));
+                            vacant.insert(self.endpoint(entry, *port, health, places));
                         }
                         // The other family of a dual-stack pod, or a slice that is being replaced and lists it twice.
                         Joined::Occupied(mut occupied) => {
                             let endpoint = occupied.get_mut();
                             endpoint.addresses = entry.addresses.iter().fold(endpoint.addresses, Addresses::with);
                             endpoint.health = endpoint.health.min(health);
+                            endpoint.network = places.of(self.pod(entry), endpoint.addresses).clone();
                         }
                     }
                 }
@@ -101,8 +118,12 @@ impl Member {
         })
     }
 
-    fn endpoint(&self, entry: &Entry, port: u16, health: Health, member_network: &NetworkId) -> Endpoint {
-        let pod = entry.pod.as_ref().and_then(|name| self.pods.get(name));
+    fn pod(&self, entry: &Entry) -> Option<&PodFacts> {
+        self.pods.get(entry.pod.as_ref()?)
+    }
+
+    fn endpoint(&self, entry: &Entry, port: u16, health: Health, places: &Places<'_>) -> Endpoint {
+        let pod = self.pod(entry);
         Endpoint {
             addresses: entry.addresses,
             port,
@@ -112,10 +133,7 @@ impl Member {
                 (None, Some(_)) => Mtls::PodUnknown,
                 _ => Mtls::No,
             },
-            network: pod
-                .and_then(|pod| pod.network.as_ref())
-                .unwrap_or(member_network)
-                .clone(),
+            network: places.of(pod, entry.addresses).clone(),
             locality: self.locality(entry, pod),
             pod: entry.pod.clone(),
         }
@@ -132,51 +150,6 @@ impl Member {
         known
             .filter(|locality| !locality.is_unknown())
             .unwrap_or_else(|| entry.place.zone.clone())
-    }
-
-    /// Its Services that claim to be gateways, each with the reason why it is none, if so.
-    pub(super) fn gateway_candidates(&self, member: &ClusterId) -> Vec<GatewayCandidate> {
-        let claims = self.gateway_services.iter().filter_map(|key| {
-            let service = self.services.get(key)?;
-            let claim = service.gateway.as_ref()?;
-            let source = GatewaySource {
-                network: claim.network.clone(),
-                member: member.clone(),
-                service: ObjectName::new(&key.namespace, &key.name),
-            };
-            let unusable = if self.standing.rank == Rank::Out {
-                Some(UnusableReason::MemberStale)
-            } else if !service.ports.iter().any(|port| port.number == claim.port) {
-                Some(UnusableReason::PortNotExposed(claim.port))
-            } else if claim.addresses.is_empty() {
-                Some(match claim.hostnames.first() {
-                    Some(hostname) => UnusableReason::HostnameOnly(hostname.clone()),
-                    None => UnusableReason::NoAddress,
-                })
-            } else if self.has_pods_but_none_ready(key) {
-                Some(UnusableReason::NoReadyPod)
-            } else {
-                None
-            };
-            Some(GatewayCandidate {
-                source,
-                created: service.created,
-                port: claim.port,
-                addresses: claim.addresses.clone(),
-                unusable,
-            })
-        });
-        claims.collect()
-    }
-
-    /// A gateway that has slices is as ready as its pods; one without any is somebody else's machine, taken at its word.
-    fn has_pods_but_none_ready(&self, key: &ServiceKey) -> bool {
-        self.slices.of(key).is_some_and(|slices| {
-            !slices
-                .iter()
-                .flat_map(|slice| &*slice.endpoints)
-                .any(|endpoint| endpoint.health == Health::Ready)
-        })
     }
 }
 

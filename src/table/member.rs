@@ -51,6 +51,8 @@ pub(super) struct Touched {
     pub(super) everything: bool,
     /// Something that decides where viewers stand.
     pub(super) locations: bool,
+    /// Something that its gateways depend on.
+    pub(super) gateways: bool,
     /// Pods whose services are to be derived again.
     pods: HashSet<ObjectName>,
     /// Nodes of which the same is true.
@@ -67,6 +69,17 @@ impl Touched {
 }
 
 impl Member {
+    /// Everything, as after a change of what all endpoints depend on.
+    pub(super) fn touch_all(&self) -> Touched {
+        Touched {
+            services: self.all_services(),
+            everything: true,
+            locations: true,
+            gateways: true,
+            ..Touched::default()
+        }
+    }
+
     /// True once every kind was listed completely; nothing of a member is shown before, since half a member is a wrong one.
     pub(super) fn is_complete(&self) -> bool {
         self.listed.len() == Kind::ALL.len()
@@ -104,6 +117,7 @@ impl Member {
         } else {
             self.touch_services(&mut touched);
         }
+        touched.gateways |= touched.everything;
         touched
     }
 
@@ -188,9 +202,13 @@ impl Member {
             }
             Record::Node(node) => {
                 let name = Arc::clone(&node.name);
-                if self.nodes.get(&name) != Some(&node) {
-                    self.nodes.insert(Arc::clone(&name), node);
-                    touched.nodes.insert(name);
+                let old = self.nodes.get(&name);
+                if old != Some(&node) {
+                    touched.gateways = true;
+                    if old.is_none_or(|old| old.locality != node.locality) {
+                        touched.nodes.insert(Arc::clone(&name));
+                    }
+                    self.nodes.insert(name, node);
                 }
             }
             Record::Service(service) => self.upsert_service(service, touched),
@@ -218,9 +236,11 @@ impl Member {
         service.ports.shrink_to_fit();
         let key = service.key.clone();
         match service.gateway {
-            Some(_) => self.gateway_services.insert(key.clone()),
-            None => self.gateway_services.remove(&key),
-        };
+            Some(_) => {
+                self.gateway_services.insert(key.clone());
+            }
+            None => touched.gateways |= self.gateway_services.remove(&key),
+        }
         self.services.insert(key.clone(), Arc::new(service));
         touched.services.insert(key);
     }
@@ -234,13 +254,14 @@ impl Member {
             }
             Kind::Node => {
                 if self.nodes.remove(&name.name).is_some() {
+                    touched.gateways = true;
                     touched.nodes.insert(Arc::clone(&name.name));
                     super::shrink(&mut self.nodes);
                 }
             }
             Kind::Service => {
                 let key = ServiceKey::new(&name.namespace, &name.name);
-                self.gateway_services.remove(&key);
+                touched.gateways |= self.gateway_services.remove(&key);
                 if self.services.remove(&key).is_some() {
                     super::shrink(&mut self.services);
                     touched.services.insert(key);

@@ -23,6 +23,11 @@ pub(super) fn merge(key: &ServiceKey, shards: &BTreeMap<ClusterId, Arc<MemberSer
     Some(ServiceEndpoints {
         key: key.clone(),
         headless: first.headless,
+        cluster_ips: definers
+            .iter()
+            .filter(|(_, service)| !service.cluster_ips.is_empty())
+            .map(|(member, service)| ((*member).clone(), service.cluster_ips.clone()))
+            .collect(),
         ports,
         conflicts: definers[1..]
             .iter()

@@ -3,6 +3,7 @@
 //! One writer at a time per member, any number of readers, who get whole services as shared snapshots and never wait for a
 //! writer's work. A service is the unit of atomicity: it is derived, merged, and then swapped in one step.
 
+mod candidates;
 mod change;
 mod derive;
 mod gateways;
@@ -10,6 +11,7 @@ mod member;
 mod merge;
 mod pods;
 mod record;
+mod settings;
 mod slices;
 mod strings;
 
@@ -21,18 +23,19 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 
 use crate::model::{
-    AddressFamilies, ClusterId, GatewaySet, NetworkId, NetworkOrigin, ServiceEndpoints, ServiceKey, Standpoint,
-    ViewKey, Viewer,
+    AddressFamilies, ClusterId, GatewaySet, HostName, NetworkId, NetworkOrigin, ServiceEndpoints, ServiceKey,
+    Standpoint, ViewKey, Viewer,
 };
-use derive::MemberService;
-use gateways::GatewayCandidate;
-use member::Member;
+use derive::{MemberService, Places};
+use gateways::{Claims, GatewayCandidate};
+use member::{Member, Touched};
 
 pub use change::{ChangeSet, Locations};
 pub use record::{
-    GatewayClaim, Kept, Kind, NamespaceRecord, NodeRecord, PodRecord, Record, RegistryChange, RegistryEvent,
-    ServiceRecord, SliceEndpoint, SliceRecord,
+    Exposure, GatewayClaim, Kept, Kind, Labels, NamespaceRecord, NodeExposure, NodeRecord, PodRecord, Record,
+    RegistryChange, RegistryEvent, ServiceRecord, SliceEndpoint, SliceRecord,
 };
+pub use settings::{CidrRule, CidrRules, Resolved, SettingsGateway, SettingsPlace, TableSettings};
 pub use strings::{Shared, Strings};
 
 /// Takes what members say. A plain call without a queue: whoever reads a member's API server applies its words itself, so
@@ -42,13 +45,10 @@ pub trait EventSink: Send + Sync {
     fn apply(&self, event: RegistryEvent);
 }
 
-/// What the mesh's settings say about networks.
-#[derive(Debug, Clone)]
-pub struct TableSettings {
-    /// The network of members that nothing places.
-    pub default_network: NetworkId,
-    /// The namespace whose network label counts for its member.
-    pub system_namespace: Arc<str>,
+/// Takes what host names lead to.
+pub trait HostSink: Send + Sync {
+    /// Takes in what looking these names up led to; of names that are not among them the last word stays.
+    fn resolved(&self, hosts: BTreeMap<HostName, Resolved>);
 }
 
 /// One member, for people.
@@ -69,15 +69,19 @@ pub struct MemberSummary {
 /// The table.
 #[derive(Debug)]
 pub struct EndpointTable {
-    settings: TableSettings,
+    settings: ArcSwap<TableSettings>,
     /// What each member says. Locked by its writer for the length of one event.
     members: DashMap<ClusterId, Arc<Mutex<Member>>>,
     /// By service: what each member derives, and the merged result that readers get.
     services: DashMap<ServiceKey, Slot>,
-    /// The claims of each member. Its own lock, so that no writer ever needs two members.
-    claims: Mutex<BTreeMap<ClusterId, Vec<GatewayCandidate>>>,
+    /// What gateways come from. Its own lock, so that no writer ever needs two members.
+    claims: Mutex<Claims>,
     /// Resolved from the claims; written under their lock.
     gateways: ArcSwap<GatewaySet>,
+    /// The services that have each port; for listeners, which services share.
+    ports: Mutex<BTreeMap<u16, BTreeSet<ServiceKey>>>,
+    /// The host names in the claims; written under their lock, and only when they differ.
+    hosts: ArcSwap<BTreeSet<HostName>>,
 }
 
 /// One service.
@@ -92,11 +96,13 @@ impl EndpointTable {
     #[must_use]
     pub fn new(settings: TableSettings) -> Self {
         Self {
-            settings,
+            hosts: ArcSwap::from_pointee(Claims::default().wanted_hosts(&settings.gateways)),
+            settings: ArcSwap::from_pointee(settings),
             members: DashMap::new(),
             services: DashMap::new(),
             claims: Mutex::default(),
             gateways: ArcSwap::default(),
+            ports: Mutex::default(),
         }
     }
 
@@ -112,22 +118,80 @@ impl EndpointTable {
         let member = Arc::clone(&self.members.entry(name.clone()).or_default());
         let mut member = lock(&member);
         let touched = member.apply(change);
+        self.take_over(name, &member, &touched)
+    }
+
+    /// Brings what readers see up to what a member says now. Called under the member's lock.
+    fn take_over(&self, name: &ClusterId, member: &Member, touched: &Touched) -> ChangeSet {
         let mut changes = ChangeSet::default();
         if !member.is_complete() {
             return changes;
         }
-        let (network, _) = member.network(&self.settings);
+        // Loaded under the member's lock: who changes the settings goes through all members afterwards.
+        let settings = self.settings.load();
+        let (home, _) = member.network(name, &settings);
+        let places = Places {
+            member: name,
+            cidrs: &settings.cidrs,
+            home,
+        };
         for key in &touched.services {
-            let shard = member.derive(key, &network).map(Arc::new);
+            let shard = member.derive(key, &places).map(Arc::new);
             if self.put_shard(key, name, shard) {
                 changes.services.insert(key.clone());
             }
         }
-        changes.networks = self.put_claims(name, member.gateway_candidates(name));
+        let named = |key: &ServiceKey| settings.gateways.iter().any(|gateway| gateway.is_at(key));
+        let gateway = |key: &ServiceKey| member.gateway_services.contains(key) || named(key);
+        if touched.gateways || touched.services.iter().any(gateway) {
+            changes.networks = self.put_claims(name, member.gateway_candidates(name, &places.home, &settings));
+        }
         if touched.locations {
             changes.locations = Locations::Changed;
         }
         changes
+    }
+
+    /// Goes by other settings from now on, and tells what is different.
+    pub fn set_settings(&self, settings: TableSettings) -> ChangeSet {
+        let mut changes = ChangeSet::default();
+        if **self.settings.load() == settings {
+            return changes;
+        }
+        self.settings.store(Arc::new(settings));
+        for (name, member) in self.all_members() {
+            let held = lock(&member);
+            // One that left meanwhile must not come back.
+            let is_there = self
+                .members
+                .get(&name)
+                .is_some_and(|entry| Arc::ptr_eq(entry.value(), &member));
+            if is_there {
+                changes.absorb(self.take_over(&name, &held, &held.touch_all()));
+            }
+        }
+        // Gateways that belong to no member.
+        changes.networks.extend(self.resolve_gateways(&lock(&self.claims)));
+        changes.locations = Locations::Changed;
+        changes
+    }
+
+    /// Takes in what host names lead to, and tells what is different now.
+    pub fn set_hosts(&self, hosts: BTreeMap<HostName, Resolved>) -> ChangeSet {
+        let mut claims = lock(&self.claims);
+        claims.hosts.extend(hosts);
+        let wanted = self.hosts.load();
+        claims.hosts.retain(|host, _| wanted.contains(host));
+        ChangeSet {
+            networks: self.resolve_gateways(&claims),
+            ..ChangeSet::default()
+        }
+    }
+
+    /// The host names of gateways that are to be looked up; the same pointer while nothing changes.
+    #[must_use]
+    pub fn hosts(&self) -> Arc<BTreeSet<HostName>> {
+        self.hosts.load_full()
     }
 
     fn leave(&self, name: &ClusterId) -> ChangeSet {
@@ -157,25 +221,72 @@ impl EndpointTable {
         let merged = merge::merge(key, &slot.shards);
         let differs = slot.merged.as_deref() != merged.as_ref();
         if differs {
-            slot.merged = merged.map(Arc::new);
+            let old = std::mem::replace(&mut slot.merged, merged.map(Arc::new));
+            self.index_ports(key, old.as_deref(), slot.merged.as_deref());
         }
         drop(slot);
         self.services.remove_if(key, |_, slot| slot.shards.is_empty());
         differs
     }
 
+    /// Under the lock of the service's slot, so that the index follows each service in order.
+    fn index_ports(&self, key: &ServiceKey, old: Option<&ServiceEndpoints>, new: Option<&ServiceEndpoints>) {
+        let numbers = |service: Option<&ServiceEndpoints>| -> Vec<u16> {
+            let ports = service.map_or(&[][..], |service| &service.ports);
+            ports.iter().map(|port| port.port.number).collect()
+        };
+        let (old, new) = (numbers(old), numbers(new));
+        if old == new {
+            return;
+        }
+        let mut ports = lock(&self.ports);
+        for number in old {
+            if let Some(services) = ports.get_mut(&number) {
+                services.remove(key);
+            }
+        }
+        for number in new {
+            ports.entry(number).or_default().insert(key.clone());
+        }
+        ports.retain(|_, services| !services.is_empty());
+    }
+
+    /// The services that have a port of this number, by name.
+    #[must_use]
+    pub fn services_on(&self, port: u16) -> Vec<Arc<ServiceEndpoints>> {
+        let keys = lock(&self.ports).get(&port).cloned().unwrap_or_default();
+        keys.iter().filter_map(|key| self.service(key)).collect()
+    }
+
     fn put_claims(&self, member: &ClusterId, claims: Vec<GatewayCandidate>) -> BTreeSet<NetworkId> {
         let mut all = lock(&self.claims);
-        let same = all.get(member).map_or(claims.is_empty(), |old| *old == claims);
+        let same = all.members.get(member).map_or(claims.is_empty(), |old| *old == claims);
         if same {
             return BTreeSet::new();
         }
-        all.insert(member.clone(), claims);
-        all.retain(|_, claims| !claims.is_empty());
-        let resolved = gateways::resolve(&all);
+        all.members.insert(member.clone(), claims);
+        all.members.retain(|_, claims| !claims.is_empty());
+        self.resolve_gateways(&all)
+    }
+
+    /// Resolves anew, under the lock of the claims; the networks whose gateways differ now.
+    fn resolve_gateways(&self, claims: &Claims) -> BTreeSet<NetworkId> {
+        let settings = self.settings.load();
+        let wanted = claims.wanted_hosts(&settings.gateways);
+        if **self.hosts.load() != wanted {
+            self.hosts.store(Arc::new(wanted));
+        }
+        let resolved = claims.resolve(&settings.gateways);
         let changed = gateways::changed(&self.gateways.load(), &resolved);
         self.gateways.store(Arc::new(resolved));
         changed
+    }
+
+    fn all_members(&self) -> Vec<(ClusterId, Arc<Mutex<Member>>)> {
+        let members = self.members.iter();
+        members
+            .map(|entry| (entry.key().clone(), Arc::clone(entry.value())))
+            .collect()
     }
 
     /// One service as it is now.
@@ -201,13 +312,8 @@ impl EndpointTable {
     /// All members, by name.
     #[must_use]
     pub fn members(&self) -> Vec<MemberSummary> {
-        let members: Vec<_> = self
-            .members
-            .iter()
-            .map(|entry| (entry.key().clone(), Arc::clone(entry.value())))
-            .collect();
+        let members = self.all_members().into_iter();
         let mut summaries: Vec<_> = members
-            .into_iter()
             .map(|(name, member)| self.summary(name, &lock(&member)))
             .collect();
         summaries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -215,7 +321,7 @@ impl EndpointTable {
     }
 
     fn summary(&self, name: ClusterId, member: &Member) -> MemberSummary {
-        let (network, origin) = member.network(&self.settings);
+        let (network, origin) = member.network(&name, &self.settings.load());
         MemberSummary {
             name,
             network,
@@ -225,35 +331,43 @@ impl EndpointTable {
         }
     }
 
-    /// Where a viewer stands: its own word, else the network of its pod, else its member's, else the default.
+    /// Where a viewer stands: by its own word, else on the network of its pod, of its addresses' range in the settings, of its
+    /// member, else on the default one.
     #[must_use]
     pub fn locate(&self, viewer: &Viewer) -> Standpoint {
-        let member = viewer
-            .member
-            .as_ref()
-            .and_then(|name| self.members.get(name).map(|entry| Arc::clone(entry.value())));
-        let known = member.map(|member| {
+        let settings = self.settings.load();
+        let cidr = || {
+            settings
+                .cidrs
+                .network_of(viewer.member.as_ref(), viewer.addresses.iter().copied())
+        };
+        let by_cidr = |home| match cidr() {
+            Some(network) => (network.clone(), NetworkOrigin::Cidr),
+            None => home,
+        };
+        let name = viewer.member.as_ref();
+        let member = name.and_then(|name| Some((name, Arc::clone(self.members.get(name)?.value()))));
+        let known = member.map(|(name, member)| {
             let member = lock(&member);
-            let pod = viewer
-                .addresses
-                .iter()
-                .find_map(|address| member.network_of_pod_at(*address).cloned());
-            match pod {
+            let mut addresses = viewer.addresses.iter();
+            match addresses.find_map(|address| member.network_of_pod_at(*address).cloned()) {
                 Some(network) => (network, NetworkOrigin::Pod),
-                None => (member.network(&self.settings).0, NetworkOrigin::Member),
+                None => by_cidr((member.network(name, &settings).0, NetworkOrigin::Member)),
             }
         });
         let contradiction = contradiction(viewer, known.as_ref());
         let (network, origin) = match (viewer.network.clone(), known) {
             (Some(network), _) => (network, NetworkOrigin::Metadata),
             (None, Some(known)) => known,
-            (None, None) => (self.settings.default_network.clone(), NetworkOrigin::Default),
+            (None, None) => by_cidr((settings.default_network.clone(), NetworkOrigin::Default)),
         };
         let families = AddressFamilies::of(viewer.addresses.iter().copied());
         Standpoint {
             key: ViewKey {
                 network,
                 families,
+                role: viewer.role,
+                place: None,
                 balancing: viewer.balancing,
             },
             origin,

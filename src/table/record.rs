@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::strings::Strings;
 use crate::model::{
-    Addresses, ClusterId, Health, Locality, MemberStanding, NetworkId, ObjectName, ServiceKey, ServicePort,
+    Addresses, ClusterId, Health, HostName, Locality, MemberStanding, NetworkId, ObjectName, ServiceKey, ServicePort,
 };
 
 /// The kinds of objects that a member is read for.
@@ -17,7 +17,7 @@ use crate::model::{
 pub enum Kind {
     /// For the network label of the system namespace.
     Namespace,
-    /// For localities.
+    /// For localities, and for the addresses of NodePort gateways.
     Node,
     /// For ports, and for gateways.
     Service,
@@ -66,7 +66,18 @@ pub struct NodeRecord {
     pub name: Arc<str>,
     /// From its labels `topology.kubernetes.io/region`, `topology.kubernetes.io/zone` and `topology.istio.io/subzone`.
     pub locality: Locality,
+    /// All its labels, sorted: a gateway may choose Nodes by any.
+    pub labels: Labels,
+    /// Its addresses of type `ExternalIP`, sorted.
+    pub external: Vec<IpAddr>,
+    /// Its addresses of type `InternalIP`, sorted.
+    pub internal: Vec<IpAddr>,
+    /// Its condition `Ready`; a Node without one counts as ready.
+    pub ready: bool,
 }
+
+/// Labels, sorted by key.
+pub type Labels = Vec<(Arc<str>, Arc<str>)>;
 
 /// A Service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,25 +88,47 @@ pub struct ServiceRecord {
     pub created: Option<i64>,
     /// `clusterIP: None`.
     pub headless: bool,
+    /// `spec.clusterIPs`; none of a headless Service.
+    pub cluster_ips: Vec<IpAddr>,
     /// `publishNotReadyAddresses`: readiness is not looked at.
     pub publish_not_ready: bool,
     /// Its TCP ports.
     pub ports: Vec<ServicePort>,
     /// Set when it is labelled `topology.istio.io/network`.
     pub gateway: Option<GatewayClaim>,
+    /// Set where something outside of the cluster can reach it.
+    pub exposure: Option<Box<Exposure>>,
 }
 
-/// What a Service with a network label offers.
+/// What a Service with a network label says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatewayClaim {
     /// The label's value.
     pub network: NetworkId,
     /// 15443, or the label `networking.istio.io/gatewayPort`.
     pub port: u16,
-    /// `status.loadBalancer.ingress[].ip` and `spec.externalIPs`.
+}
+
+/// Where a Service can be reached from outside of its cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exposure {
+    /// `status.loadBalancer.ingress[].ip` and `spec.externalIPs`, sorted.
     pub addresses: Vec<IpAddr>,
-    /// `status.loadBalancer.ingress[].hostname`.
-    pub hostnames: Vec<String>,
+    /// `status.loadBalancer.ingress[].hostname`, sorted.
+    pub hosts: Vec<HostName>,
+    /// Set where it is of type NodePort.
+    pub nodes: Option<NodeExposure>,
+}
+
+/// On which Nodes a Service of type NodePort can be reached, and at which ports.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeExposure {
+    /// The annotation `traffic.istio.io/nodeSelector`; Nodes with all of these labels.
+    pub selector: Option<Labels>,
+    /// Service port, and the port for it on every Node.
+    pub ports: Vec<(u16, u16)>,
+    /// `externalTrafficPolicy: Local`: only Nodes with a ready pod of the Service answer.
+    pub local: bool,
 }
 
 /// An `EndpointSlice`.
@@ -184,10 +217,18 @@ impl Record {
     pub fn size(&self) -> usize {
         match self {
             Self::Namespace(namespace) => 128 + namespace.name.len(),
-            Self::Node(node) => 256 + node.name.len(),
+            Self::Node(node) => {
+                let labels: usize = node
+                    .labels
+                    .iter()
+                    .map(|(key, value)| 64 + key.len() + value.len())
+                    .sum();
+                256 + node.name.len() + labels
+            }
             Self::Service(service) => {
-                let hostnames = service.gateway.iter().flat_map(|claim| &claim.hostnames);
-                1024 + service.key.name.len() + 128 * service.ports.len() + hostnames.map(String::len).sum::<usize>()
+                let hosts = service.exposure.iter().flat_map(|exposure| &exposure.hosts);
+                let hosts: usize = hosts.map(|host| host.as_str().len()).sum();
+                1024 + service.key.name.len() + 128 * service.ports.len() + hosts
             }
             Self::EndpointSlice(slice) => {
                 512 + slice.name.name.len() + slice.endpoints.len() * slice.ports.len().max(1) * 160

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{
-    EndpointTable, GatewayClaim, Kind, NamespaceRecord, NodeRecord, PodRecord, Record, RegistryChange, RegistryEvent,
-    ServiceRecord, SliceEndpoint, SliceRecord, TableSettings,
+    EndpointTable, Exposure, GatewayClaim, Kind, NamespaceRecord, NodeRecord, PodRecord, Record, RegistryChange,
+    RegistryEvent, ServiceRecord, SliceEndpoint, SliceRecord, TableSettings,
 };
 use crate::model::{ClusterId, Health, Locality, NetworkId, ObjectName, ServiceKey, ServicePort};
 
@@ -17,11 +17,12 @@ pub(crate) fn member(name: &str) -> ClusterId {
     ClusterId::new(name).unwrap()
 }
 
+pub(crate) fn settings() -> TableSettings {
+    TableSettings::new(network("default"), "istio-system")
+}
+
 pub(crate) fn table() -> EndpointTable {
-    EndpointTable::new(TableSettings {
-        default_network: network("default"),
-        system_namespace: "istio-system".into(),
-    })
+    EndpointTable::new(settings())
 }
 
 pub(crate) fn event(name: &str, change: RegistryChange) -> RegistryEvent {
@@ -70,9 +71,11 @@ pub(crate) fn service_record(name: &str, ports: Vec<ServicePort>) -> ServiceReco
         key: ServiceKey::new("shop", name),
         created: Some(1),
         headless: false,
+        cluster_ips: Vec::new(),
         publish_not_ready: false,
         ports,
         gateway: None,
+        exposure: None,
     }
 }
 
@@ -85,9 +88,11 @@ pub(crate) fn gateway(name: &str, on: &str, addresses: &[&str]) -> Record {
     service.gateway = Some(GatewayClaim {
         network: network(on),
         port: 15443,
-        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
-        hostnames: Vec::new(),
     });
+    service.exposure = Some(Box::new(Exposure {
+        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        ..Exposure::default()
+    }));
     Record::Service(service)
 }
 
@@ -126,11 +131,19 @@ pub(crate) fn pod(name: &str, address: &str) -> Record {
     Record::Pod(pod_record(name, address))
 }
 
-pub(crate) fn node(name: &str, zone: &str) -> Record {
-    Record::Node(NodeRecord {
+pub(crate) fn node_record(name: &str, zone: &str) -> NodeRecord {
+    NodeRecord {
         name: name.into(),
         locality: Locality::new("r", zone, ""),
-    })
+        labels: Vec::new(),
+        external: Vec::new(),
+        internal: Vec::new(),
+        ready: true,
+    }
+}
+
+pub(crate) fn node(name: &str, zone: &str) -> Record {
+    Record::Node(node_record(name, zone))
 }
 
 pub(crate) fn namespace(name: &str, on: Option<&str>) -> Record {

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::lifecycle::Backoff;
 
@@ -91,7 +92,10 @@ impl Acceptor {
     }
 
     async fn run(self, ready: mpsc::Sender<Conn>) {
-        let tls = self.tls.map(|tls| TlsAcceptor::from(tls.config()));
+        let tls = self.tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
+        let _renewal = self
+            .tls
+            .map(|tls| AbortOnDropHandle::new(tokio::spawn(async move { tls.renew().await })));
         let permits = Arc::new(Semaphore::new(self.limits.concurrent.max(1)));
         // Ends the handshakes with us.
         let mut handshakes = JoinSet::new();

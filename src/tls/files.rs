@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::clients::{AnySigner, Clients};
+use super::own::OwnCertificate;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 
 /// Makes aws-lc the crypto of the whole process; later calls do nothing. Call it first: libraries that build TLS settings
@@ -71,22 +74,26 @@ pub enum TlsError {
 
 /// TLS settings of the xDS endpoint: TLS 1.2 and 1.3, HTTP/2 only. Clones share them.
 #[derive(Clone, Debug)]
-pub struct ServerTls(Arc<ServerConfig>);
+pub struct ServerTls {
+    config: Arc<ServerConfig>,
+    pub(super) own: Arc<OwnCertificate>,
+}
 
 impl ServerTls {
-    /// Reads a certificate with its intermediates and its key. With `client_ca`, only clients connect that show a
-    /// certificate which one of its authorities signed; without, every client does.
+    /// Reads a certificate with its intermediates and its key; `clients` says who connects.
     ///
     /// # Errors
     /// A file that cannot be read or used, by name.
-    pub fn from_files(certificate: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Self, TlsError> {
+    pub fn from_files(certificate: &Path, key: &Path, clients: Clients<'_>) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .expect("the provider has suites for TLS 1.2 and 1.3");
-        let builder = match client_ca {
-            None => builder.with_no_client_auth(),
-            Some(file) => {
+        let builder = match clients {
+            Clients::Anybody => builder.with_no_client_auth(),
+            Clients::Known => builder.with_client_cert_verifier(AnySigner::required(&provider)),
+            Clients::KnownOrNot => builder.with_client_cert_verifier(AnySigner::optional(&provider)),
+            Clients::SignedBy(file) => {
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots(file)?.into(), Arc::clone(&provider))
                     .build()
                     .map_err(|error| TlsError::BadCertificate {
@@ -96,27 +103,43 @@ impl ServerTls {
                 builder.with_client_cert_verifier(verifier)
             }
         };
-        let chain = certificates(certificate)?;
-        let private = private_key(key, &provider)?;
-        let mut config = builder.with_single_cert(chain, private).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => TlsError::Mismatch {
-                certificate: certificate.into(),
-                key: key.into(),
-            },
-            other => TlsError::BadCertificate {
-                file: certificate.into(),
-                reason: other.to_string(),
-            },
-        })?;
+        let own = Arc::new(OwnCertificate::open(certificate, key)?);
+        let mut config = builder.with_cert_resolver(Arc::clone(&own) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(Self(Arc::new(config)))
+        Ok(Self {
+            config: Arc::new(config),
+            own,
+        })
+    }
+
+    /// Takes up changes of the certificate and its key for as long as it is polled. Connections that are there keep what they
+    /// have.
+    pub(super) async fn renew(&self) {
+        self.own.renew().await;
     }
 
     /// The settings, for whoever accepts connections.
     #[must_use]
     pub fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.config)
     }
+}
+
+/// A certificate with its key, read and checked.
+pub(super) fn pair(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
+    let provider = aws_lc_rs::default_provider();
+    let chain = certificates(certificate)?;
+    let private = private_key(key, &provider)?;
+    CertifiedKey::from_der(chain, private, &provider).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => TlsError::Mismatch {
+            certificate: certificate.into(),
+            key: key.into(),
+        },
+        other => TlsError::BadCertificate {
+            file: certificate.into(),
+            reason: other.to_string(),
+        },
+    })
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, TlsError> {

@@ -5,14 +5,17 @@
 //! [`Listener`] and [`Acceptor`] do it here and hand finished connections to the servers as a stream.
 
 mod acceptor;
+mod clients;
 mod conn;
 mod files;
 mod listener;
 mod metrics;
+mod own;
 #[cfg(test)]
 mod tests;
 
 pub use acceptor::{Acceptor, HandshakeLimits, Incoming};
+pub use clients::Clients;
 pub use conn::{Conn, ConnInfo, Peer};
 pub use files::{ServerTls, TlsError, install_provider};
 pub use listener::{ListenError, Listener};

@@ -20,6 +20,7 @@ use tonic::transport::{Endpoint, Server};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
+use super::clients::Clients;
 use super::{Acceptor, ConnInfo, HandshakeLimits, Incoming, Listener, Peer, ServerTls, TlsError, install_provider};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -83,7 +84,14 @@ impl Setup {
 
     fn tls(&self, certificate: &str, key: &str, client_ca: Option<&str>) -> Result<ServerTls, TlsError> {
         let client_ca = client_ca.map(|name| self.path(name));
-        ServerTls::from_files(&self.path(certificate), &self.path(key), client_ca.as_deref())
+        ServerTls::from_files(
+            &self.path(certificate),
+            &self.path(key),
+            match client_ca.as_deref() {
+                Some(file) => Clients::SignedBy(file),
+                None => Clients::Anybody,
+            },
+        )
     }
 
     fn serve(&self, client_ca: Option<&str>, limits: HandshakeLimits) -> (Incoming, SocketAddr) {
@@ -370,4 +378,28 @@ fn errors_name_the_file_and_a_remedy_and_show_nothing_of_a_key() {
         assert!(!shown.contains(&secret), "{shown}");
     }
     assert!(setup.tls(server, "server.key", Some("ca.crt")).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_certificate_is_taken_up_and_a_broken_one_is_not() {
+    let setup = Setup::new();
+    let tls = setup.tls("server.crt", "server.key", None).unwrap();
+    let own = Arc::clone(&tls.own);
+    let renewal = tokio::spawn(async move { tls.renew().await });
+    let shown = || own.shown.load().cert.clone();
+    let first = shown();
+    let (certificate, key) = setup.authority.issue();
+    // The one without the other is no pair.
+    setup.write("server.crt", &certificate.pem());
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(shown(), first);
+    setup.write("server.key", &key.serialize_pem());
+    let changed = async {
+        while shown() == first {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), changed).await.unwrap();
+    assert_eq!(shown(), [certificate.der().clone()]);
+    renewal.abort();
 }

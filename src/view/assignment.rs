@@ -6,10 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
 use super::even;
-use super::horizon::{Horizon, horizon};
+use super::horizon::{Horizon, WithheldReason, horizon, not_behind_gateway};
 use super::weight;
 use crate::model::{
-    Balancing, GatewaySet, GroupKey, Locality, MemberStanding, MemberWeight, NetworkGroup, PortEndpoints, Rank, ViewKey,
+    Balancing, Endpoint, GatewaySet, GroupKey, Locality, MemberStanding, MemberWeight, Mtls, NetworkGroup,
+    PortEndpoints, Rank, Role, ViewKey,
 };
 
 /// The endpoints of one service port for one view, each address and port at most once.
@@ -39,12 +40,34 @@ pub struct WeightedAddress {
     pub port: u16,
     /// Its share of the sum of all weights of the same priority.
     pub weight: NonZeroU32,
+    /// How to speak with it.
+    pub speaks: Speaks,
+}
+
+/// How a viewer speaks with an endpoint.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Speaks {
+    /// As the cluster has it, and nothing is said: with mutual TLS where the viewer is a sidecar.
+    #[default]
+    Default,
+    /// In plaintext, which is said of it: it has no mutual TLS, and the viewer would use it.
+    Plaintext,
+}
+
+impl Speaks {
+    fn with(viewer: &ViewKey, endpoint: &Endpoint) -> Self {
+        // A pod that was not seen yet most likely speaks it, and a request in plaintext is worse than one that fails.
+        match (viewer.role, endpoint.mtls) {
+            (Role::Sidecar, Mtls::No) => Self::Plaintext,
+            _ => Self::Default,
+        }
+    }
 }
 
 impl Hash for WeightedAddress {
     /// In one piece: versions are hashes of thousands of these.
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let mut piece = [0; 23];
+        let mut piece = [0; 24];
         match self.address {
             IpAddr::V4(address) => {
                 piece[0] = 4;
@@ -56,7 +79,8 @@ impl Hash for WeightedAddress {
             }
         }
         piece[17..19].copy_from_slice(&self.port.to_le_bytes());
-        piece[19..].copy_from_slice(&self.weight.get().to_le_bytes());
+        piece[19..23].copy_from_slice(&self.weight.get().to_le_bytes());
+        piece[23] = u8::from(self.speaks == Speaks::Plaintext);
         state.write(&piece);
     }
 }
@@ -77,6 +101,7 @@ pub(super) struct Part<'a> {
     /// Of the endpoints that it stands for.
     pub(super) locality: &'a Locality,
     weight: u128,
+    pub(super) speaks: Speaks,
     /// Whether it is an endpoint itself, and no gateway.
     pub(super) direct: bool,
 }
@@ -95,13 +120,15 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
         let (rank, scale) = (standing.rank, counts_of(standing, scale));
         match way {
             Horizon::Direct => {
-                for endpoint in group.endpoints().iter().filter(|endpoint| port.serves(endpoint)) {
+                let served = group.endpoints().iter().filter(|endpoint| port.serves(endpoint));
+                for endpoint in served.filter(|endpoint| kept_out(viewer, endpoint).is_none()) {
                     if let Some(address) = endpoint.addresses.usable_by(viewer.families) {
                         parts.push(Part {
                             socket: SocketAddr::new(address, endpoint.port),
                             rank,
                             locality: &endpoint.locality,
                             weight: scale,
+                            speaks: Speaks::with(viewer, endpoint),
                             direct: true,
                         });
                     }
@@ -115,6 +142,7 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
                             rank,
                             locality,
                             weight: u128::from(*count) * scale / ways.len() as u128,
+                            speaks: Speaks::Default,
                             direct: false,
                         });
                     }
@@ -131,6 +159,14 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
     match viewer.balancing {
         Balancing::ByEndpoint => collect(&parts, &weights),
         Balancing::ByLocality => even::collect(&parts, &weights),
+    }
+}
+
+/// Why a viewer does not send to an endpoint of its own network, if so: a gateway opens no TLS, so what is behind it must.
+pub(super) fn kept_out(viewer: &ViewKey, endpoint: &Endpoint) -> Option<WithheldReason> {
+    match viewer.role {
+        Role::Gateway => not_behind_gateway(endpoint),
+        Role::Endpoints | Role::Sidecar => None,
     }
 }
 
@@ -172,6 +208,7 @@ fn join(mut parts: Vec<Part<'_>>) -> Vec<Part<'_>> {
             kept.locality = part.locality;
         }
         kept.weight += part.weight;
+        kept.speaks = kept.speaks.min(part.speaks);
         kept.direct |= part.direct;
         true
     });
@@ -247,6 +284,7 @@ fn collect(parts: &[Part<'_>], weights: &[NonZeroU32]) -> Assignment {
             address: part.socket.ip(),
             port: part.socket.port(),
             weight: *weight,
+            speaks: part.speaks,
         });
     }
     groups.sort_by_key(|(place, _)| *place);

@@ -33,6 +33,7 @@ pub(super) fn collect(parts: &[Part<'_>], weights: &[NonZeroU32]) -> Assignment 
             address: part.socket.ip(),
             port: part.socket.port(),
             weight,
+            speaks: part.speaks,
         });
         localities.push(LocalityEndpoints {
             priority,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::assignment::{Assignment, assign, counts_of, reachable, scale_of};
+use super::assignment::{Assignment, assign, counts_of, kept_out, reachable, scale_of};
 use super::horizon::{Horizon, WithheldReason, horizon, idle, not_behind_gateway, standing_apart};
 use crate::model::{ClusterId, Endpoint, GatewaySet, GroupKey, MemberStanding, NetworkGateway, PortEndpoints, ViewKey};
 
@@ -125,9 +125,13 @@ fn verdict(viewer: &ViewKey, port: &PortEndpoints, endpoint: &Endpoint, way: &Ho
         return Verdict::Withheld(reason);
     }
     match way {
-        Horizon::Direct => match endpoint.addresses.usable_by(viewer.families) {
-            Some(address) => Verdict::Direct(SocketAddr::new(address, endpoint.port)),
-            None => Verdict::Withheld(WithheldReason::AddressFamily),
+        Horizon::Direct => match (
+            kept_out(viewer, endpoint),
+            endpoint.addresses.usable_by(viewer.families),
+        ) {
+            (Some(reason), _) => Verdict::Withheld(reason),
+            (None, Some(address)) => Verdict::Direct(SocketAddr::new(address, endpoint.port)),
+            (None, None) => Verdict::Withheld(WithheldReason::AddressFamily),
         },
         Horizon::Via(ways) => match not_behind_gateway(endpoint) {
             None => Verdict::Via(ways.iter().map(|gateway| (*gateway).clone()).collect()),

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::model::{
-    ClusterId, Endpoint, GatewaySet, GroupKey, Health, Mtls, NetworkGateway, NetworkId, PortEndpoints, Rank, ViewKey,
+    ClusterId, Endpoint, GatewaySet, GroupKey, Health, Mtls, NetworkGateway, NetworkId, PortEndpoints, Rank, Role,
+    ViewKey,
 };
 
 /// How a viewer reaches the endpoints of one network in one member.
@@ -31,6 +32,8 @@ pub enum WithheldReason {
     NotReady,
     /// It is shutting down while others are ready.
     Draining,
+    /// It is on another network, and the viewer is a gateway, which leads only to its own.
+    OtherNetwork(NetworkId),
     /// It is on another network and speaks no mutual TLS; a gateway routes by SNI and could not tell where to send it.
     Plaintext,
     /// Its member is drained: its weight is zero.
@@ -48,6 +51,7 @@ impl WithheldReason {
         match self {
             Self::NoGateway(_) => "no_gateway",
             Self::NoGatewayOfFamily(_) => "no_gateway_of_family",
+            Self::OtherNetwork(_) => "other_network",
             Self::AddressFamily => "address_family",
             Self::NotReady => "not_ready",
             Self::Draining => "draining",
@@ -67,6 +71,12 @@ impl fmt::Display for WithheldReason {
                 write!(
                     f,
                     "network {network} has no gateway of an address family that the viewer uses"
+                )
+            }
+            Self::OtherNetwork(network) => {
+                write!(
+                    f,
+                    "it is on network {network}, and a gateway leads only to endpoints of its own"
                 )
             }
             Self::AddressFamily => f.write_str("no address of a family that the viewer uses"),
@@ -90,6 +100,9 @@ impl fmt::Display for WithheldReason {
 pub fn horizon<'a>(viewer: &ViewKey, group: &GroupKey, gateways: &'a GatewaySet) -> Horizon<'a> {
     if group.network == viewer.network {
         return Horizon::Direct;
+    }
+    if viewer.role == Role::Gateway {
+        return Horizon::Withheld(WithheldReason::OtherNetwork(group.network.clone()));
     }
     let towards = gateways.towards(&group.network, &group.member, viewer.families);
     if !towards.is_empty() {

@@ -7,7 +7,7 @@ mod horizon;
 mod weight;
 mod withheld;
 
-pub use assignment::{Assignment, LocalityEndpoints, WeightedAddress, assign};
+pub use assignment::{Assignment, LocalityEndpoints, Speaks, WeightedAddress, assign};
 pub use explain::{Candidate, Explanation, GatewayShare, SharePart, Verdict, explain};
 pub use horizon::{Horizon, WithheldReason, horizon};
 pub use withheld::withheld;

@@ -14,6 +14,7 @@ mod names;
 mod node;
 mod outbox;
 mod requests;
+mod secrets;
 mod service;
 mod session;
 mod shared;

@@ -25,6 +25,7 @@ use super::shared::Shared;
 use super::stream::{self, Line};
 use super::streams::Streams;
 use crate::cache::Cache;
+use crate::identity::{BearerToken, Gate, Issuer};
 use crate::tls::ConnInfo;
 
 /// The service, as it is named in the paths of requests.
@@ -65,6 +66,17 @@ impl AdsServer {
         Self {
             shared: Arc::new(Shared::new(cache, config, metrics, ready, drain)),
         }
+    }
+
+    /// The same server with a gate: proxies prove who they are, and those who did get certificates from the issuer.
+    ///
+    /// # Panics
+    /// When the server has clones already.
+    #[must_use]
+    pub fn with_identity(mut self, gate: Arc<Gate>, issuer: Arc<Issuer>) -> Self {
+        let shared = Arc::get_mut(&mut self.shared).expect("nobody shares a server that is being made");
+        shared.identity = Some((gate, issuer));
+        self
     }
 
     /// The open streams.
@@ -123,6 +135,8 @@ impl AdsServer {
             .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         // It fails where the client has reset the stream already.
         let send = respond.send_response(response, false).ok()?;
+        let token = request.headers().get(header::AUTHORIZATION);
+        let token = token.and_then(|value| BearerToken::from_header(value.to_str().ok()?));
         let requests = Body::new(RequestBody::new(request.into_body()));
         let requests = Body::new(self.shared.intake.guard(requests));
         let requests = Requests::<M>::new(requests, self.shared.config.max_request_bytes);
@@ -130,6 +144,7 @@ impl AdsServer {
             requests,
             outbox: Outbox::new(send, slot),
             caller: caller.clone(),
+            token,
         };
         Some(Box::pin(stream::run(Arc::clone(&self.shared), line)))
     }

@@ -13,6 +13,7 @@ use super::names::NameBudget;
 use super::status::End;
 use super::streams::Streams;
 use crate::cache::Cache;
+use crate::identity::{Gate, Issuer};
 
 /// One of these for a server; each stream holds it.
 pub(super) struct Shared {
@@ -24,6 +25,8 @@ pub(super) struct Shared {
     pub(super) admission: Arc<Admission>,
     pub(super) names: Arc<NameBudget>,
     pub(super) intake: Arc<Intake>,
+    /// Who may attach, and who issues the certificates of those who did; none where identities are not asked for.
+    pub(super) identity: Option<(Arc<Gate>, Arc<Issuer>)>,
     ready: Box<dyn Fn() -> bool + Send + Sync>,
     slots: Arc<Semaphore>,
 }
@@ -55,6 +58,7 @@ impl Shared {
             metrics,
             streams: Arc::default(),
             drain,
+            identity: None,
             ready: Box::new(ready),
             slots: Arc::new(Semaphore::new(slots)),
         }

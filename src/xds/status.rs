@@ -1,8 +1,8 @@
 //! Why a stream ends, and the only place where that becomes a gRPC status.
 //!
 //! Some clients show a control plane's status to their own callers, so the codes are few: UNAVAILABLE for "connect again",
-//! RESOURCE_EXHAUSTED for a limit, INVALID_ARGUMENT for a client that breaks the protocol, never one that could be taken for
-//! an application's answer.
+//! RESOURCE_EXHAUSTED for a limit, INVALID_ARGUMENT for a client that breaks the protocol, UNAUTHENTICATED and PERMISSION_DENIED
+//! for one that is not who it should be; never one that could be taken for an application's answer.
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use super::config::XdsConfig;
 use super::node::NodeError;
 use super::session::SessionError;
 use super::wire::FrameTooLarge;
+use crate::identity::{Refusal, RefusalKind};
 
 /// Why a stream ends or is refused.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +56,9 @@ pub(super) enum End {
     /// The node is missing or wrong.
     #[error(transparent)]
     Node(#[from] NodeError),
+    /// The client did not prove who it is, or is not who it claims to be.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// The protocol was broken.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -82,6 +86,11 @@ impl End {
             | Self::AckLate(_)
             | Self::RequestLate(_)
             | Self::TooManyRequests => Code::Unavailable,
+            Self::Refused(refusal) => match refusal.kind() {
+                RefusalKind::Unauthenticated => Code::Unauthenticated,
+                RefusalKind::Denied => Code::PermissionDenied,
+                RefusalKind::Later => Code::Unavailable,
+            },
             Self::TooManyStreams { .. }
             | Self::RequestTooLarge { .. }
             | Self::TooManyNames { .. }
@@ -112,6 +121,7 @@ impl End {
             Self::RequestTooLarge { .. } => "request_too_large",
             Self::Unreadable(_) => "unreadable",
             Self::Node(_) => "bad_node",
+            Self::Refused(_) => "refused",
             Self::Session(SessionError::TooManyNames { .. }) | Self::TooManyNames { .. } => "too_many_names",
             Self::Session(_) => "protocol",
             Self::Failed => "failed",
@@ -155,6 +165,9 @@ mod tests {
                 End::Node(NodeError::TooLarge { bytes: 2, limit: 1 }),
                 Code::ResourceExhausted,
             ),
+            (Refusal::Nothing("").into(), Code::Unauthenticated),
+            (Refusal::Contradiction(String::new()).into(), Code::PermissionDenied),
+            (Refusal::Unknown(String::new()).into(), Code::Unavailable),
             (End::TooManyNames { limit: 1 }, Code::ResourceExhausted),
             (End::Session(SessionError::NoTypeUrl), Code::InvalidArgument),
             (

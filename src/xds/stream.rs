@@ -20,12 +20,15 @@ use super::names::NameShare;
 use super::node::ProxyNode;
 use super::outbox::{Gone, Outbox};
 use super::requests::Requests;
+use super::secrets::SecretKeeper;
 use super::service::Caller;
 use super::session::{Dialect, Interest, Request, Session, TypeUrl, Verdict};
 use super::shared::Shared;
 use super::status::End;
 use super::streams::{OpenStream, Stream};
 use super::wire;
+use crate::cache::Changes;
+use crate::identity::{BearerToken, PeerCertificates, Refusal, Shown, SpiffeId};
 use crate::resources::ResourceType;
 use crate::tls::Peer;
 
@@ -33,11 +36,16 @@ use crate::tls::Peer;
 /// keep a proxy's endpoints from it.
 const REQUESTS_IN_A_ROW: u32 = 16;
 
+/// How long it may take to find out who a client is.
+const IDENTIFY: Duration = Duration::from_secs(10);
+
 /// What a stream goes over.
 pub(super) struct Line<M> {
     pub(super) requests: Requests<M>,
     pub(super) outbox: Outbox,
     pub(super) caller: Caller,
+    /// The token that the client shows.
+    pub(super) token: Option<BearerToken>,
 }
 
 /// Serves one stream to its end.
@@ -46,10 +54,15 @@ pub(super) async fn run<M: RequestMessage>(shared: Arc<Shared>, line: Line<M>) {
         requests,
         mut outbox,
         caller,
+        token,
     } = line;
     let peer = caller.info.peer;
+    let shown = Shown {
+        certificates: caller.info.certificates.clone().map(PeerCertificates),
+        token,
+    };
     // A mistake of ours ends this stream and not the others of its connection.
-    let end = AssertUnwindSafe(serve(&shared, requests, &mut outbox, &caller)).catch_unwind();
+    let end = AssertUnwindSafe(serve(&shared, requests, &mut outbox, &caller, shown)).catch_unwind();
     let end = end.await.unwrap_or(End::Failed);
     shared.metrics.ended(&end);
     tracing::debug!(%peer, dialect = %M::DIALECT, "stream ended: {end}");
@@ -71,10 +84,11 @@ async fn serve<M: RequestMessage>(
     mut requests: Requests<M>,
     outbox: &mut Outbox,
     caller: &Caller,
+    shown: Shown,
 ) -> End {
     let mut leave = pin!(leave(&shared.config, &caller.drain));
     // The first request is large, and must not make the stream so for as long as it lasts.
-    let opened = Box::pin(open(shared, &mut requests, outbox, caller));
+    let opened = Box::pin(open(shared, &mut requests, outbox, caller, shown));
     let opened = tokio::select! {
         end = &mut leave => return end,
         opened = opened => opened,
@@ -94,6 +108,7 @@ async fn open<'a, M: RequestMessage>(
     requests: &mut Requests<M>,
     outbox: &mut Outbox,
     caller: &Caller,
+    shown: Shown,
 ) -> Result<(Served<'a>, Request), End> {
     let deadline = shared.config.first_message_deadline;
     let first = tokio::select! {
@@ -101,7 +116,38 @@ async fn open<'a, M: RequestMessage>(
         first = timeout(deadline, read(requests, shared)) => first,
     };
     let (node, request) = first.map_err(|_| End::FirstMessageLate(deadline))??;
-    Ok((Served::open::<M>(shared, node, caller.info.peer)?, request))
+    let node = ProxyNode::read(node.as_ref(), shared.config.max_node_bytes)?;
+    let (node, id) = tokio::select! {
+        Err(Gone) = outbox.ready(false) => return Err(gone()),
+        identified = identify(shared, &shown, node) => identified?,
+    };
+    Ok((Served::open::<M>(shared, node, id, caller.info.peer), request))
+}
+
+/// Finds out who a client is, and whether its node claims no more than that. What is proven and was not said is added to the
+/// node.
+async fn identify(
+    shared: &Shared,
+    shown: &Shown,
+    mut node: ProxyNode,
+) -> Result<(ProxyNode, Option<SpiffeId>), Refusal> {
+    let Some((gate, _)) = &shared.identity else {
+        return Ok((node, None));
+    };
+    let identified = timeout(IDENTIFY, gate.identify(shown, &node.claims)).await;
+    let identified = identified.map_err(|_| Refusal::Unknown(format!("that took longer than {IDENTIFY:?}")))?;
+    let Some(proven) = identified? else {
+        return Ok((node, None));
+    };
+    if proven.member.is_some() {
+        node.viewer.member = proven.member;
+        if let Some(contradiction) = shared.cache.locate(&node.viewer).contradiction {
+            let refusal = Refusal::Contradiction(contradiction);
+            gate.count(&refusal);
+            return Err(refusal);
+        }
+    }
+    Ok((node, Some(proven.id)))
 }
 
 fn gone() -> End {
@@ -138,6 +184,14 @@ fn random() -> f64 {
     f64::from(u32::try_from(bits >> 32).unwrap_or_default()) / f64::from(u32::MAX)
 }
 
+/// Waits until a secret was renewed. Safe to drop and call again.
+async fn renewed(secrets: Option<&mut SecretKeeper<'_>>) -> Changes {
+    match secrets {
+        Some(secrets) => Box::pin(secrets.changed(random)).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A stream whose client said who it is.
 struct Served<'a> {
     shared: &'a Shared,
@@ -156,19 +210,18 @@ impl Drop for Counted {
 }
 
 impl<'a> Served<'a> {
-    fn open<M: RequestMessage>(shared: &'a Shared, node: Option<Node>, peer: Peer) -> Result<Self, End> {
-        let node = ProxyNode::read(node.as_ref(), shared.config.max_node_bytes)?;
+    fn open<M: RequestMessage>(shared: &'a Shared, node: ProxyNode, id: Option<SpiffeId>, peer: Peer) -> Self {
         let subscriber = shared.cache.attach(node.viewer.clone());
         tracing::debug!(node = %node.id, %peer, dialect = %M::DIALECT, stream = %subscriber.id(), "stream opened");
         let session = Session::new(M::DIALECT, shared.config.max_names);
-        let stream = Stream::new(node, subscriber, peer.address(), session);
+        let stream = Stream::new(node, id, subscriber, peer.address(), session);
         shared.metrics.opened(M::DIALECT);
-        Ok(Self {
+        Self {
             shared,
             dialect: M::DIALECT,
             stream: shared.streams.open(stream),
             _counted: Counted(shared.metrics.clone(), M::DIALECT),
-        })
+        }
     }
 
     async fn serve<M: RequestMessage>(
@@ -180,7 +233,9 @@ impl<'a> Served<'a> {
     ) -> Result<std::convert::Infallible, End> {
         let mut newcomer = Newcomer::new(&self.shared.admission);
         let mut share = NameShare::new(&self.shared.names);
-        self.take(first, &mut newcomer, &mut share)?;
+        // Boxed, and not there for whoever gets none.
+        let mut secrets = self.secrets().map(Box::new);
+        self.take(first, &mut newcomer, &mut share, secrets.as_deref_mut())?;
         // Something may be due. Asking the session is the only way to know.
         let mut due = true;
         let mut in_a_row = 0;
@@ -195,7 +250,7 @@ impl<'a> Served<'a> {
                 request = read(&mut requests, self.shared), if in_a_row < REQUESTS_IN_A_ROW => {
                     let (node, request) = request?;
                     self.compare(node);
-                    if self.take(request, &mut newcomer, &mut share)?.is_some() {
+                    if self.take(request, &mut newcomer, &mut share, secrets.as_deref_mut())?.is_some() {
                         slow = None;
                     }
                     in_a_row += 1;
@@ -229,6 +284,10 @@ impl<'a> Served<'a> {
                     self.stream.on_changes(&changes);
                     due = true;
                 }
+                changes = renewed(secrets.as_deref_mut()) => {
+                    self.stream.on_changes(&changes);
+                    due = true;
+                }
                 () = newcomer.moved() => {}
                 () = &mut late, if awaiting => match self.stream.waiting_since() {
                     None => awaiting = false,
@@ -250,8 +309,21 @@ impl<'a> Served<'a> {
         }
     }
 
+    /// Who keeps the secrets of this stream; nobody where it is not known who gets them.
+    fn secrets(&self) -> Option<SecretKeeper<'_>> {
+        let (_, issuer) = self.shared.identity.as_ref()?;
+        let id = self.stream.id.clone()?;
+        Some(SecretKeeper::new(&self.stream.shelf, Arc::clone(issuer), id))
+    }
+
     /// Gives a request to the session, and what follows from it to the cache, before anything is answered.
-    fn take(&self, request: Request, newcomer: &mut Newcomer, share: &mut NameShare) -> Result<Option<Verdict>, End> {
+    fn take(
+        &self,
+        request: Request,
+        newcomer: &mut Newcomer,
+        share: &mut NameShare,
+        mut secrets: Option<&mut SecretKeeper<'_>>,
+    ) -> Result<Option<Verdict>, End> {
         if let Some(kind) = ResourceType::from_url(&request.type_url) {
             newcomer.asked(kind);
         }
@@ -267,12 +339,20 @@ impl<'a> Served<'a> {
             match interest {
                 Interest::Subscribe(kind, names) => {
                     share.add(names.len())?;
-                    subscriber.subscribe(kind, &names);
+                    match (kind, &mut secrets) {
+                        (ResourceType::Secret, None) => {}
+                        (ResourceType::Secret, Some(secrets)) => secrets.want(&names),
+                        _ => subscriber.subscribe(kind, &names),
+                    }
                 }
                 Interest::SubscribeAll(kind) => subscriber.subscribe_all(kind),
                 Interest::Unsubscribe(kind, names) => {
                     share.remove(names.len());
-                    subscriber.unsubscribe(kind, &names);
+                    match (kind, &mut secrets) {
+                        (ResourceType::Secret, None) => {}
+                        (ResourceType::Secret, Some(secrets)) => secrets.give_back(&names),
+                        _ => subscriber.unsubscribe(kind, &names),
+                    }
                 }
                 Interest::UnsubscribeAll(kind) => subscriber.unsubscribe_all(kind),
             }

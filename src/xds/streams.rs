@@ -8,10 +8,12 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::node::ProxyNode;
+use super::secrets::{Everything, Shelf};
 use super::session::{
     Dialect, Effect, Request, ResourceStatus, Response, Session, SessionError, TypeStatus, TypeUrl, Verdict,
 };
 use crate::cache::{Changes, StreamId, Subscriber};
+use crate::identity::SpiffeId;
 use crate::model::Standpoint;
 use crate::resources::ResourceType;
 
@@ -149,7 +151,10 @@ impl Drop for OpenStream {
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) node: Arc<ProxyNode>,
+    /// Who is at the other end, where that is proven.
+    pub(super) id: Option<SpiffeId>,
     pub(super) subscriber: Arc<Subscriber>,
+    pub(super) shelf: Shelf,
     peer: Option<SocketAddr>,
     connected_at: SystemTime,
     live: Mutex<Live>,
@@ -165,13 +170,16 @@ struct Live {
 impl Stream {
     pub(super) fn new(
         node: ProxyNode,
+        id: Option<SpiffeId>,
         subscriber: Arc<Subscriber>,
         peer: Option<SocketAddr>,
         session: Session,
     ) -> Self {
         Self {
             node: Arc::new(node),
+            id,
             subscriber,
+            shelf: Shelf::default(),
             peer,
             connected_at: SystemTime::now(),
             live: Mutex::new(Live {
@@ -199,7 +207,11 @@ impl Stream {
     /// The next answer that is due; it counts as sent from now on.
     pub(super) fn next(&self) -> Option<Response> {
         let mut live = lock(&self.live);
-        let response = live.session.next(&*self.subscriber)?;
+        let everything = Everything {
+            subscriber: &self.subscriber,
+            shelf: &self.shelf,
+        };
+        let response = live.session.next(&everything)?;
         if let TypeUrl::Served(kind) = response.type_url {
             live.in_flight.insert(kind, Instant::now());
         }

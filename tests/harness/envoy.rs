@@ -71,6 +71,8 @@ pub struct EnvoyOptions {
     pub dialect: Dialect,
     /// Whether it asks for listeners too.
     pub listeners: bool,
+    /// A bootstrap to start with, in place of one made of all that is above; its admin interface should be on port 0.
+    pub bootstrap: Option<Value>,
     /// An existing folder of its own for bootstrap and log.
     pub dir: PathBuf,
 }
@@ -87,6 +89,7 @@ impl EnvoyOptions {
             xds: xds.into(),
             dialect: Dialect::Delta,
             listeners: false,
+            bootstrap: None,
             dir: dir.into(),
         }
     }
@@ -116,7 +119,7 @@ impl Envoy {
         let config = dir.join("bootstrap.json");
         let admin_file = dir.join("admin-address");
         let log = dir.join("envoy.log");
-        let text = serde_json::to_string_pretty(&bootstrap(&options))?;
+        let text = serde_json::to_string_pretty(&options.bootstrap.clone().unwrap_or_else(|| bootstrap(&options)))?;
         std::fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
         // A file of an earlier Envoy in this folder would name a port that is no longer ours.
         std::fs::remove_file(&admin_file).ok();

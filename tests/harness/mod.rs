@@ -14,6 +14,7 @@
 
 mod certificates;
 mod clusters;
+mod dns;
 mod envoy;
 mod grpc;
 mod http;
@@ -25,6 +26,7 @@ mod tools;
 mod wait;
 
 pub use clusters::{Clusters, Host};
+pub use dns::{DnsAnswer, DnsServer};
 pub use envoy::{Dialect, Envoy, EnvoyOptions, NodeLocality, XdsAddress};
 pub use grpc::{Answers, GrpcBackends, GrpcClient};
 pub use http::{Response, get};

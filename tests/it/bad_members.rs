@@ -1,5 +1,7 @@
 //! Members that can't be: each says why, in its object's conditions and to `get members`, and hurts nobody but itself.
 
+use std::os::unix::fs::PermissionsExt;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::Secret;
@@ -9,7 +11,7 @@ use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::{Value, json};
 
 use super::control_plane::ControlPlane;
-use super::envoys::{DEADLINE, Envoys};
+use super::envoys::{DEADLINE, Envoys, WEB};
 use super::harness::{Kubernetes, Member, eventually, free_port};
 use super::kubernetes::{create, furnish, run_pod};
 use super::member_objects::{Objects, settings};
@@ -129,6 +131,29 @@ async fn each_member_that_can_not_be_says_why_and_hurts_nobody_else() {
             "may not use tokenFile",
         ),
     ];
+    // And one of a program and a token file that the settings allow.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let program = folder.path().join("credentials");
+    let token_file = folder.path().join("token");
+    std::fs::write(&token_file, east.token()).expect("it can be written");
+    let credential = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": east.token()},
+    });
+    std::fs::write(&program, format!("#!/bin/sh\necho '{credential}'\n")).expect("it can be written");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).expect("it is ours");
+    let exec = json!({"exec": {
+        "apiVersion": "client.authentication.k8s.io/v1", "command": program, "interactiveMode": "Never",
+    }});
+    let allowed = [("may-run", exec), ("may-read", json!({"tokenFile": token_file}))];
+    for (name, user) in &allowed {
+        objects
+            .secret(name, "kubeconfig", &kubeconfig(&east, json!({}), user.clone()))
+            .await;
+        objects
+            .make(name, json!({"secretRef": {"name": name}}))
+            .await
+            .expect("it is taken");
+    }
     for (name, kubeconfig, ..) in &bad {
         objects.secret(name, "kubeconfig", kubeconfig).await;
         let made = objects.make(name, json!({"secretRef": {"name": name}})).await;
@@ -175,20 +200,25 @@ async fn each_member_that_can_not_be_says_why_and_hurts_nobody_else() {
 
     let path = east.kubeconfig_path();
     let settings = format!(
-        "{}readiness:\n  memberSyncDeadline: 1s\nmembers:\n  - name: east\n    kubeconfig: {}\n",
+        "{}  allow: ['exec:{}', 'folder:{}']\nreadiness:\n  memberSyncDeadline: 1s\nmembers:\n  - name: east\n    kubeconfig: {}\n",
         settings(&east),
+        program.display(),
+        folder.path().display(),
         path.display()
     );
     let mut control_plane = ControlPlane::on_settings(&settings);
     control_plane.ready().await;
     // Nobody else is hurt.
     let mut envoys = Envoys::start(&control_plane, "east", "10.1.0.50").await;
-    envoys.hold(&["10.1.0.1:8080*1@net1/z1"]).await;
+    envoys.wait("web", |held| held.contains_key(WEB)).await;
 
     for (name, _, condition, begins, says) in &bad {
         let said = objects.say(name, condition, begins).await;
         assert!(said.contains(says), "{name}: {said}");
         objects.say(name, "Synced", "False").await;
+    }
+    for (name, _) in &allowed {
+        objects.say(name, "Synced", "True").await;
     }
     for (name, begins, says) in [
         ("later", "False/SecretNotFound", "make it, or name another"),

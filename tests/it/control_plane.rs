@@ -51,8 +51,7 @@ impl ControlPlane {
         command.arg("serve");
         if arguments.is_empty() {
             let file = folder.path().join("parallax.yaml");
-            let text = format!("listen: {xds}\nadmin:\n  listen: {admin}\n{settings}");
-            std::fs::write(&file, text).expect("the settings can be written");
+            write_settings(&file, xds, admin, settings);
             command.arg("--config").arg(file);
         } else {
             command.args(arguments);
@@ -68,6 +67,17 @@ impl ControlPlane {
             arguments: arguments.to_vec(),
             settings: settings.to_owned(),
         }
+    }
+
+    /// Writes other settings into its file while it runs.
+    pub(crate) fn change_settings(&mut self, settings: &str) {
+        settings.clone_into(&mut self.settings);
+        write_settings(
+            &self.folder.path().join("parallax.yaml"),
+            self.xds,
+            self.admin,
+            settings,
+        );
     }
 
     /// Waits until it says that it is ready.
@@ -193,6 +203,11 @@ impl ControlPlane {
         std::fs::create_dir_all(&folder).expect("the folder can be made");
         folder
     }
+}
+
+fn write_settings(file: &Path, xds: SocketAddr, admin: SocketAddr, settings: &str) {
+    let text = format!("listen: {xds}\nadmin:\n  listen: {admin}\n{settings}");
+    std::fs::write(file, text).expect("the settings can be written");
 }
 
 fn local() -> SocketAddr {

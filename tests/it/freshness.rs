@@ -1,6 +1,8 @@
 //! A member that can be read no more without a word of it: how soon that is noticed, and what becomes of its endpoints.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::control_plane::ControlPlane;
 use super::envoys::{Envoys, WEB};
@@ -110,8 +112,10 @@ async fn an_api_server_that_comes_back_empty_empties_nobody_at_its_first_word() 
     for (at, address) in pods.iter().enumerate() {
         run_pod(&client, &format!("web-{at}"), address, true).await;
     }
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let settings = format!(
-        "members:\n  - name: east\n    kubeconfig: {}\n    network: flat\n",
+        "store:\n  path: {}\nmembers:\n  - name: east\n    kubeconfig: {}\n    network: flat\n",
+        folder.path().join("known.redb").display(),
         east.kubeconfig_path().display(),
     );
     let mut control_plane = ControlPlane::on_settings(&settings);
@@ -123,8 +127,14 @@ async fn an_api_server_that_comes_back_empty_empties_nobody_at_its_first_word() 
         })
         .await;
 
-    east.kill_apiserver();
+    control_plane
+        .says_metric("parallax_store_waiting", |waiting| waiting == 0.0)
+        .await;
+    // Parallax starts anew as well, so that it has to list everything.
+    control_plane.process.end();
     east.restart_apiserver_empty().await.expect("it starts again");
+    let mut control_plane = control_plane.again();
+    control_plane.ready().await;
     // First it is held, and then, since a second list says the same, believed.
     let (first, second) = (
         "a list leaves out most of what is held",

@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::control_plane::ControlPlane;
 use super::envoys::{DEADLINE, Envoys};
@@ -225,6 +227,20 @@ async fn members_join_by_objects_and_their_statuses_tell_the_truth() {
     run_pod(&west_client, "web-3", "10.2.0.3", true).await;
     envoys.hold(&[EAST, &gateway(3)]).await;
 
+    // Credentials that may not read everything: told by the API server's own word.
+    objects.rotate("west", "kubeconfig", &half(&west).await).await;
+    let said = objects.say("west", "CredentialsValid", "False/RotationFailed").await;
+    assert!(said.contains("forbids us to read") && said.contains("pods"), "{said}");
+    // The Secret is lost: the object still asks for the member, so it goes on; and the Secret comes back.
+    let deleted = objects.secrets.delete("west", &DeleteParams::default()).await;
+    deleted.expect("it is deleted");
+    let said = objects.say("west", "Accepted", "False/SecretNotFound").await;
+    assert!(said.contains("it is read as before"), "{said}");
+    objects.say("west", "Synced", "True").await;
+    envoys.hold(&[EAST, &gateway(3)]).await;
+    objects.secret("west", "kubeconfig", &good).await;
+    objects.say("west", "CredentialsValid", "True/Valid").await;
+
     // A spec that changes: live, without reading anew.
     let connections = control_plane
         .metric_where("parallax_registry_events_total", "member=\"west\"")
@@ -236,6 +252,30 @@ async fn members_join_by_objects_and_their_statuses_tell_the_truth() {
         .await;
     assert!(after < connections + 10.0, "{connections} {after}: it was listed again");
 
+    // It is drained and comes back, at once.
+    objects.change("west", json!({"weight": 0})).await;
+    envoys.hold(&[EAST]).await;
+    objects.change("west", json!({"weight": null})).await;
+    envoys.hold(&[EAST, &gateway(3)]).await;
+
+    // While much happens, little is written.
+    let writes = control_plane.metric("parallax_control_status_writes_total").await;
+    let begun = Instant::now();
+    for number in 4..24 {
+        run_pod(
+            &west_client,
+            &format!("web-{number}"),
+            &format!("10.2.0.{number}"),
+            true,
+        )
+        .await;
+    }
+    envoys.hold(&[EAST, &gateway(23)]).await;
+    let writes = control_plane.metric("parallax_control_status_writes_total").await - writes;
+    // East and west, every ten seconds.
+    let most = 2.0 * (2.0 + begun.elapsed().as_secs_f64() / 10.0);
+    assert!(writes <= most, "{writes} writes in {:?}", begun.elapsed());
+
     // While nothing happens, nothing is written: the Lease alone is renewed.
     quiet(&objects, &mut control_plane).await;
 
@@ -244,7 +284,7 @@ async fn members_join_by_objects_and_their_statuses_tell_the_truth() {
     objects.say("west", "Stale", "True/NotReadable").await;
     objects.say("west", "Connected", "False/ServerUnreachable").await;
     objects.say("west", "Synced", "False").await;
-    envoys.hold(&[EAST, &gateway(3)]).await;
+    envoys.hold(&[EAST, &gateway(23)]).await;
     west.restart_apiserver().await.expect("it starts again");
     objects.say("west", "Connected", "True").await;
     objects.say("west", "Synced", "True").await;
@@ -264,6 +304,37 @@ async fn members_join_by_objects_and_their_statuses_tell_the_truth() {
     for word in [east.token(), "expired-token"] {
         assert!(!log.contains(word), "{word} is in the log");
     }
+}
+
+/// A kubeconfig of a service account that may read everything but pods.
+async fn half(member: &Member) -> String {
+    let client = member.client().await.expect("a client");
+    let rules = json!([{
+        "apiGroups": ["", "discovery.k8s.io"], "verbs": ["get", "list", "watch"],
+        "resources": ["namespaces", "nodes", "services", "endpointslices"],
+    }]);
+    create(
+        &Api::<ClusterRole>::all(client.clone()),
+        json!({"metadata": {"name": "half"}, "rules": rules}),
+    )
+    .await;
+    let binding = json!({
+        "metadata": {"name": "half"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "half"},
+        "subjects": [{"kind": "ServiceAccount", "name": "half", "namespace": "default"}],
+    });
+    create(&Api::<ClusterRoleBinding>::all(client.clone()), binding).await;
+    let accounts: Api<ServiceAccount> = Api::namespaced(client, "default");
+    create(&accounts, json!({"metadata": {"name": "half"}})).await;
+    let request = serde_json::from_value(json!({"spec": {"audiences": []}})).expect("a request");
+    let issued = accounts
+        .create_token_request("half", &PostParams::default(), &request)
+        .await;
+    let token = issued.expect("a token").status.expect("it is issued").token;
+    member
+        .kubeconfig()
+        .expect("it can be read")
+        .replace(member.token(), &token)
 }
 
 /// Waits for two renewals of the Lease, in which no status must be written.

@@ -1,5 +1,6 @@
 //! `parallax members` where the kind `Member` is installed: the object tells how the member fares, and drains it.
 
+use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject};
 use kube::core::GroupVersionKind;
@@ -9,7 +10,7 @@ use super::envoys::{DEADLINE, Envoys};
 use super::harness::{Kubernetes, eventually};
 use super::kubernetes::{furnish, run_pod};
 use super::members::{kubeconfig_of, said};
-use super::topologies::account;
+use super::topologies::{account, apply_text};
 
 const EAST: &str = "10.1.0.1:8080*1@net1/z1";
 
@@ -103,6 +104,36 @@ async fn a_member_object_comes_with_the_member_and_drains_it_before_it_goes() {
         "{said}"
     );
     assert!(objects.get_opt("west").await.expect("an answer").is_none());
+    envoys.hold(&[EAST]).await;
+
+    // By hand, with what a dry run prints.
+    apply_text(&west_client, &members(&["attach", "west", "--dry-run=member"], 0)).await;
+    let tokens: Api<Secret> = Api::namespaced(west_client.clone(), "istio-system");
+    let look = async || {
+        let secret = tokens
+            .get("parallax-reader-token")
+            .await
+            .map_err(|error| error.to_string())?;
+        let token = secret.data.and_then(|mut data| data.remove("token"));
+        token.ok_or_else(|| "no token".to_owned())
+    };
+    let token = eventually("the token to be written", DEADLINE, look)
+        .await
+        .expect("it is");
+    let token = String::from_utf8(token.0).expect("it is text");
+    let home = members(&["attach", "west", "--dry-run=home", "--network", "net2"], 0);
+    apply_text(&east_client, &home.replace("token: TOKEN", &format!("token: {token}"))).await;
+    envoys.hold(&[EAST, "192.0.2.2:15443*1@net2/z1"]).await;
+
+    // The command takes it over, with the token that is there, and says so to programs too.
+    let said = members(&["attach", "west", "-o", "json"], 0);
+    assert!(said.contains("token: there already, and valid"), "{said}");
+    assert!(
+        said.contains("\"endpoints\": 1") && said.contains("\"state\": \"Synced\""),
+        "{said}"
+    );
+    let said = members(&["detach", "west", "--no-wait"], 0);
+    assert!(said.contains("the account of the reader removed"), "{said}");
     envoys.hold(&[EAST]).await;
     envoys.are_content().await;
 }

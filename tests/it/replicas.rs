@@ -1,10 +1,10 @@
 //! Several replicas on the same real API servers: all serve the same, and one writes.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::control_plane::ControlPlane;
 use super::envoys::DEADLINE;

@@ -44,12 +44,20 @@ async fn a_member_that_is_down_at_the_start_is_served_as_it_was_known() {
     let mut newcomers = Envoys::start(&control_plane, "west", "10.2.0.51").await;
     newcomers.hold(&[WEST, &gateway(2)]).await;
     let said = control_plane.says(&["get", "members"], "Stale").await;
-    assert!(said.contains("east is stale"), "{said}");
+    assert!(said.contains("east is stale since"), "{said}");
+    let said = control_plane.say(&["explain", "web.shop:80", "--network", "net2"]);
+    assert!(said.contains("Note: east is stale since"), "{said}");
 
     // Back again: what it says now counts, and nothing else is pushed.
+    let before = control_plane.metric("parallax_resources_changed_total").await;
     east.restart_apiserver().await.expect("it starts again");
     run_pod(&client, "web-3", "10.1.0.3", true).await;
     newcomers.hold(&[WEST, &gateway(3)]).await;
+    let changed = control_plane.metric("parallax_resources_changed_total").await - before;
+    assert!(
+        changed <= 2.0,
+        "{changed} resources for a pod that came and became ready"
+    );
     newcomers.wait("web to be there", |held| held.contains_key(WEB)).await;
     newcomers.are_content().await;
 }

@@ -4,10 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service, ServiceAccount};
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret, Service, ServiceAccount};
+use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
-use kube::{Api, Client};
+use kube::{Api, Client, Config};
 use serde_json::{Value, json};
 
 use super::control_plane::ControlPlane;
@@ -20,14 +21,22 @@ fn config(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(path)
 }
 
+fn text(file: &Path) -> String {
+    std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
 fn documents(file: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    serde_saphyr::from_multiple(&text(file)).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
 /// What `kubectl apply --server-side -f` does.
-pub(crate) async fn apply(client: &Client, file: &Path) {
-    for object in documents(file) {
+async fn apply(client: &Client, file: &Path) {
+    apply_text(client, &text(file)).await;
+}
+
+/// The same with `-f -`.
+pub(crate) async fn apply_text(client: &Client, text: &str) {
+    for object in serde_saphyr::from_multiple::<Value>(text).unwrap_or_else(|error| panic!("{error}: {text}")) {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
         let (group, version) = version.split_once('/').unwrap_or(("", &version));
@@ -40,7 +49,7 @@ pub(crate) async fn apply(client: &Client, file: &Path) {
         // Strict, so that a field which no version of the API has is an error.
         let params = PatchParams::apply("person").force().validation_strict();
         let applied = api.patch(&name, &params, &Patch::Apply(&object)).await;
-        applied.unwrap_or_else(|error| panic!("{}: {kind} {name}: {error}", file.display()));
+        applied.unwrap_or_else(|error| panic!("{kind} {name}: {error}"));
     }
 }
 
@@ -317,4 +326,28 @@ async fn the_control_planes_manifests_are_taken_and_allow_what_is_needed() {
         .expect("it is");
     let said = control_plane.say(&["members", "status"]);
     assert!(!said.contains("Problems"), "{said}");
+
+    // And no more than that.
+    let config = Kubeconfig::read_from(&account).expect("a kubeconfig");
+    let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await;
+    let pod = Client::try_from(config.expect("it can be used")).expect("a client");
+    let everywhere = Api::<Secret>::all(pod.clone()).list(&ListParams::default()).await;
+    assert!(is_forbidden(everywhere), "it reads Secrets of all namespaces");
+    let here: Api<Secret> = Api::namespaced(pod.clone(), "istio-system");
+    here.list(&ListParams::default())
+        .await
+        .expect("it reads those of its own");
+    assert!(
+        is_forbidden(here.delete("any", &Default::default()).await),
+        "it deletes Secrets"
+    );
+    let pods: Api<Pod> = Api::namespaced(pod, "istio-system");
+    assert!(
+        is_forbidden(pods.delete("any", &Default::default()).await),
+        "it deletes pods"
+    );
+}
+
+fn is_forbidden<T>(answer: Result<T, kube::Error>) -> bool {
+    matches!(answer, Err(kube::Error::Api(status)) if status.code == 403)
 }

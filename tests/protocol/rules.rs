@@ -337,7 +337,7 @@ pub(crate) const RULES: &[Rule] = &[
         Later("one assignment is one resource"),
         "Single endpoints as resources (LEDS)",
     ),
-    rule(110, NotOurs("proxies get no secrets from here"), "Secrets of sidecars"),
+    rule(110, Kept, "Secrets of sidecars come over the same stream"),
     rule(111, Kept, "An assignment has the name of its cluster"),
     rule(
         112,

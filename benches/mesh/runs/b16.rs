@@ -64,7 +64,7 @@ fn port(endpoints: usize, networks: usize) -> PortEndpoints {
 fn gateways() -> GatewaySet {
     let gateways = (0..NETWORKS).map(|at| NetworkGateway {
         network: network(at),
-        member: member(at),
+        member: Some(member(at)),
         address: Ipv4Addr::new(203, 0, 113, u8::try_from(at).unwrap_or_default()).into(),
         port: 15443,
     });
@@ -97,11 +97,7 @@ pub(crate) fn run(options: &Options, results: &Results) -> anyhow::Result<()> {
             ("on one of the networks", "network-0".to_owned(), NETWORKS),
             ("all endpoints its own", "network-0".to_owned(), 1),
         ] {
-            let key = ViewKey {
-                network: NetworkId::new(&standing)?,
-                families: AddressFamilies::V4,
-                balancing: parallax::model::Balancing::ByEndpoint,
-            };
+            let key = ViewKey::endpoints(NetworkId::new(&standing)?, AddressFamilies::V4);
             let ports: Vec<_> = (0..services).map(|_| port(endpoints, networks)).collect();
             let gateways = gateways();
             let all = (endpoints * services) as f64;
@@ -146,10 +142,7 @@ pub(crate) fn run(options: &Options, results: &Results) -> anyhow::Result<()> {
 
 /// One endpoint of a service changes in the table: derive, merge, swap.
 fn merge(options: &Options, endpoints: usize) -> [Row; 2] {
-    let table = EndpointTable::new(TableSettings {
-        default_network: network(0),
-        system_namespace: "istio-system".into(),
-    });
+    let table = EndpointTable::new(TableSettings::new(network(0), "istio-system"));
     for at in 0..NETWORKS {
         table.apply(said(
             at,
@@ -209,6 +202,7 @@ fn service() -> Record {
         key: ServiceKey::new("shop", "web"),
         created: None,
         headless: false,
+        cluster_ips: Vec::new(),
         publish_not_ready: false,
         ports: vec![ServicePort {
             number: 8080,
@@ -216,6 +210,7 @@ fn service() -> Record {
             app_protocol: "".into(),
         }],
         gateway: None,
+        exposure: None,
     })
 }
 

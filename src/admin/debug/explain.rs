@@ -21,6 +21,7 @@ pub(super) fn explain(
     for ((_, endpoint), message) in explanation.assignment.iter().zip(&mut assignment) {
         let socket = SocketAddr::new(endpoint.address, endpoint.port);
         message.how = how(&explanation, port, socket, endpoint.weight.get());
+        message.how += &through(gateways, socket);
     }
     v1::ExplainResponse {
         viewer: Some(viewer),
@@ -32,7 +33,7 @@ pub(super) fn explain(
             .map(|each| candidate(service, port, each))
             .collect(),
         assignment,
-        withheld: withheld(&explanation.candidates),
+        withheld: withheld(&explanation.candidates, gateways),
         conflicts: service.conflicts.iter().map(ToString::to_string).collect(),
         notes: Vec::new(),
     }
@@ -113,7 +114,7 @@ fn candidate(service: &ServiceEndpoints, port: &PortEndpoints, candidate: &Candi
     }
 }
 
-fn withheld(candidates: &[Candidate]) -> Vec<v1::Withheld> {
+fn withheld(candidates: &[Candidate], gateways: &GatewaySet) -> Vec<v1::Withheld> {
     let mut counts: BTreeMap<&WithheldReason, u32> = BTreeMap::new();
     for candidate in candidates {
         if let Verdict::Withheld(reason) = &candidate.verdict {
@@ -122,10 +123,47 @@ fn withheld(candidates: &[Candidate]) -> Vec<v1::Withheld> {
     }
     let messages = counts.into_iter().map(|(reason, count)| v1::Withheld {
         reason_code: reason.code().to_owned(),
-        reason: reason.to_string(),
+        reason: reason.to_string() + &why_no_gateway(reason, gateways),
         count,
     });
     messages.collect()
+}
+
+/// What should be a gateway of the network that has none, and why it is not.
+fn why_no_gateway(reason: &WithheldReason, gateways: &GatewaySet) -> String {
+    let WithheldReason::NoGateway(network) = reason else {
+        return String::new();
+    };
+    let unusable = gateways.unusable().iter();
+    let unusable = unusable.filter(|unusable| unusable.source.network == *network);
+    let reasons = unusable.map(|unusable| {
+        let source = &unusable.source;
+        let member = source.member.as_ref().map(|member| format!(" of {member}"));
+        format!("{}{}: {}", source.origin, member.unwrap_or_default(), unusable.reason)
+    });
+    let reasons: Vec<_> = reasons.collect();
+    match reasons.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", reasons.join("; ")),
+    }
+}
+
+/// Where a gateway comes from; nothing for the address of an endpoint.
+fn through(gateways: &GatewaySet, socket: SocketAddr) -> String {
+    let all = gateways.networks().flat_map(|network| gateways.of(network));
+    let ways = all.filter(|gateway| gateway.socket() == socket);
+    let ways = ways.flat_map(|gateway| gateways.ways(gateway)).map(|way| {
+        let member = way.source.member.as_ref().map(|member| format!(" of {member}"));
+        let host = way.host.as_ref().map(|host| format!(" at {host}"));
+        let node = way.node.as_ref().map(|node| format!(" on Node {node}"));
+        let more = [member, host, node].into_iter().flatten().collect::<String>();
+        format!("{}{more}", way.source.origin)
+    });
+    let ways: std::collections::BTreeSet<_> = ways.collect();
+    match ways.is_empty() {
+        true => String::new(),
+        false => format!("; gateway: {}", ways.into_iter().collect::<Vec<_>>().join(", ")),
+    }
 }
 
 /// How an address came to its weight, for people.
@@ -201,11 +239,7 @@ mod tests {
     use crate::model::{AddressFamilies, Health, Mtls, NetworkGroup};
 
     fn key(network: &str, families: AddressFamilies) -> ViewKey {
-        ViewKey {
-            network: samples::network(network),
-            families,
-            balancing: crate::model::Balancing::ByEndpoint,
-        }
+        ViewKey::endpoints(samples::network(network), families)
     }
 
     fn explained(network: &str) -> v1::ExplainResponse {
@@ -268,6 +302,18 @@ mod tests {
         assert_eq!(
             withheld,
             [("no_gateway", 1), ("not_ready", 1), ("draining", 1), ("plaintext", 1)]
+        );
+    }
+
+    #[test]
+    fn why_a_network_has_no_gateway_is_told_with_the_endpoints_it_withholds() {
+        let withheld = explained("net1").withheld;
+        let told = withheld.iter().find(|each| each.reason_code == "no_gateway").unwrap();
+        assert!(
+            told.reason
+                .ends_with("(service istio-system/eastwest of north: none of its pods is ready)"),
+            "{}",
+            told.reason
         );
     }
 

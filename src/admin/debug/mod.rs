@@ -126,7 +126,22 @@ impl v1::debug_server::Debug for DebugService {
             homes,
             &table.services(),
             &table.gateways(),
+            &self.state.hosts.list(),
         )))
+    }
+
+    async fn get_settings(
+        &self,
+        _: Request<v1::GetSettingsRequest>,
+    ) -> Result<Response<v1::GetSettingsResponse>, Status> {
+        let report = self.state.settings.report();
+        Ok(Response::new(v1::GetSettingsResponse {
+            file: report.file.map(|file| file.display().to_string()).unwrap_or_default(),
+            generation: report.generation,
+            since: words::time(report.since),
+            mistakes: report.refused,
+            waiting_for_restart: report.waiting,
+        }))
     }
 
     async fn list_proxies(

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{v1, words};
-use crate::model::{ClusterId, GatewaySet, NetworkId, ServiceEndpoints};
+use crate::model::{ClusterId, GatewaySet, HostName, NetworkGateway, NetworkId, ServiceEndpoints};
+use crate::registry::HostReport;
 
 /// All networks that a member, an endpoint or a gateway names.
 pub(super) fn networks<'a>(
     members: impl IntoIterator<Item = (&'a ClusterId, &'a NetworkId)>,
     services: &'a [Arc<ServiceEndpoints>],
     gateways: &'a GatewaySet,
+    hosts: &BTreeMap<HostName, HostReport>,
 ) -> v1::ListNetworksResponse {
     #[derive(Default)]
     struct Found<'a> {
@@ -42,19 +44,19 @@ pub(super) fn networks<'a>(
         gateways: gateways
             .of(name)
             .iter()
-            .map(|gateway| v1::Gateway {
-                address: gateway.socket().to_string(),
-                member: gateway.member.to_string(),
-                network: name.to_string(),
-            })
+            .map(|each| gateway(each, gateways, hosts))
             .collect(),
         endpoints: words::count(found.endpoints),
     });
-    let unusable_gateways = gateways.unusable().iter().map(|unusable| v1::UnusableGateway {
-        network: unusable.source.network.to_string(),
-        member: unusable.source.member.to_string(),
-        service: unusable.source.service.to_string(),
-        reason: unusable.reason.to_string(),
+    let unusable_gateways = gateways.unusable().iter().map(|unusable| {
+        let source = &unusable.source;
+        v1::UnusableGateway {
+            network: source.network.to_string(),
+            member: text(source.member.as_ref()),
+            service: text(source.origin.service()),
+            reason: unusable.reason.to_string(),
+            source: source.origin.to_string(),
+        }
     });
     v1::ListNetworksResponse {
         networks: networks.collect(),
@@ -62,15 +64,50 @@ pub(super) fn networks<'a>(
     }
 }
 
+/// One address, with everything that leads to it.
+fn gateway(gateway: &NetworkGateway, gateways: &GatewaySet, hosts: &BTreeMap<HostName, HostReport>) -> v1::Gateway {
+    let ways = gateways.ways(gateway);
+    let host = ways.iter().find_map(|way| way.host.as_ref());
+    let report = host.and_then(|host| hosts.get(host));
+    let mut sources: Vec<_> = ways.iter().map(|way| way.source.origin.to_string()).collect();
+    sources.dedup();
+    v1::Gateway {
+        address: gateway.socket().to_string(),
+        member: text(gateway.member.as_ref()),
+        network: gateway.network.to_string(),
+        sources,
+        host: text(host),
+        resolved_at: report
+            .and_then(|report| report.resolved_at)
+            .map(words::time)
+            .unwrap_or_default(),
+        problem: report
+            .and_then(|report| report.problem.as_ref())
+            .map(|(problem, since)| format!("{problem}, since {}", words::time(*since)))
+            .unwrap_or_default(),
+        node: text(ways.iter().find_map(|way| way.node.as_ref())),
+    }
+}
+
+fn text(what: Option<impl ToString>) -> String {
+    what.map(|what| what.to_string()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::samples;
     use super::*;
+    use crate::model::{GatewayOrigin, GatewaySource, GatewayWay};
 
     #[test]
     fn a_network_is_listed_whoever_names_it() {
         let (south, net0) = (samples::member("south"), samples::network("net0"));
-        let answer = networks([(&south, &net0)], &samples::services(), &samples::gateways());
+        let answer = networks(
+            [(&south, &net0)],
+            &samples::services(),
+            &samples::gateways(),
+            &BTreeMap::new(),
+        );
         let lines: Vec<_> = answer
             .networks
             .iter()
@@ -95,5 +132,40 @@ mod tests {
         );
         assert_eq!(answer.unusable_gateways[0].service, "istio-system/eastwest");
         assert_eq!(answer.unusable_gateways[0].reason, "none of its pods is ready");
+    }
+
+    #[test]
+    fn a_gateway_tells_what_leads_to_it_and_how_old_that_is() {
+        let host = HostName::new("gw.example.com").unwrap();
+        let network = samples::network("net2");
+        let gateway = NetworkGateway {
+            network: network.clone(),
+            member: None,
+            address: "203.0.113.7".parse().unwrap(),
+            port: 443,
+        };
+        let source = GatewaySource {
+            network,
+            member: None,
+            origin: GatewayOrigin::Address("gw.example.com:443".into()),
+        };
+        let way = GatewayWay {
+            source,
+            host: Some(host.clone()),
+            node: None,
+        };
+        let set = GatewaySet::with_ways([(gateway, way)], Vec::new());
+        let at = |seconds| std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        let report = HostReport {
+            resolved_at: Some(at(0)),
+            problem: Some(("no answer".to_owned(), at(60))),
+            ..HostReport::default()
+        };
+        let answer = networks([], &[], &set, &BTreeMap::from([(host, report)]));
+        let shown = &answer.networks[0].gateways[0];
+        assert_eq!((shown.member.as_str(), shown.host.as_str()), ("", "gw.example.com"));
+        assert_eq!(shown.sources, ["settings: gw.example.com:443"]);
+        assert_eq!(shown.resolved_at, "1970-01-01T00:00:00.000Z");
+        assert_eq!(shown.problem, "no answer, since 1970-01-01T00:01:00.000Z");
     }
 }

@@ -5,9 +5,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::cache::Cache;
 use crate::model::{
-    Addresses, ClusterId, Conflict, Endpoint, GatewaySet, GatewaySource, Health, Locality, Mtls, NetworkGateway,
-    NetworkId, ObjectName, PortEndpoints, ServiceEndpoints, ServiceKey, ServicePort, UnusableGateway, UnusableReason,
-    Viewer,
+    Addresses, ClusterId, Conflict, Endpoint, GatewayOrigin, GatewaySet, GatewaySource, Health, Locality, Mtls,
+    NetworkGateway, NetworkId, ObjectName, PortEndpoints, ServiceEndpoints, ServiceKey, ServicePort, UnusableGateway,
+    UnusableReason, Viewer,
 };
 use crate::push::{Builder, PushMetrics};
 use crate::resources::ResourceType;
@@ -48,6 +48,7 @@ pub(crate) fn stream(pod: &str, opened: u64) -> StreamInfo {
     StreamInfo {
         id: subscriber.id(),
         node: Arc::new(ProxyNode {
+            claims: crate::identity::Claims::default(),
             id: id.into(),
             cluster: "".into(),
             kind: ProxyKind::Sidecar,
@@ -121,6 +122,7 @@ pub(crate) fn service() -> ServiceEndpoints {
         key: ServiceKey::new("shop", "web"),
         defined_in: vec![member("west"), member("east")],
         headless: false,
+        cluster_ips: std::collections::BTreeMap::new(),
         ports: vec![PortEndpoints::from_endpoints(
             port,
             endpoints.map(|(name, endpoint)| (member(name), endpoint)),
@@ -141,6 +143,7 @@ pub(crate) fn two_ports() -> ServiceEndpoints {
         key: ServiceKey::new("shop", "cart"),
         defined_in: vec![member("west")],
         headless: true,
+        cluster_ips: std::collections::BTreeMap::new(),
         ports: ports
             .map(|(number, name)| {
                 PortEndpoints::from_endpoints(
@@ -165,15 +168,15 @@ pub(crate) fn services() -> Vec<Arc<ServiceEndpoints>> {
 pub(crate) fn gateways() -> GatewaySet {
     let gateway = |address: &str| NetworkGateway {
         network: network("net2"),
-        member: member("east"),
+        member: Some(member("east")),
         address: address.parse().unwrap(),
         port: 15443,
     };
     let unusable = UnusableGateway {
         source: GatewaySource {
             network: network("net3"),
-            member: member("north"),
-            service: ObjectName::new("istio-system", "eastwest"),
+            member: Some(member("north")),
+            origin: GatewayOrigin::Labelled(ObjectName::new("istio-system", "eastwest")),
         },
         reason: UnusableReason::NoReadyPod,
     };

@@ -11,9 +11,10 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::super::{AdminState, ServeError, serve};
 use crate::cache::Cache;
+use crate::config::SettingsStanding;
 use crate::lifecycle::{BlockReady, Readiness};
 use crate::push::{Builder, PushMetrics, Pusher};
-use crate::registry::Members;
+use crate::registry::{Hosts, Members};
 use crate::table::testing::{gateway, joined, listed, service_record, table, web};
 use crate::table::{EventSink as _, Record};
 use crate::telemetry::Metrics;
@@ -78,6 +79,8 @@ impl Running {
         let state = AdminState {
             table,
             members: Members::default(),
+            hosts: Hosts::default(),
+            settings: SettingsStanding::new(None),
             streams,
             pusher: Arc::clone(&pusher),
             readiness,

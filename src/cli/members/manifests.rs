@@ -251,7 +251,9 @@ pub(super) fn dry_run_home(name: &str, namespace: &str, network: Option<&str>, a
 }
 
 fn yaml(value: &Value) -> String {
-    serde_saphyr::to_string(value).expect("JSON is written as YAML")
+    // Long values on their line, as people and other tools expect tokens and certificates.
+    let options = serde_saphyr::ser_options! { folded_wrap_chars: 1 << 30 };
+    serde_saphyr::to_string_with_options(value, options).expect("JSON is written as YAML")
 }
 
 #[cfg(test)]
@@ -309,6 +311,9 @@ mod tests {
 
     #[test]
     fn a_kubeconfig_is_one_that_the_control_plane_takes() {
+        let long = "x".repeat(1000);
+        let text = kubeconfig("west", &address(), &long);
+        assert!(text.ends_with(&format!("    token: {long}\n")), "{text}");
         let text = kubeconfig("west", &address(), "s3cret");
         assert_eq!(text, kubeconfig("west", &address(), "s3cret"));
         let read = Kubeconfig::from_yaml(&text).unwrap();

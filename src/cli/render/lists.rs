@@ -1,7 +1,10 @@
 //! `get services`, `get endpoints` and `get networks`.
 
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
 use super::super::Paint;
-use super::table::{Mood, cell, plain, sockets, table};
+use super::table::{Mood, age, cell, plain, sockets, table};
 use super::v1;
 
 /// The services, a line for each port, and below where members disagree.
@@ -79,36 +82,68 @@ pub(crate) fn endpoints(answer: &v1::ListEndpointsResponse, paint: Paint) -> Str
     table(headers, rows, paint)
 }
 
-/// The networks, and below the gateways that can't be used.
-pub(crate) fn networks(answer: &v1::ListNetworksResponse, paint: Paint) -> String {
+/// The networks, and below the gateways with where each comes from, and those that can't be used.
+pub(crate) fn networks(answer: &v1::ListNetworksResponse, now: SystemTime, paint: Paint) -> String {
     if answer.networks.is_empty() {
         return "No networks yet.\n".to_owned();
     }
     let rows = answer.networks.iter().map(|network| {
-        let gateways: Vec<_> = network
-            .gateways
-            .iter()
-            .map(|gateway| format!("{} ({})", gateway.address, gateway.member))
-            .collect();
         [
             plain(&network.name),
             plain(network.members.join(",")),
             plain(network.endpoints),
-            plain(gateways.join(", ")),
+            plain(network.gateways.len()),
         ]
     });
     let mut text = table(["NETWORK", "MEMBERS", "ENDPOINTS", "GATEWAYS"], rows, paint);
+    let gateways: Vec<_> = answer.networks.iter().flat_map(|network| &network.gateways).collect();
+    if !gateways.is_empty() {
+        text += "\nGateways:\n";
+        let headers = ["NETWORK", "ADDRESS", "MEMBER", "FROM", "NAME", "CONFIRMED"];
+        let rows = gateways.iter().map(|gateway| {
+            let name = if gateway.host.is_empty() {
+                &gateway.node
+            } else {
+                &gateway.host
+            };
+            let mood = if gateway.problem.is_empty() {
+                Mood::Plain
+            } else {
+                Mood::Bad
+            };
+            [
+                plain(&gateway.network),
+                plain(&gateway.address),
+                plain(&gateway.member),
+                plain(gateway.sources.join(", ")),
+                plain(name),
+                cell(age(&gateway.resolved_at, now), mood),
+            ]
+        });
+        text += &table(headers, rows, paint);
+    }
+    let failing: BTreeMap<_, _> = gateways
+        .iter()
+        .filter(|gateway| !gateway.problem.is_empty())
+        .map(|gateway| (&gateway.host, &gateway.problem))
+        .collect();
+    if !failing.is_empty() {
+        text += "\nHost names that can't be looked up; what they led to before is used:\n";
+        for (host, problem) in failing {
+            text += &format!("  {host}: {problem}\n");
+        }
+    }
     if !answer.unusable_gateways.is_empty() {
         text += "\nGateways that can't be used:\n";
         let rows = answer.unusable_gateways.iter().map(|gateway| {
             [
                 plain(&gateway.network),
                 plain(&gateway.member),
-                plain(&gateway.service),
+                plain(&gateway.source),
                 cell(&gateway.reason, Mood::Bad),
             ]
         });
-        text += &table(["NETWORK", "MEMBER", "SERVICE", "WHY"], rows, paint);
+        text += &table(["NETWORK", "MEMBER", "FROM", "WHY"], rows, paint);
     }
     text
 }
@@ -203,11 +238,16 @@ web.shop   80     net1      west     10.1.0.1:8080,[fd00::1]:8080   NotReady   P
     }
 
     #[test]
-    fn networks_with_unusable_gateways_below() {
-        let gateway = |address: &str| v1::Gateway {
+    fn networks_with_their_gateways_and_what_is_wrong_below() {
+        let gateway = |address: &str, host: &str, problem: &str| v1::Gateway {
             address: address.to_owned(),
             member: "east".to_owned(),
             network: "net2".to_owned(),
+            sources: vec!["service istio-system/eastwest".to_owned()],
+            host: host.to_owned(),
+            resolved_at: if host.is_empty() { "" } else { "2026-01-31T12:00:00Z" }.to_owned(),
+            problem: problem.to_owned(),
+            node: String::new(),
         };
         let answer = v1::ListNetworksResponse {
             networks: vec![
@@ -219,7 +259,10 @@ web.shop   80     net1      west     10.1.0.1:8080,[fd00::1]:8080   NotReady   P
                 v1::Network {
                     name: "net2".to_owned(),
                     members: vec!["east".to_owned()],
-                    gateways: vec![gateway("203.0.113.7:15443"), gateway("203.0.113.8:15443")],
+                    gateways: vec![
+                        gateway("203.0.113.7:15443", "", ""),
+                        gateway("203.0.113.8:15443", "gw.example.com", "no answer, since noon"),
+                    ],
                     endpoints: 4,
                 },
             ],
@@ -228,18 +271,28 @@ web.shop   80     net1      west     10.1.0.1:8080,[fd00::1]:8080   NotReady   P
                 member: "west".to_owned(),
                 service: "istio-system/eastwest".to_owned(),
                 reason: "none of its pods is ready".to_owned(),
+                source: "service istio-system/eastwest".to_owned(),
             }],
         };
+        let now: jiff::Timestamp = "2026-01-31T12:00:30Z".parse().unwrap();
         assert_eq!(
-            networks(&answer, Paint::Plain),
+            networks(&answer, now.into(), Paint::Plain),
             "\
 NETWORK   MEMBERS   ENDPOINTS   GATEWAYS
-net1      west      0           -
-net2      east      4           203.0.113.7:15443 (east), 203.0.113.8:15443 (east)
+net1      west      0           0
+net2      east      4           2
+
+Gateways:
+NETWORK   ADDRESS             MEMBER   FROM                            NAME             CONFIRMED
+net2      203.0.113.7:15443   east     service istio-system/eastwest   -                -
+net2      203.0.113.8:15443   east     service istio-system/eastwest   gw.example.com   30s
+
+Host names that can't be looked up; what they led to before is used:
+  gw.example.com: no answer, since noon
 
 Gateways that can't be used:
-NETWORK   MEMBER   SERVICE                 WHY
-net1      west     istio-system/eastwest   none of its pods is ready
+NETWORK   MEMBER   FROM                            WHY
+net1      west     service istio-system/eastwest   none of its pods is ready
 "
         );
     }

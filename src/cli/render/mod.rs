@@ -5,6 +5,7 @@ mod explain;
 mod lists;
 mod members;
 mod proxies;
+mod settings;
 mod table;
 
 use crate::admin::proto as v1;
@@ -14,6 +15,7 @@ pub(super) use explain::{explain, view};
 pub(super) use lists::{endpoints, networks, services};
 pub(super) use members::members;
 pub(super) use proxies::proxies;
+pub(super) use settings::settings;
 
 /// One step of pushing in one line.
 pub(super) fn change(change: &v1::WatchChangesResponse) -> String {

@@ -133,8 +133,8 @@ impl Candidate {
 
     /// Takes over with the first lists, if nothing speaks against it.
     fn hear(&self, event: RegistryEvent) -> Progress {
-        let RegistryChange::Replace(lists) = &event.change else {
-            // That it joined is known.
+        let (RegistryChange::Replace(lists) | RegistryChange::ReplaceExcept { lists, .. }) = &event.change else {
+            // How it is treated is known.
             return Progress::Listing;
         };
         // A reader tells all kinds at once, and nothing before.
@@ -263,6 +263,10 @@ mod tests {
         Record::Node(NodeRecord {
             name: format!("n{number}").as_str().into(),
             locality: Locality::new("eu", "z", ""),
+            labels: Vec::new(),
+            external: Vec::new(),
+            internal: Vec::new(),
+            ready: true,
         })
     }
 

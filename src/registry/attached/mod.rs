@@ -24,7 +24,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::kubernetes::{self, Allowed};
-use super::{MemberOptions, MemberSource, Members, Problem, Verdict};
+use super::{Answer, Attachment, MemberOptions, MemberSource, Members, Problem, Verdict};
 use crate::lifecycle::Backoff;
 use crate::model::{ClusterId, ObjectName};
 use crate::table::EventSink;
@@ -268,7 +268,8 @@ impl Attached {
         self.asked = asked(&home, &self.options);
         let wanted = self.asked.members.clone();
         let names: Vec<_> = wanted.keys().cloned().collect();
-        self.running.want(wanted, self.state.listed).await;
+        let pending = std::mem::take(&mut self.asked.pending);
+        self.running.want(wanted, &pending, self.state.listed).await;
         if let Some(first) = self.first.take() {
             // Whoever waited may have given up.
             let _ = first.send(names);
@@ -277,10 +278,12 @@ impl Attached {
     }
 
     fn failed(&mut self, what: &'static str, error: &watcher::Error) {
-        self.state.failures += 1;
-        if home::code(error) == Some(401) {
+        match home::code(error) {
+            // No connection helps that.
+            Some(403) => {}
             // Another token may be there by now.
-            self.state.failures = FAILURES;
+            Some(401) => self.state.failures = FAILURES,
+            _ => self.state.failures += 1,
         }
         self.unreadable(what, error.to_string());
     }
@@ -308,7 +311,9 @@ impl Attached {
             .set_problems(&self.shown, unreadable.chain(wrong).collect());
         let attachments = self.asked.attachments.values().map(|attachment| {
             let mut attachment = attachment.clone();
-            if let Some(name) = &attachment.member {
+            if attachment.member.is_none() && attachment.accepted.reason != "NameConflict" {
+                self.goes_on(&mut attachment);
+            } else if let Some(name) = &attachment.member {
                 match self.running.credentials(name) {
                     Ok(credentials) => attachment.credentials = credentials,
                     Err(problem) => {
@@ -322,5 +327,21 @@ impl Attached {
             attachment
         });
         self.members.set_attachments(attachments.collect());
+    }
+
+    /// An object that says too little to read its member anew does not end the reading.
+    fn goes_on(&self, attachment: &mut Attachment) {
+        let Ok(name) = ClusterId::new(&attachment.object.name) else {
+            return;
+        };
+        if self.running.credentials(&name).is_ok() {
+            attachment.member = Some(name);
+            for verdict in [&mut attachment.accepted, &mut attachment.credentials] {
+                verdict.message += "; it is read as before";
+            }
+            if attachment.credentials.answer == Answer::Unknown {
+                attachment.credentials = attachment.accepted.clone();
+            }
+        }
     }
 }

@@ -104,8 +104,13 @@ impl Running {
         }
     }
 
-    /// Makes the members that are read those that are wanted.
-    pub(super) async fn want(&mut self, wanted: BTreeMap<ClusterId, Wanted>, listed: Listed) {
+    /// Makes the members that are read those that are wanted. Those that are `pending` neither come nor go.
+    pub(super) async fn want(
+        &mut self,
+        wanted: BTreeMap<ClusterId, Wanted>,
+        pending: &BTreeSet<ClusterId>,
+        listed: Listed,
+    ) {
         let said_so = |reader: &Reader| match reader.wanted.place {
             Place::Secret => listed.secrets,
             Place::Member(_) => listed.members,
@@ -113,7 +118,7 @@ impl Running {
         let gone: Vec<_> = self
             .readers
             .iter()
-            .filter(|(name, reader)| !wanted.contains_key(*name) && said_so(reader))
+            .filter(|(name, reader)| !wanted.contains_key(*name) && !pending.contains(*name) && said_so(reader))
             .map(|(name, _)| name.clone())
             .collect();
         for name in gone {
@@ -130,7 +135,9 @@ impl Running {
         }
         if listed.secrets && listed.members {
             for name in std::mem::take(&mut self.known) {
-                if !wanted.contains_key(&name) {
+                if pending.contains(&name) {
+                    self.known.insert(name);
+                } else if !wanted.contains_key(&name) {
                     self.leave(&name);
                 }
             }
@@ -324,6 +331,7 @@ impl Running {
         let is_latest = latest
             .as_ref()
             .is_some_and(|latest| latest.kubeconfig == wanted.kubeconfig);
+        let superseded = matches!(outcome, Outcome::Superseded);
         let refused = match outcome {
             Outcome::TookOver(new) => {
                 tracing::info!(member = %name, source = %wanted.subject(), "going on with the new kubeconfig");
@@ -331,7 +339,10 @@ impl Running {
                 reader.number = new.number;
                 reader.voice = new.voice;
                 reader.cluster = Some(new.cluster);
-                reader.wanted = wanted;
+                reader.wanted = Wanted {
+                    kubeconfig: wanted.kubeconfig.clone(),
+                    ..latest.clone().unwrap_or(wanted)
+                };
                 reader.doubted = None;
                 reader.credentials = Verdict::yes("Valid", "the API server takes them");
                 std::mem::replace(&mut reader.cancel, new.cancel).cancel();
@@ -369,7 +380,7 @@ impl Running {
             }
         };
         let Some(latest) = latest else { return };
-        if !is_latest {
+        if !is_latest || superseded {
             self.begin(&name, latest, Rest::No, None);
             return;
         }

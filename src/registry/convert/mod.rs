@@ -4,6 +4,7 @@
 //! rest of the object is taken. Where a wrong part decides who may reach an endpoint, the object is left out instead, so
 //! that the endpoint is withheld and never exposed by mistake.
 
+mod exposure;
 mod namespace;
 mod node;
 mod pod;

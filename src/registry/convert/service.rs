@@ -4,13 +4,13 @@ use std::net::IpAddr;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
-use serde_json::Value;
 
-use crate::model::{NetworkId, ServiceKey, ServicePort};
+use crate::model::{ServiceKey, ServicePort};
 use crate::table::{GatewayClaim, ServiceRecord};
 
 use super::Wanted;
 use super::Wanted::{Fields, Whole};
+use super::exposure::{self, NODE_SELECTOR};
 use super::subject::{Label, NETWORK_LABEL, Subject};
 
 /// What is read of one.
@@ -23,6 +23,7 @@ pub(super) const WANTED: &[(&str, Wanted)] = &[
             ("resourceVersion", Whole),
             ("creationTimestamp", Whole),
             ("labels", Fields(&[(NETWORK_LABEL, Whole), (GATEWAY_PORT, Whole)])),
+            ("annotations", Fields(&[(NODE_SELECTOR, Whole)])),
         ]),
     ),
     (
@@ -30,9 +31,11 @@ pub(super) const WANTED: &[(&str, Wanted)] = &[
         Fields(&[
             ("type", Whole),
             ("clusterIP", Whole),
+            ("clusterIPs", Whole),
             ("publishNotReadyAddresses", Whole),
             ("ports", Whole),
             ("externalIPs", Whole),
+            ("externalTrafficPolicy", Whole),
         ]),
     ),
     ("status", Fields(&[("loadBalancer", Whole)])),
@@ -48,7 +51,10 @@ struct Spec<'a> {
     r#type: Option<&'a str>,
     #[serde(rename = "clusterIP")]
     cluster_ip: Option<&'a str>,
+    #[serde(rename = "clusterIPs")]
+    cluster_ips: Option<Vec<&'a str>>,
     publish_not_ready_addresses: Option<bool>,
+    external_traffic_policy: Option<&'a str>,
 }
 
 #[derive(Deserialize)]
@@ -66,6 +72,8 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<ServiceRecord> {
     if spec.r#type == Some("ExternalName") {
         return None;
     }
+    let cluster_ips = spec.cluster_ip.into_iter().chain(spec.cluster_ips.unwrap_or_default());
+    let cluster_ips = self::cluster_ips(subject, cluster_ips);
     let network = subject.network("the Service is no gateway");
     Some(ServiceRecord {
         key: ServiceKey {
@@ -74,13 +82,35 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<ServiceRecord> {
         },
         created: created(subject),
         headless: spec.cluster_ip == Some("None"),
+        cluster_ips,
         publish_not_ready: spec.publish_not_ready_addresses.unwrap_or_default(),
         ports: ports(subject),
         gateway: match network {
-            Label::Valid(network) => Some(claim(subject, network)),
+            Label::Valid(network) => Some(GatewayClaim {
+                network,
+                port: gateway_port(subject),
+            }),
             Label::Absent | Label::Invalid => None,
         },
+        exposure: exposure::convert(
+            subject,
+            spec.r#type == Some("NodePort"),
+            spec.external_traffic_policy == Some("Local"),
+        ),
     })
+}
+
+/// In the order of the object, each once: `clusterIP` is the first of `clusterIPs`.
+fn cluster_ips<'a>(subject: &mut Subject<'_>, texts: impl Iterator<Item = &'a str>) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for text in texts.filter(|text| !matches!(*text, "" | "None")) {
+        if let Some(address) = subject.address("spec.clusterIPs", text)
+            && !addresses.contains(&address)
+        {
+            addresses.push(address);
+        }
+    }
+    addresses
 }
 
 fn created(subject: &mut Subject<'_>) -> Option<i64> {
@@ -124,37 +154,6 @@ fn ports(subject: &mut Subject<'_>) -> Vec<ServicePort> {
         });
     }
     ports
-}
-
-fn claim(subject: &mut Subject<'_>, network: NetworkId) -> GatewayClaim {
-    let port = gateway_port(subject);
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    let mut hostnames = Vec::new();
-    let ingress = ["status", "loadBalancer", "ingress"];
-    for (at, value) in subject.list(&ingress).iter().enumerate() {
-        let text = |key| value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-        if let Some(ip) = text("ip") {
-            let place = format!("status.loadBalancer.ingress[{at}].ip");
-            addresses.extend(subject.address(&place, ip));
-        }
-        hostnames.extend(text("hostname").map(str::to_owned));
-    }
-    for (at, value) in subject.list(&["spec", "externalIPs"]).iter().enumerate() {
-        let place = format!("spec.externalIPs[{at}]");
-        if let Some(text) = subject.element::<&str>(&place, value) {
-            addresses.extend(subject.address(&place, text));
-        }
-    }
-    addresses.sort_unstable();
-    addresses.dedup();
-    hostnames.sort_unstable();
-    hostnames.dedup();
-    GatewayClaim {
-        network,
-        port,
-        addresses,
-        hostnames,
-    }
 }
 
 fn gateway_port(subject: &mut Subject<'_>) -> u16 {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::model::{NetworkId, ObjectName};
-use crate::table::Kind;
+use crate::table::{Kind, Labels};
 
 use super::{Problem, shorten};
 
@@ -101,6 +101,22 @@ impl<'a> Subject<'a> {
             Value::String(text) => Some(Cow::Borrowed(text)),
             other => Some(Cow::Owned(other.to_string())),
         }
+    }
+
+    /// All labels, sorted by key.
+    pub(super) fn labels(&self) -> Labels {
+        let labels = self.metadata("labels").and_then(Value::as_object);
+        let keys = labels.into_iter().flat_map(serde_json::Map::keys);
+        let mut labels: Labels = keys
+            .filter_map(|key| Some((key.as_str().into(), self.label(key)?.into())))
+            .collect();
+        labels.sort_unstable();
+        labels
+    }
+
+    /// An annotation.
+    pub(super) fn annotation(&self, key: &str) -> Option<&'a str> {
+        self.metadata("annotations")?.get(key)?.as_str()
     }
 
     /// The label [`NETWORK_LABEL`]; `effect` tells what follows where it is not valid.

@@ -50,7 +50,7 @@ pub(in super::super) enum Failure {
 
 impl Failure {
     /// What kube's client says of a request for a kind.
-    pub(super) fn of(resource: &str, error: &kube::Error) -> Self {
+    pub(in super::super) fn of(resource: &str, error: &kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => Self::of_status(resource, status.code, status.message.clone()),
             // The client's name for this says nothing to anybody.

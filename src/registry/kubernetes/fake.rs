@@ -43,6 +43,8 @@ struct State {
     requests: Vec<String>,
 }
 
+/// A response, with the number of the watch that it begins.
+type Answer = (Response<Body>, Option<u64>);
 type Sender = mpsc::UnboundedSender<Result<Bytes, io::Error>>;
 
 /// The API server. Clones are the same one.
@@ -117,8 +119,8 @@ fn status(code: u16, message: &str) -> Response<Body> {
 }
 
 impl State {
-    /// The answer, with the number of the watch that it begins; `None` where there is none, ever.
-    fn answer(&mut self, uri: &http::Uri) -> Option<Result<(Response<Body>, Option<u64>), io::Error>> {
+    /// The answer; `None` where there is none, ever.
+    fn answer(&mut self, uri: &http::Uri) -> Option<Result<Answer, io::Error>> {
         let query = query(uri);
         let resource = match uri.path().rsplit('/').next().unwrap() {
             "namespaces" if query.get("limit") == Some(&"1") => HEARTBEAT.to_owned(),

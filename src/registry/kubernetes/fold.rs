@@ -297,6 +297,10 @@ mod tests {
         Record::Node(NodeRecord {
             name: name.into(),
             locality: Locality::new("eu", zone, ""),
+            labels: Vec::new(),
+            external: Vec::new(),
+            internal: Vec::new(),
+            ready: true,
         })
     }
 

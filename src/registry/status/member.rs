@@ -144,7 +144,7 @@ impl MemberStatus {
 
     /// Whether the member can be reached at all.
     pub(in super::super) fn reached(&self, reached: bool) {
-        self.members
+        self.board()
             .inner
             .unreached
             .send_if_modified(|unreached| match reached {
@@ -155,7 +155,7 @@ impl MemberStatus {
 
     /// Whether the member has more than its budget allows.
     pub(in super::super) fn over_budget(&self, over: bool) {
-        let gauges = &self.members.inner.metrics.over_budget;
+        let gauges = &self.board().inner.metrics.over_budget;
         gauges.get_or_create(&ByMember::new(&self.name)).set(over.into());
     }
 
@@ -166,7 +166,7 @@ impl MemberStatus {
 
     /// The member changes faster than its budget allows, and is let wait for so long.
     pub(in super::super) fn throttled(&self, rest: Duration) {
-        let throttled = &self.members.inner.metrics.throttled;
+        let throttled = &self.board().inner.metrics.throttled;
         throttled
             .get_or_create(&ByMember::new(&self.name))
             .inc_by(rest.as_secs_f64());

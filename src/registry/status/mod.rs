@@ -81,12 +81,15 @@ pub enum Settled {
     Unreached,
 }
 
+/// When a member last said something before the start, and how many objects of each kind are served.
+type Before = (SystemTime, BTreeMap<Kind, usize>);
+
 #[derive(Debug, Default)]
 struct Inner {
     entries: Mutex<BTreeMap<ClusterId, Entry>>,
     general: Mutex<BTreeMap<PathBuf, Vec<Problem>>>,
-    /// Members known before the start: when they last said something, and how many objects of each kind are served.
-    remembered: Mutex<BTreeMap<ClusterId, (SystemTime, BTreeMap<Kind, usize>)>>,
+    /// Members known before the start.
+    remembered: Mutex<BTreeMap<ClusterId, Before>>,
     attachments: Mutex<Vec<Attachment>>,
     synced: watch::Sender<BTreeSet<ClusterId>>,
     /// Members whose last attempt to connect failed.
@@ -123,6 +126,20 @@ impl Members {
     #[must_use]
     pub fn get(&self, name: &ClusterId) -> Option<MemberReport> {
         self.entries().get(name).map(|entry| entry.report(name))
+    }
+
+    /// The members that have an API server.
+    pub(super) fn with_api_server(&self) -> Vec<ClusterId> {
+        let entries = self.entries();
+        let served = entries
+            .iter()
+            .filter(|(_, entry)| !matches!(entry.source, MemberSource::Folder { .. }));
+        served.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Where a member is read from.
+    pub(super) fn source(&self, name: &ClusterId) -> Option<MemberSource> {
+        self.entries().get(name).map(|entry| entry.source.clone())
     }
 
     /// What is wrong with folders of members, outside of each member.
@@ -242,6 +259,13 @@ impl Members {
         if let Some(entry) = self.entries().get_mut(name) {
             entry.source = source.clone();
         }
+    }
+
+    /// Goes on with a member that is read from elsewhere now: what is shown of it stays until its new reader says otherwise.
+    pub(super) fn join_again(&self, name: &ClusterId, source: &MemberSource, options: MemberOptions) -> MemberStatus {
+        self.moved(name, source);
+        self.reconfigure(name, options);
+        MemberStatus::new(name, self)
     }
 
     /// Notes what became of the `Member` objects.

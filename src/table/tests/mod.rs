@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 mod gateways;
+mod networks;
 mod order;
 
 use super::testing::*;

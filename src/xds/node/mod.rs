@@ -12,7 +12,8 @@ use envoy_types::pb::google::protobuf::value::Kind;
 use prost::Message;
 
 use super::text::clip;
-use crate::model::{Balancing, ClusterId, InvalidId, Locality, NetworkId, ObjectName, Viewer};
+use crate::identity::Claims;
+use crate::model::{Balancing, ClusterId, InvalidId, Locality, NetworkId, ObjectName, Role, Viewer};
 
 /// The longest node id that is taken, in bytes.
 const MAX_ID_BYTES: usize = 1 << 10;
@@ -108,6 +109,8 @@ pub struct ProxyNode {
     pub kind: ProxyKind,
     /// Its namespace and pod; both parts may be empty.
     pub pod: ObjectName,
+    /// What it says of itself that has to be proven, where proxies prove who they are.
+    pub claims: Claims,
     /// What decides where it stands.
     pub viewer: Viewer,
     /// Where it runs.
@@ -139,33 +142,56 @@ impl ProxyNode {
             return Err(NodeError::TooLarge { bytes, limit });
         }
         let id = IdParts::read(&node.id)?;
-        let mut addresses: Vec<IpAddr> = id.address.into_iter().collect();
+        // A proxy that does not know its address says that it is 0.0.0.0.
+        let known = id.address.filter(|address| !address.is_unspecified());
+        let mut addresses: Vec<IpAddr> = known.into_iter().collect();
         for address in instance_ips(node)? {
             if !addresses.contains(&address) && addresses.len() < MAX_ADDRESSES {
                 addresses.push(address);
             }
         }
+        let said = text(node, "NAMESPACE")?;
+        let namespace = said.unwrap_or(id.namespace);
+        let pod = ObjectName::new(&clip(namespace, MAX_TEXT_BYTES), &clip(id.pod, MAX_TEXT_BYTES));
         let viewer = Viewer {
             member: label(node, "CLUSTER_ID", ClusterId::new)?,
             network: label(node, "NETWORK", NetworkId::new)?,
             addresses,
+            role: role(id.kind, node),
+            namespace: Arc::clone(&pod.namespace),
             // Each language's says so: "gRPC Go", "gRPC C-core", "gRPC Java".
             balancing: match node.user_agent_name.starts_with("gRPC") {
                 true => Balancing::ByLocality,
                 false => Balancing::ByEndpoint,
             },
         };
-        let namespace = text(node, "NAMESPACE")?.unwrap_or(id.namespace);
-        let pod = ObjectName::new(&clip(namespace, MAX_TEXT_BYTES), &clip(id.pod, MAX_TEXT_BYTES));
+        let claims = Claims {
+            namespaces: [said.unwrap_or_default(), id.namespace].map(Arc::from).into(),
+            service_account: text(node, "SERVICE_ACCOUNT")?.unwrap_or_default().into(),
+            pod: id.pod.into(),
+            member: viewer.member.clone(),
+        };
         Ok(Self {
             id: node.id.as_str().into(),
             cluster: clip(&node.cluster, MAX_TEXT_BYTES).into(),
             kind: id.kind,
             pod,
+            claims,
             viewer,
             locality: locality(node),
             agent: clip(&agent(node), MAX_TEXT_BYTES).into(),
         })
+    }
+}
+
+/// What a proxy of this kind does with traffic. A gRPC client whose id is a sidecar's, as Istio's bootstraps have it, has
+/// nothing captured.
+fn role(kind: ProxyKind, node: &Node) -> Role {
+    let is_client = node.user_agent_name.starts_with("gRPC");
+    match kind {
+        ProxyKind::Sidecar if !is_client => Role::Sidecar,
+        ProxyKind::Router if !is_client => Role::Gateway,
+        _ => Role::Endpoints,
     }
 }
 

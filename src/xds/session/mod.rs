@@ -245,7 +245,10 @@ fn child_of(kind: ResourceType) -> Option<ResourceType> {
     match kind {
         ResourceType::Cluster => Some(ResourceType::ClusterLoadAssignment),
         // Of the routes of a changed listener nobody waits for those it already has.
-        ResourceType::ClusterLoadAssignment | ResourceType::Listener | ResourceType::RouteConfiguration => None,
+        ResourceType::ClusterLoadAssignment
+        | ResourceType::Secret
+        | ResourceType::Listener
+        | ResourceType::RouteConfiguration => None,
     }
 }
 

@@ -130,6 +130,13 @@ impl Subscription {
         }
         Some(match error {
             Some(Rejection { code, message }) => {
+                // Envoys repeat what they refuse, and this may be a private key.
+                let message = match self.kind {
+                    ResourceType::Secret => {
+                        "(what was said of a secret is not kept; see the proxy's own log)".to_owned()
+                    }
+                    _ => message,
+                };
                 self.nacks += 1;
                 self.last_nack = Some(Nack { version, code, message });
                 Verdict::Nacked(self.kind)

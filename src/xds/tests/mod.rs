@@ -51,11 +51,10 @@ impl Source for World {
     fn locate(&self, viewer: &Viewer) -> Standpoint {
         let default = NetworkId::new("default").unwrap();
         Standpoint {
-            key: ViewKey {
-                network: viewer.network.clone().unwrap_or(default),
-                families: AddressFamilies::of(viewer.addresses.iter().copied()),
-                balancing: crate::model::Balancing::ByEndpoint,
-            },
+            key: ViewKey::endpoints(
+                viewer.network.clone().unwrap_or(default),
+                AddressFamilies::of(viewer.addresses.iter().copied()),
+            ),
             origin: NetworkOrigin::Metadata,
             contradiction: None,
         }

@@ -30,11 +30,7 @@ struct World(Mutex<Content>);
 impl Source for World {
     fn locate(&self, _: &Viewer) -> Standpoint {
         Standpoint {
-            key: ViewKey {
-                network: NetworkId::new("net1").expect("a good name"),
-                families: AddressFamilies::Dual,
-                balancing: parallax::model::Balancing::ByEndpoint,
-            },
+            key: ViewKey::endpoints(NetworkId::new("net1").expect("a good name"), AddressFamilies::Dual),
             origin: NetworkOrigin::Default,
             contradiction: None,
         }

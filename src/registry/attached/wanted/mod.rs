@@ -52,6 +52,8 @@ pub(super) struct Asked {
     pub(super) members: BTreeMap<ClusterId, Wanted>,
     /// What is wrong with it, sorted.
     pub(super) problems: Vec<Problem>,
+    /// Members that objects ask for and say too little of: one that is read already goes on as it was.
+    pub(super) pending: BTreeSet<ClusterId>,
     /// What becomes of each `Member` object.
     pub(super) attachments: BTreeMap<ObjectName, Attachment>,
 }
@@ -203,6 +205,9 @@ impl Asked {
             }
             Err((reason, problem, remedy)) => {
                 self.say(format!("Member {name}"), problem.clone(), remedy);
+                if reason != "NameConflict" {
+                    self.pending.extend(ClusterId::new(&name.name));
+                }
                 (None, Verdict::no(reason, format!("{problem}; {remedy}")))
             }
         };

@@ -167,6 +167,11 @@ fn an_object_says_what_it_lacks_and_is_taken_once_it_has_it() {
     let not_text = home.named.get_mut(&name("s")).unwrap();
     not_text.data.insert("kubeconfig".to_owned(), None);
     assert!(accepted(&home, "west").starts_with("SecretNotText"));
+    assert!(
+        asked(&home, &MemberOptions::default())
+            .pending
+            .contains(&ClusterId::new("west").unwrap())
+    );
     // An object that can't be read holds no name back.
     home.secrets.insert(name("other"), secret(9, &["west"]));
     assert_eq!(shown(&home).0, ["west from other"]);

@@ -1,9 +1,11 @@
 //! What each kind becomes, and what each mistake costs.
 
+mod exposure;
+
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::{Health, Locality, NetworkId};
+use crate::model::{Health, HostName, Locality, NetworkId};
 use crate::table::{NodeRecord, PodRecord, ServiceRecord, SliceRecord};
 
 /// Reads an object whole, and as it is read from an API server: both must come to the same.
@@ -232,9 +234,16 @@ fn a_service_has_its_tcp_ports() {
         .map(|port| (port.number, &*port.name, &*port.app_protocol));
     assert_eq!(ports.collect::<Vec<_>>(), [(80, "http", "http"), (443, "tls", "")]);
 
+    let ips = |record: &ServiceRecord| record.cluster_ips.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(ips(&record), ["10.1.0.1"]);
+    let dual = with(a_service(), "spec|clusterIPs", json!(["10.1.0.1", "fd00::1"]));
+    assert_eq!(ips(&service(&dual).0), ["10.1.0.1", "fd00::1"]);
+    let (record, problems) = service(&with(dual, "spec|clusterIPs", json!(["10.1.0", ""])));
+    assert_eq!((ips(&record), problems.len()), (vec!["10.1.0.1".to_owned()], 1));
+
     let headless = with(a_service(), "spec|clusterIP", json!("None"));
     let (record, _) = service(&with(headless, "spec|publishNotReadyAddresses", json!(true)));
-    assert!(record.headless && record.publish_not_ready && record.gateway.is_none());
+    assert!(record.headless && record.publish_not_ready && record.gateway.is_none() && record.cluster_ips.is_empty());
 
     let alias = convert(Kind::Service, &with(a_service(), "spec|type", json!("ExternalName")));
     assert_eq!((alias.record, alias.problems.len()), (None, 0));
@@ -273,12 +282,14 @@ fn a_gateway_takes_its_addresses_and_its_port() {
     assert!(problems.is_empty(), "{problems:?}");
     let claim = record.gateway.unwrap();
     assert_eq!((claim.network.as_str(), claim.port), ("west", 15443));
-    let addresses = claim.addresses.iter().map(ToString::to_string);
+    let exposure = record.exposure.unwrap();
+    let addresses = exposure.addresses.iter().map(ToString::to_string);
     assert_eq!(
         addresses.collect::<Vec<_>>(),
         ["192.0.2.1", "192.0.2.2", "198.51.100.1"]
     );
-    assert_eq!(claim.hostnames, ["gw.example"]);
+    assert_eq!(exposure.hosts, [HostName::new("gw.example").unwrap()]);
+    assert_eq!(exposure.nodes, None);
 
     let label = "metadata|labels|networking.istio.io/gatewayPort";
     let (record, problems) = service(&with(a_gateway(), label, json!("443")));
@@ -289,7 +300,7 @@ fn a_gateway_takes_its_addresses_and_its_port() {
         assert!(problems[0].contains("15443 is taken"), "{problems:?}");
     }
     let (record, problems) = service(&with(a_gateway(), "status|loadBalancer|ingress|0|ip", json!("192.0.2")));
-    assert_eq!(record.gateway.unwrap().addresses.len(), 1);
+    assert_eq!(record.exposure.unwrap().addresses.len(), 1);
     assert!(
         problems[0].contains("status.loadBalancer.ingress[0].ip is \"192.0.2\""),
         "{problems:?}"

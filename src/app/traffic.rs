@@ -1,0 +1,39 @@
+//! From the settings of traffic to what resources are built by.
+
+use crate::config::{ApplicationChoice, Config, MtlsChoice, OutsideChoice};
+use crate::resources::{Application, CertificateSource, MtlsMode, Outside, TrafficSettings};
+
+/// `None` where proxies get no listeners.
+pub(super) fn settings(config: &Config) -> Option<TrafficSettings> {
+    let traffic = &config.traffic;
+    traffic.enabled.then(|| TrafficSettings {
+        domain: config.mesh.domain.as_str().into(),
+        trust_domains: match &config.identity {
+            Some(identity) => [&identity.trust_domain]
+                .into_iter()
+                .chain(&identity.trust_domain_aliases)
+                .map(|domain| domain.as_str().into())
+                .collect(),
+            None => vec![traffic.trust_domain.as_str().into()],
+        },
+        certificates: match &traffic.certificates {
+            None => CertificateSource::Ads,
+            Some(folder) => CertificateSource::Files(folder.as_str().into()),
+        },
+        mtls: match traffic.mtls {
+            MtlsChoice::Strict => MtlsMode::Strict,
+            MtlsChoice::Permissive => MtlsMode::Permissive,
+            MtlsChoice::Disable => MtlsMode::Disable,
+        },
+        outside: match traffic.outside {
+            OutsideChoice::Passthrough => Outside::Passthrough,
+            OutsideChoice::Block => Outside::Block,
+        },
+        application: match traffic.application {
+            ApplicationChoice::PodIp => Application::PodIp,
+            ApplicationChoice::Localhost => Application::Localhost,
+        },
+        requests_per_connection: traffic.requests_per_connection,
+        access_log: traffic.access_log.as_deref().map(Into::into),
+    })
+}

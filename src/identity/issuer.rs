@@ -1,0 +1,92 @@
+//! Issues workload certificates from the authority as it is now, and says when each is to be renewed.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::authority::{Authority, WorkloadCertificate};
+use super::error::AuthorityError;
+use super::keeper::Keeper;
+use super::metrics::IdentityMetrics;
+use super::spiffe::SpiffeId;
+
+/// Issues certificates.
+#[derive(Debug)]
+pub struct Issuer {
+    keeper: Arc<Keeper>,
+    lifetime: Duration,
+    metrics: IdentityMetrics,
+}
+
+impl Issuer {
+    /// Certificates that are valid for `lifetime`, from the keeper's authority.
+    #[must_use]
+    pub fn new(keeper: Arc<Keeper>, lifetime: Duration, metrics: IdentityMetrics) -> Self {
+        Self {
+            keeper,
+            lifetime,
+            metrics,
+        }
+    }
+
+    /// Issues one; with it comes after how long it is to be renewed: about half of its life, so that a renewal may fail for
+    /// hours, and somewhat earlier or later, so that workloads that began together are not renewed together.
+    ///
+    /// # Errors
+    /// When the authority has expired.
+    pub fn issue(&self, id: &SpiffeId) -> Result<(WorkloadCertificate, Duration), AuthorityError> {
+        let now = Timestamp::now();
+        match self.keeper.current().issue(id, self.lifetime, now) {
+            Ok(certificate) => {
+                self.metrics.issued();
+                let life = certificate.not_after.duration_since(now);
+                let life = Duration::try_from(life).unwrap_or_default();
+                Ok((certificate, renew_after(life, random())))
+            }
+            Err(error) => {
+                self.metrics.not_issued();
+                Err(error)
+            }
+        }
+    }
+
+    /// All roots that workloads trust, PEM.
+    #[must_use]
+    pub fn bundle(&self) -> Arc<str> {
+        self.keeper.current().bundle()
+    }
+
+    /// Tells when the authority or its roots changed.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<Authority>> {
+        self.keeper.watch()
+    }
+}
+
+/// Half of a life, a tenth of that more or less; `random` is from 0 to 1.
+fn renew_after(life: Duration, random: f64) -> Duration {
+    life.mul_f64(0.45 + 0.1 * random)
+}
+
+/// A number from 0 to 1, good enough to spread things.
+fn random() -> f64 {
+    let bits = RandomState::new().build_hasher().finish();
+    f64::from(u32::try_from(bits >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_renewed_at_about_half_of_its_life() {
+        let hours = |hours: u64| Duration::from_secs(3600 * hours);
+        assert!(renew_after(hours(12), 0.0) >= hours(5));
+        assert!(renew_after(hours(12), 1.0) <= hours(7));
+        assert_eq!(renew_after(Duration::ZERO, 0.5), Duration::ZERO);
+    }
+}

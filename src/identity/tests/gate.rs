@@ -1,0 +1,268 @@
+//! Who may attach, with members whose API servers answer, are away, or publish nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use futures::future::BoxFuture;
+use rustls::pki_types::CertificateDer;
+
+use super::token::{Signer, claims};
+use super::*;
+use crate::identity::{
+    BearerToken, Claims, Gate, IdentityMetrics, Keeper, PeerCertificates, Proven, PublishedKeys, Refusal, RefusalKind,
+    Requirement, Review, ServiceAccount, Shown, TokenAuthorities, TrustDomains,
+};
+
+/// What each member answers; nothing where it is away.
+#[derive(Debug, Default)]
+struct Servers(Mutex<BTreeMap<ClusterId, Option<Answers>>>);
+
+#[derive(Debug, Clone, Default)]
+struct Answers {
+    jwks: Option<String>,
+    review: Option<Review>,
+}
+
+impl Servers {
+    fn set(&self, name: &str, answers: Option<Answers>) {
+        self.0.lock().unwrap().insert(member(name), answers);
+    }
+
+    fn of(&self, member: &ClusterId) -> Result<Answers, String> {
+        self.0.lock().unwrap()[member]
+            .clone()
+            .ok_or("no route to host".to_owned())
+    }
+}
+
+impl TokenAuthorities for Servers {
+    fn members(&self) -> Vec<ClusterId> {
+        self.0.lock().unwrap().keys().cloned().collect()
+    }
+
+    fn published_keys<'a>(&'a self, member: &'a ClusterId) -> BoxFuture<'a, Result<PublishedKeys, String>> {
+        Box::pin(async {
+            let jwks = self.of(member)?.jwks.ok_or("forbidden".to_owned())?;
+            Ok(PublishedKeys { jwks, issuer: None })
+        })
+    }
+
+    fn review<'a>(
+        &'a self,
+        member: &'a ClusterId,
+        _: &'a BearerToken,
+        _: &'a [String],
+    ) -> BoxFuture<'a, Result<Review, String>> {
+        Box::pin(async { self.of(member)?.review.ok_or("forbidden".to_owned()) })
+    }
+}
+
+struct World {
+    servers: Arc<Servers>,
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // The keeper and the gate look at the clock, so these are of today.
+        let workshop = Workshop::new(folder.path());
+        workshop.init(&domain(), 30 * DAY, Timestamp::now()).unwrap();
+        for name in ["east", "west"] {
+            let made = workshop.issue_intermediate(&member(name), Renewal::NotAsked, 20 * DAY, Timestamp::now());
+            made.unwrap();
+        }
+        Self {
+            servers: Arc::default(),
+            folder,
+        }
+    }
+
+    fn gate(&self, requirement: Requirement) -> Gate {
+        let metrics = IdentityMetrics::default();
+        let keeper = Keeper::open(&self.folder.path().join("east"), metrics.clone()).unwrap();
+        let domains = TrustDomains {
+            own: domain(),
+            aliases: vec![TrustDomain::new("old.local").unwrap()],
+        };
+        let servers = Arc::clone(&self.servers) as Arc<dyn TokenAuthorities>;
+        Gate::new(
+            requirement,
+            domains,
+            vec!["istio-ca".to_owned()],
+            Arc::new(keeper),
+            servers,
+            metrics,
+        )
+    }
+
+    fn certificates(&self, member: &str, id: &SpiffeId) -> Shown {
+        let files = read_authority_files(&self.folder.path().join(member)).unwrap();
+        let authority = Authority::read(&files, Timestamp::now()).unwrap();
+        let issued = authority.issue(id, HOUR, Timestamp::now()).unwrap();
+        let chain = CertificateDer::pem_slice_iter(issued.chain.as_bytes()).map(Result::unwrap);
+        Shown {
+            certificates: Some(PeerCertificates(chain.collect())),
+            token: None,
+        }
+    }
+}
+
+fn token(signer: &Signer) -> Shown {
+    Shown {
+        certificates: None,
+        token: Some(signer.sign(&claims(Timestamp::now()))),
+    }
+}
+
+fn in_member(name: &str) -> Claims {
+    Claims {
+        member: Some(member(name)),
+        ..Claims::default()
+    }
+}
+
+fn refused(outcome: Result<Option<Proven>, Refusal>) -> (RefusalKind, String) {
+    let refusal = outcome.expect_err("it is refused");
+    (refusal.kind(), refusal.to_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_checked_by_the_keys_of_its_member_also_while_that_is_away() {
+    let world = World::new();
+    let (east, west) = (Signer::new("e"), Signer::new("w"));
+    let answers = |signer: &Signer| {
+        Some(Answers {
+            jwks: Some(signer.jwks()),
+            review: None,
+        })
+    };
+    world.servers.set("east", answers(&east));
+    world.servers.set("west", answers(&west));
+    let gate = world.gate(Requirement::Token);
+    let proven = gate.identify(&token(&west), &in_member("west")).await.unwrap().unwrap();
+    assert_eq!(proven.id, web());
+    assert_eq!(
+        (proven.member, proven.pod.as_deref()),
+        (Some(member("west")), Some("web-1"))
+    );
+    // Without a word the member is found by the key.
+    let proven = gate.identify(&token(&east), &Claims::default()).await.unwrap().unwrap();
+    assert_eq!(proven.member, Some(member("east")));
+    // A good token, of another member.
+    let (kind, said) = refused(gate.identify(&token(&east), &in_member("west")).await);
+    assert_eq!(kind, RefusalKind::Denied);
+    assert!(said.contains("its member is west, and its token proves east"), "{said}");
+
+    world.servers.set("west", None);
+    assert!(gate.identify(&token(&west), &in_member("west")).await.is_ok());
+    let (kind, said) = refused(gate.identify(&token(&Signer::new("x")), &in_member("west")).await);
+    assert_eq!(kind, RefusalKind::Unauthenticated, "{said}");
+    // A new key is fetched when a token comes with it.
+    let renewed = Signer::new("w2");
+    world.servers.set("west", answers(&renewed));
+    tokio::time::advance(Duration::from_secs(11)).await;
+    assert!(gate.identify(&token(&renewed), &in_member("west")).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_publishes_no_keys_reviews_tokens_itself() {
+    let world = World::new();
+    let account = ServiceAccount {
+        namespace: "shop".to_owned(),
+        name: "web".to_owned(),
+        pod: None,
+    };
+    let reviews = |review| {
+        Some(Answers {
+            jwks: None,
+            review: Some(review),
+        })
+    };
+    world.servers.set("west", reviews(Review::Authentic(account)));
+    let gate = world.gate(Requirement::Either);
+    let proven = gate
+        .identify(&token(&Signer::new("a")), &in_member("west"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((proven.id, proven.member), (web(), Some(member("west"))));
+    world
+        .servers
+        .set("west", reviews(Review::Refused("expired".to_owned())));
+    let (kind, _) = refused(gate.identify(&token(&Signer::new("a")), &in_member("west")).await);
+    assert_eq!(kind, RefusalKind::Unauthenticated);
+    world.servers.set("west", None);
+    let (kind, said) = refused(gate.identify(&token(&Signer::new("a")), &in_member("west")).await);
+    assert_eq!(kind, RefusalKind::Later);
+    assert!(said.contains("member west: no route to host"), "{said}");
+    // Of a member that does not exist nobody is asked.
+    let (kind, _) = refused(gate.identify(&token(&Signer::new("a")), &in_member("north")).await);
+    assert_eq!(kind, RefusalKind::Unauthenticated);
+}
+
+#[tokio::test]
+async fn a_certificate_counts_where_a_root_of_the_mesh_vouches_for_it_now() {
+    let world = World::new();
+    let gate = world.gate(Requirement::Either);
+    let proven = gate
+        .identify(&world.certificates("west", &web()), &Claims::default())
+        .await;
+    let proven = proven.unwrap().unwrap();
+    assert_eq!((proven.id, proven.member), (web(), Some(member("west"))));
+    // An alias means the same workload.
+    let old = SpiffeId::new(TrustDomain::new("old.local").unwrap(), "shop", "web").unwrap();
+    let proven = gate
+        .identify(&world.certificates("east", &old), &Claims::default())
+        .await;
+    assert_eq!(proven.unwrap().unwrap().id, web());
+    let foreign = SpiffeId::new(TrustDomain::new("other").unwrap(), "shop", "web").unwrap();
+    let (kind, _) = refused(
+        gate.identify(&world.certificates("east", &foreign), &Claims::default())
+            .await,
+    );
+    assert_eq!(kind, RefusalKind::Denied);
+    let (kind, said) = refused(
+        gate.identify(&world.certificates("east", &web()), &in_member("west"))
+            .await,
+    );
+    assert_eq!(kind, RefusalKind::Denied);
+    assert!(said.contains("its certificate proves east"), "{said}");
+    let other = World::new();
+    let (kind, said) = refused(
+        gate.identify(&other.certificates("east", &web()), &Claims::default())
+            .await,
+    );
+    assert_eq!(kind, RefusalKind::Unauthenticated);
+    assert!(said.contains("signed by no root of this mesh"), "{said}");
+}
+
+#[tokio::test]
+async fn who_shows_nothing_is_told_what_is_required() {
+    let world = World::new();
+    for (requirement, word) in [
+        (Requirement::Token, "token is required"),
+        (Requirement::Certificate, "client certificate of this mesh is required"),
+        (Requirement::Either, "or a client certificate"),
+    ] {
+        let gate = world.gate(requirement);
+        let (kind, said) = refused(gate.identify(&Shown::default(), &Claims::default()).await);
+        assert_eq!(kind, RefusalKind::Unauthenticated);
+        assert!(said.contains(word), "{said}");
+    }
+    let gate = world.gate(Requirement::Nothing);
+    assert_eq!(
+        gate.identify(&Shown::default(), &Claims::default()).await.unwrap(),
+        None
+    );
+    // What is shown without need still has to be true.
+    let (kind, _) = refused(gate.identify(&token(&Signer::new("a")), &Claims::default()).await);
+    assert_eq!(kind, RefusalKind::Unauthenticated);
+    // What is not asked for does not count.
+    let gate = world.gate(Requirement::Token);
+    let (kind, _) = refused(
+        gate.identify(&world.certificates("east", &web()), &Claims::default())
+            .await,
+    );
+    assert_eq!(kind, RefusalKind::Unauthenticated);
+}

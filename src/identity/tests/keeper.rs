@@ -1,0 +1,46 @@
+//! An authority whose files change while it is used.
+
+use std::fs;
+
+use super::*;
+use crate::identity::{IdentityMetrics, Issuer, Keeper};
+
+#[tokio::test(start_paused = true)]
+async fn changed_files_are_taken_up_and_broken_ones_leave_what_is_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let workshop = Workshop::new(folder.path());
+    workshop.init(&domain(), 300 * DAY, Timestamp::now()).unwrap();
+    let issue = |renewal| {
+        workshop
+            .issue_intermediate(&member("a"), renewal, 200 * DAY, Timestamp::now())
+            .unwrap()
+    };
+    issue(Renewal::NotAsked);
+    let own = workshop.member_folder(&member("a"));
+    let metrics = IdentityMetrics::default();
+    let keeper = Arc::new(Keeper::open(&own, metrics.clone()).unwrap());
+    let issuer = Issuer::new(Arc::clone(&keeper), 12 * HOUR, metrics);
+    let mut changes = issuer.watch();
+    let keeping = {
+        let keeper = Arc::clone(&keeper);
+        tokio::spawn(async move { keeper.run().await })
+    };
+    let key = fs::read(own.join("ca-key.pem")).unwrap();
+    fs::write(own.join("ca-key.pem"), "half").unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(!changes.has_changed().unwrap());
+    assert!(issuer.issue(&web()).is_ok());
+    fs::write(own.join("ca-key.pem"), key).unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(!changes.has_changed().unwrap(), "it is as it was");
+
+    issue(Renewal::Asked);
+    tokio::time::timeout(Duration::from_secs(60), changes.changed())
+        .await
+        .unwrap()
+        .unwrap();
+    let (issued, renew_after) = issuer.issue(&web()).unwrap();
+    assert!(trusts_now(&issuer.bundle(), &issued.chain));
+    assert!(renew_after > 5 * HOUR && renew_after < 7 * HOUR, "{renew_after:?}");
+    keeping.abort();
+}

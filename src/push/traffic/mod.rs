@@ -1,0 +1,252 @@
+//! Which resources of traffic a view has, and what each name stands for, from the table as it is now.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::model::{ClusterId, Role, ServiceEndpoints, ServiceKey, ViewKey};
+use crate::resources::{
+    AssignmentSpec, CAPTURE_LISTENER, CaptureSpec, ClusterName, FixedCluster, FixedClusterSpec, GATEWAY_LISTENER,
+    GatewayClusterSpec, GatewayListenerSpec, INBOUND_LISTENER, InboundSpec, OutboundListener, OutboundSpec,
+    OutboundTarget, Protocol, ResourceSpec, ResourceType, RoutesSpec, SidecarClusterSpec, SniName, TrafficSettings,
+    VirtualService,
+};
+use crate::table::EndpointTable;
+use crate::view::assign;
+
+/// What of a service shows in clusters, listeners and routes: all but its endpoints.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Face {
+    ports: BTreeMap<u16, Protocol>,
+    cluster_ips: BTreeMap<ClusterId, Vec<IpAddr>>,
+}
+
+impl Face {
+    pub(super) fn of(service: Option<&ServiceEndpoints>) -> Self {
+        let Some(service) = service else {
+            return Self::default();
+        };
+        let ports = service.ports.iter().map(|port| &port.port);
+        Self {
+            ports: ports.map(|port| (port.number, Protocol::of(port))).collect(),
+            cluster_ips: service.cluster_ips.clone(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ports.is_empty()
+    }
+
+    pub(super) fn ports(&self) -> impl Iterator<Item = u16> {
+        self.ports.keys().copied()
+    }
+
+    /// The ports that one has and the other has not, or otherwise.
+    pub(super) fn differing_ports(&self, other: &Self) -> BTreeSet<u16> {
+        let numbers = self.ports().chain(other.ports());
+        numbers
+            .filter(|number| self.ports.get(number) != other.ports.get(number))
+            .collect()
+    }
+
+    /// The listeners that a change from one to the other may touch.
+    pub(super) fn listeners(&self, other: &Self) -> BTreeSet<OutboundListener> {
+        let ports: BTreeSet<u16> = self.ports().chain(other.ports()).collect();
+        let ips = self.cluster_ips.values().chain(other.cluster_ips.values()).flatten();
+        let addresses: BTreeSet<Option<IpAddr>> = ips.map(|ip| Some(*ip)).chain([None]).collect();
+        let all = ports
+            .iter()
+            .flat_map(|port| addresses.iter().map(|address| (*address, *port)));
+        all.map(|(address, port)| OutboundListener { address, port }).collect()
+    }
+}
+
+/// The listener for connections to this port of a service at its `ClusterIP`s, where it needs one of its own.
+fn own_target(service: &ServiceEndpoints, port: u16) -> Option<OutboundTarget> {
+    let name = ClusterName {
+        service: service.key.clone(),
+        port,
+    };
+    match Protocol::of(&service.port(port)?.port) {
+        // Known by the names that requests give.
+        Protocol::Http => None,
+        Protocol::Tcp => Some(OutboundTarget::Bytes(name)),
+        Protocol::Sniffed => Some(OutboundTarget::Sniffed(name)),
+    }
+}
+
+/// Its `ClusterIP`s where the viewer is.
+fn cluster_ips<'a>(key: &ViewKey, service: &'a ServiceEndpoints) -> &'a [IpAddr] {
+    let member = key.place.as_ref().and_then(|place| place.member.as_ref());
+    member
+        .and_then(|member| service.cluster_ips.get(member))
+        .map_or(&[], Vec::as_slice)
+}
+
+/// Whether requests to this port may be HTTP.
+fn may_be_http(service: &ServiceEndpoints, port: u16) -> bool {
+    service
+        .port(port)
+        .is_some_and(|port| Protocol::of(&port.port) != Protocol::Tcp)
+}
+
+/// Whether a port has endpoints on the viewer's own network, ready or not.
+fn is_at_home(key: &ViewKey, service: &ServiceEndpoints, port: u16) -> bool {
+    service
+        .port(port)
+        .is_some_and(|port| port.groups().keys().any(|group| group.network == key.network))
+}
+
+/// All names of a type that a proxy of this role has beside those that every client may ask for.
+pub(super) fn names(
+    table: &EndpointTable,
+    settings: &TrafficSettings,
+    key: &ViewKey,
+    kind: ResourceType,
+) -> Vec<Arc<str>> {
+    let mut names: BTreeSet<Arc<str>> = BTreeSet::new();
+    match (key.role, kind) {
+        (Role::Sidecar, ResourceType::Cluster) => {
+            names.extend(FixedCluster::ALL.map(|fixed| fixed.name().into()));
+        }
+        (Role::Gateway, ResourceType::Cluster) => {
+            names.insert(FixedCluster::BlackHole.name().into());
+            for service in table.services() {
+                let ports = service.ports.iter().map(|port| port.port.number);
+                let home = ports.filter(|port| is_at_home(key, &service, *port));
+                names.extend(home.map(|port| sni(&service.key, port, settings)));
+            }
+        }
+        (Role::Sidecar, ResourceType::Listener) => {
+            names.extend([CAPTURE_LISTENER.into(), INBOUND_LISTENER.into()]);
+            for service in table.services() {
+                for port in service.ports.iter().map(|port| port.port.number) {
+                    let all = may_be_http(&service, port).then_some(None);
+                    let own = own_target(&service, port).map(|_| cluster_ips(key, &service).iter());
+                    let own = own.into_iter().flatten().map(|ip| Some(*ip));
+                    let listeners = all.into_iter().chain(own);
+                    names.extend(listeners.map(|address| OutboundListener { address, port }.encode().into()));
+                }
+            }
+        }
+        (Role::Gateway, ResourceType::Listener) => {
+            names.insert(GATEWAY_LISTENER.into());
+        }
+        _ => {}
+    }
+    names.into_iter().collect()
+}
+
+/// The name of a service port's cluster at a gateway.
+pub(super) fn sni(service: &ServiceKey, port: u16, settings: &TrafficSettings) -> Arc<str> {
+    let service = service.clone();
+    SniName { service, port }.encode(&settings.domain).into()
+}
+
+/// The content of a resource of a sidecar; `None` where the name is none of traffic's or does not exist.
+pub(super) fn sidecar_spec(
+    table: &EndpointTable,
+    settings: &Arc<TrafficSettings>,
+    key: &ViewKey,
+    kind: ResourceType,
+    name: &str,
+) -> Option<ResourceSpec> {
+    let settings = Arc::clone(settings);
+    match kind {
+        ResourceType::Cluster => {
+            if let Some(cluster) = FixedCluster::parse(name) {
+                return Some(ResourceSpec::FixedCluster(FixedClusterSpec { cluster }));
+            }
+            let name = ClusterName::parse(name, &settings.domain)?;
+            table.service(&name.service)?.port(name.port)?;
+            Some(ResourceSpec::SidecarCluster(SidecarClusterSpec { name, settings }))
+        }
+        ResourceType::ClusterLoadAssignment | ResourceType::Secret => None,
+        ResourceType::Listener => match name {
+            CAPTURE_LISTENER => Some(ResourceSpec::Capture(CaptureSpec { settings })),
+            INBOUND_LISTENER => Some(ResourceSpec::Inbound(InboundSpec { settings })),
+            _ => {
+                let listener = OutboundListener::parse(name)?;
+                let target = target(table, key, listener)?;
+                Some(ResourceSpec::Outbound(OutboundSpec {
+                    listener,
+                    target,
+                    settings,
+                }))
+            }
+        },
+        ResourceType::RouteConfiguration => {
+            let port = name.parse().ok()?;
+            let services = table.services_on(port);
+            let services = services.iter().filter(|service| may_be_http(service, port));
+            Some(ResourceSpec::Routes(RoutesSpec {
+                port,
+                namespace: key
+                    .place
+                    .as_ref()
+                    .map(|place| Arc::clone(&place.namespace))
+                    .unwrap_or_default(),
+                services: services
+                    .map(|service| VirtualService {
+                        service: service.key.clone(),
+                        cluster_ips: cluster_ips(key, service).to_vec(),
+                    })
+                    .collect(),
+                settings,
+            }))
+        }
+    }
+}
+
+fn target(table: &EndpointTable, key: &ViewKey, listener: OutboundListener) -> Option<OutboundTarget> {
+    let OutboundListener { address, port } = listener;
+    let services = table.services_on(port);
+    let Some(address) = address else {
+        let any = services.iter().any(|service| may_be_http(service, port));
+        return any.then_some(OutboundTarget::Names);
+    };
+    let mut services = services.iter();
+    // In one member an address is one service's; where manifests say otherwise the first by name has it.
+    let service = services.find(|service| cluster_ips(key, service).contains(&address))?;
+    own_target(service, port)
+}
+
+/// The content of a resource of a gateway. It has nothing else: what it has no cluster for, nobody reaches through it.
+pub(super) fn gateway_spec(
+    table: &EndpointTable,
+    settings: &Arc<TrafficSettings>,
+    key: &ViewKey,
+    kind: ResourceType,
+    name: &Arc<str>,
+) -> Option<ResourceSpec> {
+    match kind {
+        ResourceType::Listener => (**name == *GATEWAY_LISTENER).then(|| {
+            ResourceSpec::GatewayListener(GatewayListenerSpec {
+                settings: Arc::clone(settings),
+            })
+        }),
+        ResourceType::RouteConfiguration | ResourceType::Secret => None,
+        ResourceType::Cluster | ResourceType::ClusterLoadAssignment => {
+            if kind == ResourceType::Cluster && FixedCluster::parse(name) == Some(FixedCluster::BlackHole) {
+                let cluster = FixedCluster::BlackHole;
+                return Some(ResourceSpec::FixedCluster(FixedClusterSpec { cluster }));
+            }
+            let SniName { service, port } = SniName::parse(name, &settings.domain)?;
+            let service = table.service(&service)?;
+            if !is_at_home(key, &service, port) {
+                return None;
+            }
+            let name = Arc::clone(name);
+            Some(match kind {
+                ResourceType::Cluster => ResourceSpec::GatewayCluster(GatewayClusterSpec { name }),
+                _ => ResourceSpec::Assignment(AssignmentSpec {
+                    name,
+                    assignment: assign(key, service.port(port)?, &table.gateways()),
+                }),
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+//! Clusters of sidecars and gateways.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::Thresholds;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{
+    ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy, TransportSocketMatch,
+};
+use envoy_types::pb::envoy::config::cluster::v3::{CircuitBreakers, Cluster};
+use envoy_types::pb::envoy::config::core::v3::{
+    BindConfig, Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions as CommonHttpOptions,
+};
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
+    UpstreamProtocolOptions, UseDownstreamHttpConfig,
+};
+use envoy_types::pb::google::protobuf::value::Kind;
+use envoy_types::pb::google::protobuf::{Any, Struct, Value};
+
+use super::filters::{ads, duration, packed, socket_address, uint};
+use super::names::SniName;
+use super::settings::{MtlsMode, TrafficSettings};
+use super::tls;
+use crate::resources::{ClusterName, Resource, ResourceType, Version};
+
+/// How long an Envoy tries to connect to an endpoint; Istio's default.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Where a sidecar connects to its own application from: rules that capture traffic let this address pass, as Istio's do.
+const INBOUND_SOURCE: &str = "127.0.0.6";
+
+/// A cluster that leads to no service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FixedCluster {
+    /// Where the connection was going anyway.
+    Passthrough,
+    /// Nowhere.
+    BlackHole,
+    /// The application beside the sidecar.
+    Inbound,
+}
+
+impl FixedCluster {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Passthrough, Self::BlackHole, Self::Inbound];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Passthrough => "PassthroughCluster",
+            Self::BlackHole => "BlackHoleCluster",
+            Self::Inbound => "InboundPassthroughCluster",
+        }
+    }
+
+    /// The one of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fixed| fixed.name() == name)
+    }
+}
+
+/// Everything that decides the content of such a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FixedClusterSpec {
+    /// Which one.
+    pub cluster: FixedCluster,
+}
+
+impl FixedClusterSpec {
+    pub(in crate::resources) fn version(&self) -> Version {
+        Version::of(self)
+    }
+
+    pub(in crate::resources) fn encode(&self) -> Resource {
+        let name: Arc<str> = self.cluster.name().into();
+        let kind = match self.cluster {
+            FixedCluster::BlackHole => DiscoveryType::Static,
+            FixedCluster::Passthrough | FixedCluster::Inbound => DiscoveryType::OriginalDst,
+        };
+        let mut cluster = base(&name);
+        cluster.cluster_discovery_type = Some(ClusterDiscoveryType::Type(kind.into()));
+        if kind == DiscoveryType::OriginalDst {
+            cluster.lb_policy = LbPolicy::ClusterProvided.into();
+            cluster.typed_extension_protocol_options = as_downstream(0);
+        }
+        if self.cluster == FixedCluster::Inbound {
+            cluster.upstream_bind_config = Some(BindConfig {
+                source_address: Some(socket_address(INBOUND_SOURCE, 0)),
+                ..BindConfig::default()
+            });
+        }
+        Resource::encode(ResourceType::Cluster, name, self.version(), &cluster)
+    }
+}
+
+/// Everything that decides a sidecar's cluster of one service port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SidecarClusterSpec {
+    /// The service port.
+    pub name: ClusterName,
+    /// The settings.
+    pub settings: Arc<TrafficSettings>,
+}
+
+impl SidecarClusterSpec {
+    pub(in crate::resources) fn version(&self) -> Version {
+        Version::of(self)
+    }
+
+    /// Mutual TLS to every endpoint but those of which plaintext is said. What is asked of the other side's certificate depends
+    /// on the service only, so pods come and go without a word about their cluster.
+    pub(in crate::resources) fn encode(&self) -> Resource {
+        let settings = &*self.settings;
+        let name: Arc<str> = self.name.encode(&settings.domain).into();
+        let mut cluster = eds(&name);
+        cluster.typed_extension_protocol_options = as_downstream(settings.requests_per_connection);
+        if settings.mtls != MtlsMode::Disable {
+            let ClusterName { service, port } = self.name.clone();
+            let sni = SniName { service, port }.encode(&settings.domain);
+            cluster.transport_socket = Some(tls::upstream(settings, sni, &self.name.service.namespace));
+            cluster.transport_socket_matches = vec![TransportSocketMatch {
+                name: "plaintext".to_owned(),
+                r#match: Some(plaintext()),
+                transport_socket: Some(tls::plaintext()),
+            }];
+        }
+        Resource::encode(ResourceType::Cluster, name, self.version(), &cluster)
+    }
+}
+
+/// Everything that decides a gateway's cluster of one service port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct GatewayClusterSpec {
+    /// Its name, which is the SNI.
+    pub name: Arc<str>,
+}
+
+impl GatewayClusterSpec {
+    pub(in crate::resources) fn version(&self) -> Version {
+        Version::of(self)
+    }
+
+    /// TLS passes through it as it is.
+    pub(in crate::resources) fn encode(&self) -> Resource {
+        let cluster = eds(&self.name);
+        Resource::encode(ResourceType::Cluster, Arc::clone(&self.name), self.version(), &cluster)
+    }
+}
+
+fn base(name: &str) -> Cluster {
+    let unlimited = Thresholds {
+        max_connections: uint(u32::MAX),
+        max_pending_requests: uint(u32::MAX),
+        max_requests: uint(u32::MAX),
+        max_retries: uint(u32::MAX),
+        ..Thresholds::default()
+    };
+    Cluster {
+        name: name.to_owned(),
+        connect_timeout: Some(duration(CONNECT_TIMEOUT)),
+        // Envoy's own limit of 1024 would refuse requests that the application can take.
+        circuit_breakers: Some(CircuitBreakers {
+            thresholds: vec![unlimited],
+            ..CircuitBreakers::default()
+        }),
+        ..Cluster::default()
+    }
+}
+
+fn eds(name: &str) -> Cluster {
+    Cluster {
+        cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())),
+        eds_cluster_config: Some(EdsClusterConfig {
+            eds_config: Some(ads()),
+            ..EdsClusterConfig::default()
+        }),
+        ..base(name)
+    }
+}
+
+/// HTTP goes on in the version that it came in.
+fn as_downstream(requests_per_connection: u32) -> std::collections::HashMap<String, Any> {
+    let options = HttpProtocolOptions {
+        common_http_protocol_options: Some(CommonHttpOptions {
+            max_requests_per_connection: match requests_per_connection {
+                0 => None,
+                limit => uint(limit),
+            },
+            ..CommonHttpOptions::default()
+        }),
+        upstream_protocol_options: Some(UpstreamProtocolOptions::UseDownstreamProtocolConfig(
+            UseDownstreamHttpConfig {
+                http_protocol_options: Some(Http1ProtocolOptions::default()),
+                http2_protocol_options: Some(Http2ProtocolOptions::default()),
+                ..UseDownstreamHttpConfig::default()
+            },
+        )),
+        ..HttpProtocolOptions::default()
+    };
+    let name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    [(name.to_owned(), packed(&options))].into()
+}
+
+/// What an assignment says of endpoints without mutual TLS.
+fn plaintext() -> Struct {
+    let disabled = Value {
+        kind: Some(Kind::StringValue("disabled".to_owned())),
+    };
+    Struct {
+        fields: [("tlsMode".to_owned(), disabled)].into(),
+    }
+}

@@ -1,0 +1,154 @@
+//! Where connections to a captured workload arrive. One listener for every sidecar: which port was meant, the connection says;
+//! whether HTTP is inside, the other sidecar says by ALPN, and a look at the first bytes where there is none.
+
+use std::sync::Arc;
+
+use envoy_types::pb::envoy::config::core::v3::TrafficDirection;
+use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, FilterChainMatch, Listener};
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
+    ForwardClientCertDetails, RouteSpecifier, SetCurrentClientCertDetails,
+};
+
+use super::INBOUND_LISTENER;
+use super::cluster::FixedCluster;
+use super::filters::{
+    address, chain, duration, http, http_inspector, manager, original_dst, set_state, tcp_proxy, tls_inspector, uint,
+    yes,
+};
+use super::outbound::{PLAIN_HTTP, SNIFFING};
+use super::routes;
+use super::settings::{Application, MtlsMode, TrafficSettings};
+use super::tls::{self, BYTES_INSIDE, HTTP_INSIDE};
+use crate::resources::{Resource, ResourceType, Version};
+
+/// The port that rules redirect incoming connections to, as in Istio.
+const PORT: u16 = 15006;
+/// What overrides where a connection goes that keeps its destination.
+const DESTINATION: &str = "envoy.network.transport_socket.original_dst_address";
+
+/// Everything that decides the content of the inbound listener.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct InboundSpec {
+    /// The settings.
+    pub settings: Arc<TrafficSettings>,
+}
+
+/// Whose connection a chain is for.
+#[derive(Debug, Clone, Copy)]
+enum Peer {
+    /// One that showed its certificate.
+    Known,
+    /// Anybody.
+    Anybody,
+}
+
+impl InboundSpec {
+    pub(in crate::resources) fn version(&self) -> Version {
+        Version::of(&(INBOUND_LISTENER, self))
+    }
+
+    pub(in crate::resources) fn encode(&self) -> Resource {
+        let settings = &*self.settings;
+        let mut direct = chain(
+            "direct",
+            vec![tcp_proxy(settings, "inbound", FixedCluster::BlackHole.name())],
+        );
+        direct.filter_chain_match = Some(FilterChainMatch {
+            destination_port: uint(PORT.into()),
+            ..FilterChainMatch::default()
+        });
+        let mut chains = vec![direct];
+        if settings.mtls != MtlsMode::Disable {
+            chains.extend([
+                self.of_sidecars("mtls-http", &HTTP_INSIDE, self.http(Peer::Known)),
+                self.of_sidecars("mtls-bytes", &BYTES_INSIDE, self.bytes()),
+            ]);
+        }
+        match settings.mtls {
+            // Whatever else comes encrypted must be mutual TLS too.
+            MtlsMode::Strict => chains.push(self.of_sidecars("mtls-other", &[], self.bytes())),
+            // Other TLS is the application's own.
+            MtlsMode::Permissive | MtlsMode::Disable => chains.extend([
+                matching(chain("plain-http", self.http(Peer::Anybody)), "raw_buffer", &PLAIN_HTTP),
+                matching(chain("plain-bytes", self.bytes()), "", &[]),
+            ]),
+        }
+        let mut listener_filters = vec![original_dst(), tls_inspector()];
+        if settings.mtls != MtlsMode::Strict {
+            listener_filters.push(http_inspector());
+        }
+        let listener = Listener {
+            name: INBOUND_LISTENER.to_owned(),
+            address: Some(address("0.0.0.0", PORT)),
+            listener_filters,
+            listener_filters_timeout: Some(duration(SNIFFING)),
+            continue_on_listener_filters_timeout: settings.mtls != MtlsMode::Strict,
+            filter_chains: chains,
+            traffic_direction: TrafficDirection::Inbound.into(),
+            ..Listener::default()
+        };
+        Resource::encode(
+            ResourceType::Listener,
+            INBOUND_LISTENER.into(),
+            self.version(),
+            &listener,
+        )
+    }
+
+    fn of_sidecars(&self, name: &str, inside: &[&str], filters: Vec<Filter>) -> FilterChain {
+        FilterChain {
+            transport_socket: Some(tls::downstream(&self.settings)),
+            ..matching(chain(name, filters), "tls", inside)
+        }
+    }
+
+    /// Sends to 127.0.0.1 instead of the pod's address, where applications listen there only.
+    fn destination(&self) -> Vec<Filter> {
+        match self.settings.application {
+            Application::PodIp => Vec::new(),
+            Application::Localhost => vec![set_state(DESTINATION, "127.0.0.1:%DOWNSTREAM_LOCAL_PORT%")],
+        }
+    }
+
+    fn bytes(&self) -> Vec<Filter> {
+        let mut filters = self.destination();
+        filters.push(tcp_proxy(&self.settings, "inbound", FixedCluster::Inbound.name()));
+        filters
+    }
+
+    fn http(&self, peer: Peer) -> Vec<Filter> {
+        let (details, current) = match peer {
+            // Only what this connection proved: what a peer says about others before it nobody checked.
+            Peer::Known => (
+                ForwardClientCertDetails::SanitizeSet,
+                Some(SetCurrentClientCertDetails {
+                    subject: yes(),
+                    uri: true,
+                    ..SetCurrentClientCertDetails::default()
+                }),
+            ),
+            Peer::Anybody => (ForwardClientCertDetails::Sanitize, None),
+        };
+        let routes = RouteSpecifier::RouteConfig(routes::inbound());
+        let manager = HttpConnectionManager {
+            forward_client_cert_details: details.into(),
+            set_current_client_cert_details: current,
+            ..manager(&self.settings, "inbound", "inbound", routes)
+        };
+        let mut filters = self.destination();
+        filters.push(http(&manager));
+        filters
+    }
+}
+
+fn matching(chain: FilterChain, transport: &str, inside: &[&str]) -> FilterChain {
+    FilterChain {
+        filter_chain_match: Some(FilterChainMatch {
+            transport_protocol: transport.to_owned(),
+            application_protocols: inside.iter().map(|protocol| (*protocol).to_owned()).collect(),
+            ..FilterChainMatch::default()
+        }),
+        ..chain
+    }
+}

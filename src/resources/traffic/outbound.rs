@@ -1,0 +1,112 @@
+//! The listeners that take captured connections over, by where they were going.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use envoy_types::pb::envoy::config::core::v3::TrafficDirection;
+use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, FilterChainMatch, Listener};
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::Rds;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
+use envoy_types::pb::google::protobuf::BoolValue;
+
+use super::filters::{
+    address, ads, chain, duration, http, http_inspector, manager, set_state, tcp_proxy, tls_inspector,
+};
+use super::names::OutboundListener;
+use super::settings::TrafficSettings;
+use super::tls::{BYTES_INSIDE, HTTP_INSIDE};
+use crate::resources::{ClusterName, Resource, ResourceType, Version};
+
+/// What overrides a cluster's ALPN for one connection.
+const ALPN: &str = "envoy.network.application_protocols";
+/// What HTTP looks like to the inspector when it is not encrypted.
+pub(super) const PLAIN_HTTP: [&str; 3] = ["http/1.0", "http/1.1", "h2c"];
+/// How long a client may be silent before a connection counts as one whose server speaks first.
+pub(super) const SNIFFING: Duration = Duration::from_secs(1);
+
+/// What such a listener is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum OutboundTarget {
+    /// All services of its port that speak HTTP, by the name that a request gives. What is no HTTP goes outside.
+    Names,
+    /// One service port by its `ClusterIP`, as bytes. Nothing looks at them, so a server may speak first.
+    Bytes(ClusterName),
+    /// One service port by its `ClusterIP`; HTTP goes by its name.
+    Sniffed(ClusterName),
+}
+
+/// Everything that decides the content of an outbound listener.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct OutboundSpec {
+    /// Where the connections were going.
+    pub listener: OutboundListener,
+    /// What it is for.
+    pub target: OutboundTarget,
+    /// The settings.
+    pub settings: Arc<TrafficSettings>,
+}
+
+impl OutboundSpec {
+    pub(in crate::resources) fn version(&self) -> Version {
+        Version::of(self)
+    }
+
+    pub(in crate::resources) fn encode(&self) -> Resource {
+        let settings = &*self.settings;
+        let OutboundListener { address: ip, port } = self.listener;
+        let name = self.listener.encode();
+        let ip = ip.map_or_else(|| "0.0.0.0".to_owned(), |ip| ip.to_string());
+        let mut listener = Listener {
+            name: name.clone(),
+            address: Some(address(&ip, port)),
+            // Connections are handed over by the capturing listener and never arrive on their own.
+            bind_to_port: Some(BoolValue { value: false }),
+            traffic_direction: TrafficDirection::Outbound.into(),
+            ..Listener::default()
+        };
+        let bytes = |cluster: &ClusterName| {
+            let cluster = cluster.encode(&settings.domain);
+            vec![
+                set_state(ALPN, &BYTES_INSIDE.join(",")),
+                tcp_proxy(settings, "outbound", &cluster),
+            ]
+        };
+        let outside = || vec![tcp_proxy(settings, "outbound", settings.outside.cluster().name())];
+        match &self.target {
+            OutboundTarget::Bytes(cluster) => listener.filter_chains = vec![chain("bytes", bytes(cluster))],
+            OutboundTarget::Sniffed(cluster) => self.sniff(&mut listener, bytes(cluster)),
+            OutboundTarget::Names => self.sniff(&mut listener, outside()),
+        }
+        Resource::encode(ResourceType::Listener, name.into(), self.version(), &listener)
+    }
+
+    fn sniff(&self, listener: &mut Listener, otherwise: Vec<Filter>) {
+        listener.listener_filters = vec![tls_inspector(), http_inspector()];
+        listener.listener_filters_timeout = Some(duration(SNIFFING));
+        listener.continue_on_listener_filters_timeout = true;
+        listener.filter_chains = vec![self.names()];
+        listener.default_filter_chain = Some(chain("bytes", otherwise));
+    }
+
+    fn names(&self) -> FilterChain {
+        let routes = self.listener.port.to_string();
+        let prefix = format!("outbound_{}", self.listener.encode());
+        let manager = manager(
+            &self.settings,
+            "outbound",
+            &prefix,
+            RouteSpecifier::Rds(Rds {
+                config_source: Some(ads()),
+                route_config_name: routes,
+            }),
+        );
+        FilterChain {
+            filter_chain_match: Some(FilterChainMatch {
+                transport_protocol: "raw_buffer".to_owned(),
+                application_protocols: PLAIN_HTTP.map(str::to_owned).into(),
+                ..FilterChainMatch::default()
+            }),
+            ..chain("http", vec![set_state(ALPN, &HTTP_INSIDE.join(",")), http(&manager)])
+        }
+    }
+}

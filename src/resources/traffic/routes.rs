@@ -1,0 +1,187 @@
+//! The routes of one port: by the name that a request gives, whichever of a service's names a person uses.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use envoy_types::pb::envoy::config::route::v3::retry_policy::RetryHostPredicate;
+use envoy_types::pb::envoy::config::route::v3::retry_policy::retry_host_predicate;
+use envoy_types::pb::envoy::config::route::v3::route::Action;
+use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
+use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
+use envoy_types::pb::envoy::config::route::v3::{
+    DirectResponseAction, RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost,
+};
+use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
+
+use super::cluster::FixedCluster;
+use super::filters::{duration, packed, uint};
+use super::settings::{Outside, TrafficSettings};
+use crate::model::ServiceKey;
+use crate::resources::{ClusterName, Resource, ResourceType, Version};
+
+/// What is tried again: what surely did not reach an application, and 503, which a sidecar says for one that it can't reach.
+const RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
+
+/// A service as routes know it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct VirtualService {
+    /// The service.
+    pub service: ServiceKey,
+    /// Its `ClusterIP`s where the routes are used.
+    pub cluster_ips: Vec<IpAddr>,
+}
+
+impl VirtualService {
+    /// Every name that a request may give, in the order of preference.
+    fn names(&self, namespace: &str, domain: &str) -> Vec<String> {
+        let ServiceKey {
+            namespace: own, name, ..
+        } = &self.service;
+        let mut names = vec![
+            self.service.host(domain),
+            format!("{name}.{own}.svc"),
+            format!("{name}.{own}"),
+            format!("{name}.{own}.global"),
+        ];
+        if **own == *namespace {
+            names.push(name.to_string());
+        }
+        names.extend(self.cluster_ips.iter().map(|ip| match ip {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        }));
+        names
+    }
+}
+
+/// Everything that decides the routes of one port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RoutesSpec {
+    /// The port.
+    pub port: u16,
+    /// The namespace in which bare names are looked up.
+    pub namespace: Arc<str>,
+    /// The services with that port which may speak HTTP, by name.
+    pub services: Vec<VirtualService>,
+    /// The settings.
+    pub settings: Arc<TrafficSettings>,
+}
+
+impl RoutesSpec {
+    pub(in crate::resources) fn version(&self) -> Version {
+        Version::of(self)
+    }
+
+    pub(in crate::resources) fn encode(&self) -> Resource {
+        let domain = &self.settings.domain;
+        // Envoy refuses all routes of a configuration in which one name is there twice.
+        let mut taken = BTreeSet::new();
+        let hosts = self.services.iter().filter_map(|service| {
+            let names = service.names(&self.namespace, domain);
+            let domains: Vec<String> = names
+                .into_iter()
+                .map(|name| name.to_ascii_lowercase())
+                .filter(|name| is_host(name) && taken.insert(name.clone()))
+                .collect();
+            let cluster = ClusterName {
+                service: service.service.clone(),
+                port: self.port,
+            };
+            (!domains.is_empty()).then(|| VirtualHost {
+                name: format!("{}:{}", service.service.host(domain), self.port),
+                domains,
+                routes: vec![to_service(cluster.encode(domain))],
+                ..VirtualHost::default()
+            })
+        });
+        let mut virtual_hosts: Vec<_> = hosts.collect();
+        virtual_hosts.push(VirtualHost {
+            name: "outside".to_owned(),
+            domains: vec!["*".to_owned()],
+            routes: vec![outside(self.settings.outside)],
+            ..VirtualHost::default()
+        });
+        let name: Arc<str> = self.port.to_string().into();
+        let routes = RouteConfiguration {
+            name: name.to_string(),
+            virtual_hosts,
+            // So that each name counts with its port and without.
+            ignore_port_in_host_matching: true,
+            ..RouteConfiguration::default()
+        };
+        Resource::encode(ResourceType::RouteConfiguration, name, self.version(), &routes)
+    }
+}
+
+/// What Envoy takes as an exact name: an address, or letters, digits, dots and hyphens.
+fn is_host(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    !name.is_empty() && (name.starts_with('[') || name.chars().all(plain))
+}
+
+fn everything(action: Action) -> Route {
+    Route {
+        r#match: Some(RouteMatch {
+            path_specifier: Some(PathSpecifier::Prefix("/".to_owned())),
+            ..RouteMatch::default()
+        }),
+        action: Some(action),
+        ..Route::default()
+    }
+}
+
+fn to_cluster(cluster: String, retry_policy: Option<RetryPolicy>) -> Route {
+    everything(Action::Route(RouteAction {
+        cluster_specifier: Some(ClusterSpecifier::Cluster(cluster)),
+        // How long an answer may take is the application's business.
+        timeout: Some(duration(Duration::ZERO)),
+        retry_policy,
+        ..RouteAction::default()
+    }))
+}
+
+fn to_service(cluster: String) -> Route {
+    let elsewhere = RetryHostPredicate {
+        name: "envoy.retry_host_predicates.previous_hosts".to_owned(),
+        config_type: Some(retry_host_predicate::ConfigType::TypedConfig(packed(
+            &PreviousHostsPredicate {},
+        ))),
+    };
+    let retries = RetryPolicy {
+        retry_on: RETRY_ON.to_owned(),
+        num_retries: uint(2),
+        retriable_status_codes: vec![503],
+        retry_host_predicate: vec![elsewhere],
+        host_selection_retry_max_attempts: 5,
+        ..RetryPolicy::default()
+    };
+    to_cluster(cluster, Some(retries))
+}
+
+pub(super) fn outside(outside: Outside) -> Route {
+    match outside {
+        Outside::Passthrough => to_cluster(FixedCluster::Passthrough.name().to_owned(), None),
+        // Said at once, and not as a failure that could be tried again.
+        Outside::Block => everything(Action::DirectResponse(DirectResponseAction {
+            status: 502,
+            ..DirectResponseAction::default()
+        })),
+    }
+}
+
+/// All requests to the application beside the sidecar.
+pub(super) fn inbound() -> RouteConfiguration {
+    let cluster = FixedCluster::Inbound.name().to_owned();
+    RouteConfiguration {
+        name: "inbound".to_owned(),
+        virtual_hosts: vec![VirtualHost {
+            name: "inbound".to_owned(),
+            domains: vec!["*".to_owned()],
+            routes: vec![to_cluster(cluster, None)],
+            ..VirtualHost::default()
+        }],
+        ..RouteConfiguration::default()
+    }
+}

@@ -1,0 +1,63 @@
+//! What the settings say about traffic.
+
+use std::sync::Arc;
+
+/// The settings that every resource of traffic depends on; a change of any changes the versions of all.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TrafficSettings {
+    /// The domain in host names, `cluster.local`.
+    pub domain: Arc<str>,
+    /// The trust domains in SPIFFE ids that count as ours, without `spiffe://`.
+    pub trust_domains: Vec<Arc<str>>,
+    /// Where an Envoy finds its certificate and the roots it trusts.
+    pub certificates: CertificateSource,
+    /// What workloads ask of who connects to them.
+    pub mtls: MtlsMode,
+    /// What becomes of connections to whatever is not in the mesh.
+    pub outside: Outside,
+    /// Where applications listen.
+    pub application: Application,
+    /// After how many requests a sidecar opens a new connection, so that one connection through a gateway does not pin one
+    /// pod behind it; 0 for never.
+    pub requests_per_connection: u32,
+    /// The file that Envoys write their access log to; none is written without.
+    pub access_log: Option<Arc<str>>,
+}
+
+/// Where an Envoy finds the secrets `default` (its certificate) and `ROOTCA` (whom it trusts).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum CertificateSource {
+    /// They come over the same ADS stream.
+    Ads,
+    /// In `default.yaml` and `ROOTCA.yaml` of this folder of the Envoy's machine, watched for changes.
+    Files(Arc<str>),
+}
+
+/// What a workload asks of who connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MtlsMode {
+    /// Mutual TLS.
+    Strict,
+    /// Mutual TLS or plaintext, whichever comes.
+    Permissive,
+    /// Nothing: connections reach the application as they are, and sidecars open plaintext ones.
+    Disable,
+}
+
+/// What becomes of connections of workloads to whatever is not in the mesh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outside {
+    /// They go where they were going.
+    Passthrough,
+    /// They are refused.
+    Block,
+}
+
+/// Where applications listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Application {
+    /// On the pod's address, or on all.
+    PodIp,
+    /// On 127.0.0.1.
+    Localhost,
+}

@@ -1,0 +1,145 @@
+//! What Envoys read: clusters with mutual TLS, listeners, routes, decoded as they would.
+
+use std::sync::Arc;
+
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType;
+use envoy_types::pb::envoy::config::listener::v3::Listener;
+use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::tls_parameters::TlsProtocol;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{CommonTlsContext, UpstreamTlsContext};
+use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
+use envoy_types::pb::google::protobuf::Any;
+use prost::Message;
+
+use super::*;
+use crate::model::ServiceKey;
+use crate::resources::{ClusterName, Resource};
+
+fn settings() -> TrafficSettings {
+    TrafficSettings {
+        domain: "cluster.local".into(),
+        trust_domains: vec!["cluster.local".into(), "old.example".into()],
+        certificates: CertificateSource::Ads,
+        mtls: MtlsMode::Strict,
+        outside: Outside::Block,
+        application: Application::PodIp,
+        requests_per_connection: 7,
+        access_log: None,
+    }
+}
+
+fn read<T: Message + Default>(resource: &Resource) -> T {
+    let any = Any::decode(resource.any.clone()).unwrap();
+    T::decode(&*any.value).unwrap()
+}
+
+fn cluster(settings: TrafficSettings) -> Cluster {
+    let name = ClusterName {
+        service: ServiceKey::new("shop", "web"),
+        port: 80,
+    };
+    let settings = Arc::new(settings);
+    read(&SidecarClusterSpec { name, settings }.encode())
+}
+
+fn sans(context: &CommonTlsContext) -> Vec<String> {
+    let Some(ValidationContextType::CombinedValidationContext(both)) = &context.validation_context_type else {
+        panic!("the roots come by SDS")
+    };
+    let own = both.default_validation_context.as_ref().unwrap();
+    let matchers = own.match_typed_subject_alt_names.iter();
+    let prefix = |matcher: &envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher| match &matcher.match_pattern {
+        Some(MatchPattern::Prefix(prefix)) => prefix.clone(),
+        other => panic!("{other:?}"),
+    };
+    matchers
+        .map(|matcher| prefix(matcher.matcher.as_ref().unwrap()))
+        .collect()
+}
+
+#[test]
+fn a_sidecar_speaks_mutual_tls_with_pods_of_the_services_namespace() {
+    let cluster = cluster(settings());
+    let Some(ConfigType::TypedConfig(any)) = cluster.transport_socket.unwrap().config_type else {
+        panic!("it is TLS")
+    };
+    let context = UpstreamTlsContext::decode(&*any.value).unwrap();
+    assert_eq!(context.sni, "outbound_.80_._.web.shop.svc.cluster.local");
+    let common = context.common_tls_context.unwrap();
+    assert_eq!(
+        sans(&common),
+        ["spiffe://cluster.local/ns/shop/", "spiffe://old.example/ns/shop/"]
+    );
+    // As a client an Envoy would offer 1.2 at most.
+    let versions = common.tls_params.unwrap();
+    assert_eq!(versions.tls_maximum_protocol_version, i32::from(TlsProtocol::TlSv13));
+    // Only what says that it is plaintext gets plaintext.
+    let matches: Vec<_> = cluster.transport_socket_matches.iter().map(|one| &*one.name).collect();
+    assert_eq!(matches, ["plaintext"]);
+}
+
+#[test]
+fn where_mutual_tls_is_disabled_nobody_speaks_it() {
+    let disabled = TrafficSettings {
+        mtls: MtlsMode::Disable,
+        ..settings()
+    };
+    assert_eq!(cluster(disabled.clone()).transport_socket, None);
+    let settings = Arc::new(disabled);
+    let inbound: Listener = read(&InboundSpec { settings }.encode());
+    assert!(
+        inbound
+            .filter_chains
+            .iter()
+            .all(|chain| chain.transport_socket.is_none())
+    );
+}
+
+#[test]
+fn strict_has_no_chain_without_a_certificate_but_the_one_that_leads_nowhere() {
+    let settings = Arc::new(settings());
+    let inbound: Listener = read(&InboundSpec { settings }.encode());
+    let open = inbound
+        .filter_chains
+        .iter()
+        .filter(|chain| chain.transport_socket.is_none());
+    assert_eq!(open.map(|chain| &*chain.name).collect::<Vec<_>>(), ["direct"]);
+    assert_eq!(inbound.default_filter_chain, None);
+}
+
+/// Envoy refuses all routes for one name that is there twice.
+#[test]
+fn a_name_that_two_services_claim_is_the_first_ones() {
+    let service = |name: &str, namespace: &str, ip: &str| VirtualService {
+        service: ServiceKey::new(namespace, name),
+        cluster_ips: vec![ip.parse().unwrap()],
+    };
+    let spec = RoutesSpec {
+        port: 80,
+        namespace: "shop".into(),
+        services: vec![
+            service("web", "shop", "10.96.0.1"),
+            service("WEB", "shop", "10.96.0.1"),
+            service("a*b", "shop", "fd00::1"),
+        ],
+        settings: Arc::new(settings()),
+    };
+    let routes: RouteConfiguration = read(&spec.encode());
+    let mut all: Vec<_> = routes.virtual_hosts.iter().flat_map(|host| &host.domains).collect();
+    let count = all.len();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), count);
+    let hosts = routes
+        .virtual_hosts
+        .iter()
+        .map(|host| (&*host.name, host.domains.len()));
+    let expected = [
+        ("web.shop.svc.cluster.local:80", 6),
+        ("a*b.shop.svc.cluster.local:80", 1),
+        ("outside", 1),
+    ];
+    assert_eq!(hosts.collect::<Vec<_>>(), expected);
+}

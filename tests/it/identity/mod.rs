@@ -1,0 +1,6 @@
+//! Workloads that get their certificates from the control plane, and proxies that prove who they are.
+
+mod bootstraps;
+mod proxies;
+mod roots;
+mod tokens;

@@ -1,0 +1,54 @@
+//! Requests, one connection each, from wherever the calling thread stands.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a server answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+}
+
+pub(crate) fn connect(to: SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&to, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    Ok(stream)
+}
+
+/// Sends a GET with these further lines of the header, and reads until the server closes.
+pub(crate) fn get_over(
+    mut stream: impl Read + Write,
+    host: &str,
+    path: &str,
+    headers: &str,
+) -> std::io::Result<Answer> {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes())?;
+    stream.flush()?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let broken = || std::io::Error::other(format!("no HTTP answer: {text:?}"));
+    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(broken)?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Ok(Answer {
+        status: status.ok_or_else(broken)?,
+        body: body.to_owned(),
+    })
+}
+
+pub(crate) fn get(to: SocketAddr, host: &str, path: &str) -> std::io::Result<Answer> {
+    get_over(connect(to)?, host, path, "")
+}
+
+/// What a server says that speaks first.
+pub(crate) fn listen_to(to: SocketAddr) -> std::io::Result<String> {
+    let mut text = String::new();
+    connect(to)?.read_to_string(&mut text)?;
+    Ok(text)
+}

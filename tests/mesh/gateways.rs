@@ -1,0 +1,79 @@
+//! What changes while requests go on: pods, gateways, services, the control plane itself.
+
+use std::net::Ipv4Addr;
+
+use super::harness::eventually;
+use super::manifests;
+use super::space::need_namespaces;
+use super::world::{DEADLINE, GATEWAY_2, WEB_IN_EAST, World, workload};
+
+impl World {
+    /// Waits until just these pods answer.
+    async fn answered_by(&self, client: &str, pods: &[&str]) {
+        let look = async || {
+            let counts = self.count(client, (WEB_IN_EAST, 80), "web", 12);
+            let seen: Vec<_> = counts.keys().map(String::as_str).collect();
+            if seen == pods {
+                Ok(())
+            } else {
+                Err(format!("{counts:?}"))
+            }
+        };
+        if let Err(late) = eventually(&format!("{pods:?} to answer"), DEADLINE, look).await {
+            panic!("{late:#}\n{}", self.everything());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_go_on_while_things_change() {
+    need_namespaces!();
+    let mut world = World::usual("  mtls: strict\n").await;
+    let all = ["web-1", "web-2", "web-3", "web-4"];
+    world.answered_by("client-1", &all).await;
+
+    // Pods come and go, behind the gateway too.
+    let mut web = world.web();
+    let gone = web.pop().expect("there are four");
+    world.say_web(&web);
+    world.answered_by("client-1", &all[..3]).await;
+    web.push(gone);
+    world.say_web(&web);
+    world.answered_by("client-1", &all).await;
+
+    // The gateway goes: what is behind it is withheld, nothing fails.
+    std::fs::remove_file(world.path("members").join("west/gateway.yaml")).expect("it was there");
+    world.answered_by("client-1", &all[..2]).await;
+    world.say("west", "gateway.yaml", &manifests::gateway("net2", GATEWAY_2));
+    world.answered_by("client-1", &all).await;
+
+    // A new service, on a port of its own and on one that others have; then it goes.
+    let ip = Ipv4Addr::new(10, 96, 0, 50);
+    let pod = workload("web-3", "west", "10.2.0.20");
+    let ports = [("http", 80, 8080), ("http-new", 8088, 8080)];
+    world.say(
+        "west",
+        "late.yaml",
+        &manifests::service("late", "10.96.0.50", &ports, &[&pod]),
+    );
+    for port in [80, 8088] {
+        // It has no address in the client's member, and its name is enough.
+        world.settled("client-1", (ip, port), "late.shop", "web-3").await;
+    }
+    std::fs::remove_file(world.path("members").join("west/late.yaml")).expect("it was there");
+    let look = async || match world.get("client-1", (ip, 8088), "late.shop") {
+        Ok(answer) if answer.status == 200 => Err("it is answered".to_owned()),
+        _ => Ok(()),
+    };
+    eventually("the service to be gone", DEADLINE, look)
+        .await
+        .expect("it goes");
+
+    // Without a control plane everything goes on; with it again nothing is sent anew.
+    world.control_plane = None;
+    world.answered_by("client-1", &all).await;
+    world.start_control_plane().await;
+    world.say_web(&web[..3]);
+    world.answered_by("client-1", &all[..3]).await;
+    world.nobody_refused_anything();
+}

@@ -1,0 +1,23 @@
+//! Requests from an application through its sidecar, over another network's gateway, to a pod: real Envoys in network
+//! namespaces, with mutual TLS from sidecar to sidecar. Needs root, `ip`, `iptables` and `setpriv`.
+
+#![allow(
+    clippy::print_stderr,
+    reason = "a test says why it is passed over, and where a failed one left its logs"
+)]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod certificates;
+mod client;
+mod gateways;
+mod issued;
+mod manifests;
+mod modes;
+mod networks;
+mod pod;
+mod refused;
+mod space;
+mod tls;
+mod world;

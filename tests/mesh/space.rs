@@ -1,0 +1,114 @@
+//! Network namespaces: each pod, gateway and router has one of its own.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+/// Why these tests can't run here, if so.
+pub(crate) fn missing() -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("network namespaces need root".to_owned());
+    }
+    let on_path = |program: &str| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    };
+    let programs = ["ip", "iptables", "setpriv", "mount"];
+    let missing: Vec<_> = programs.into_iter().filter(|program| !on_path(program)).collect();
+    (!missing.is_empty()).then(|| format!("{} is not installed", missing.join(", ")))
+}
+
+/// Ends a test that can't run here, with a word on why.
+macro_rules! need_namespaces {
+    () => {
+        if let Some(why) = crate::space::missing() {
+            eprintln!("passed over: {why}");
+            return;
+        }
+    };
+}
+pub(crate) use need_namespaces;
+
+/// Runs lines of shell, which must succeed.
+pub(crate) fn shell(script: &str) {
+    let output = Command::new("sh")
+        .args(["-euc", script])
+        .output()
+        .expect("there is a shell");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script}\n{errors}");
+}
+
+/// A network namespace, gone with the value.
+#[derive(Debug)]
+pub(crate) struct Space {
+    name: String,
+}
+
+impl Space {
+    pub(crate) fn new(name: String) -> Self {
+        shell(&format!(
+            "ip netns add {name}; ip -n {name} link set lo up; ip netns exec {name} sysctl -qw net.ipv4.ip_forward=0"
+        ));
+        Self { name }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs lines of shell in it.
+    pub(crate) fn shell(&self, script: &str) {
+        let name = &self.name;
+        let output = Command::new("ip")
+            .args(["netns", "exec", name, "sh", "-euc", script])
+            .output()
+            .expect("there is ip");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "in {name}: {script}\n{errors}");
+    }
+
+    /// Makes it a switch with an address of its own: others plug into its bridge.
+    pub(crate) fn bridge(&self) {
+        self.shell("ip link add br0 type bridge; ip link set br0 up");
+    }
+
+    /// Plugs an interface of this namespace into the bridge of another.
+    pub(crate) fn plug(&self, interface: &str, address: &str, bridge: &Self) {
+        let (name, other) = (&self.name, &bridge.name);
+        // Names of interfaces have at most 15 bytes, and must be unique in the other namespace only.
+        let port = format!("p{}", address.split('/').next().unwrap_or_default().replace('.', ""));
+        let port = &port[..port.len().min(15)];
+        shell(&format!(
+            "ip link add {interface} netns {name} type veth peer name {port} netns {other}
+             ip -n {other} link set {port} master br0 up
+             ip -n {name} addr add {address} dev {interface}
+             ip -n {name} link set {interface} up"
+        ));
+    }
+
+    /// Does something on a thread that stands in the namespace; sockets that it opens stay there.
+    pub(crate) fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let file = File::open(Path::new("/run/netns").join(&self.name)).expect("the namespace is there");
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(move || {
+                move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).expect("root may enter");
+                work()
+            });
+            match thread.join() {
+                Ok(value) => value,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        // It stays where a process is still in it; nothing better can be done here.
+        Command::new("ip").args(["netns", "del", &self.name]).status().ok();
+    }
+}
