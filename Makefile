@@ -1,5 +1,6 @@
-# The commands of a developer and of CI. Nothing here needs root; everything that is fetched or built goes to .tools/ and target/
-# (but valgrind, which `make tools` installs where it may, and else asks for).
+# The commands of a developer and of CI. Everything that is fetched or built goes to .tools/ and target/, but a few programs of the
+# system's packages, which `make tools` installs where it may (root, apt-get), and else asks for. Only `make test` needs root, for
+# the network namespaces of tests/mesh.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -37,7 +38,7 @@ demo: envoy ## Show one service from two networks in real Envoys; KEEP=1 leaves 
 
 .PHONY: tools
 tools: ## Fetch Envoys, build the Kubernetes servers and a gRPC client for the tests into .tools/
-	@scripts/install-valgrind.sh
+	@scripts/install-packages.sh
 	@scripts/fetch-envoy.sh
 	@scripts/build-grpc.sh
 	@scripts/build-kubernetes.sh

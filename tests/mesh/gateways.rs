@@ -27,7 +27,7 @@ impl World {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_go_on_while_things_change() {
-    need_namespaces!();
+    need_namespaces();
     let mut world = World::usual("  mtls: strict\n").await;
     let all = ["web-1", "web-2", "web-3", "web-4"];
     world.answered_by("client-1", &all).await;

@@ -3,7 +3,7 @@
 
 #![allow(
     clippy::print_stderr,
-    reason = "a test says why it is passed over, and where a failed one left its logs"
+    reason = "a failed test says where it left its logs"
 )]
 
 #[path = "../harness/mod.rs"]

@@ -19,7 +19,7 @@ fn old() -> super::pod::Workload {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn permissive_takes_both_and_believes_no_forged_peer() {
-    need_namespaces!();
+    need_namespaces();
     let mut world = World::usual("").await;
     world.add(old(), "0.0.0.0").await;
     world.settled("client-1", (WEB_IN_EAST, 80), "web", "web-3").await;
@@ -60,7 +60,7 @@ async fn permissive_takes_both_and_believes_no_forged_peer() {
 /// Bytes of a server that speaks first: nothing on the way may wait for the client.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_may_speak_first() {
-    need_namespaces!();
+    need_namespaces();
     for mode in ["strict", "permissive"] {
         let world = World::usual(&format!("  mtls: {mode}\n")).await;
         for (client, ip) in [("client-1", WEB_IN_EAST), ("client-2", WEB_IN_WEST)] {
@@ -81,7 +81,7 @@ async fn a_server_may_speak_first() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn applications_on_localhost_are_reached() {
-    need_namespaces!();
+    need_namespaces();
     let mut world = World::new("  mtls: strict\n  application: localhost\n").await;
     let web = world.web();
     world.say_web(&web[..1]);
@@ -97,7 +97,7 @@ async fn applications_on_localhost_are_reached() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_outside_passes_or_is_blocked() {
-    need_namespaces!();
+    need_namespaces();
     for (outside, passes) in [("passthrough", true), ("block", false)] {
         let mut world = World::new(&format!("  outside: {outside}\n")).await;
         world.say_web(&world.web()[..1]);

@@ -6,14 +6,14 @@ use super::world::{Certificates, GATEWAY_1, GATEWAY_2, WEB_IN_EAST, WEB_IN_WEST,
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_pod_answers_its_share_and_knows_who_asked() {
-    need_namespaces!();
+    need_namespaces();
     check(&World::usual("  mtls: strict\n").await).await;
 }
 
 /// The same with certificates that the control plane issues over ADS, after `parallax ca` and `parallax bootstrap`.
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_come_over_the_stream() {
-    need_namespaces!();
+    need_namespaces();
     check(&World::usual_with(Certificates::Issued, "  mtls: strict\n").await).await;
 }
 

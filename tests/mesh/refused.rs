@@ -42,7 +42,7 @@ impl World {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_are_refused() {
-    need_namespaces!();
+    need_namespaces();
     let mut world = World::usual("  mtls: strict\n").await;
     let mut rogue = workload("rogue", "east", "10.1.0.99");
     rogue.sidecar = false;
@@ -125,7 +125,7 @@ async fn strangers_are_refused() {
 /// A server with our root's signature and another namespace is not the service that was meant.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_of_another_namespace_is_not_believed() {
-    need_namespaces!();
+    need_namespaces();
     let mut world = World::usual("  mtls: strict\n").await;
     let mut imposter = workload("web-5", "east", "10.1.0.25");
     imposter.sidecar = true;

@@ -7,30 +7,29 @@ use std::process::Command;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// Why these tests can't run here, if so.
-pub(crate) fn missing() -> Option<String> {
-    if !rustix::process::geteuid().is_root() {
-        return Some("network namespaces need root".to_owned());
-    }
+/// Fails where these tests can't run, with what to do.
+pub(crate) fn need_namespaces() {
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "network namespaces need root: run the tests as root, or without these (`cargo test --test mesh` is all of them)"
+    );
     let on_path = |program: &str| {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
     };
-    let programs = ["ip", "iptables", "setpriv", "mount"];
-    let missing: Vec<_> = programs.into_iter().filter(|program| !on_path(program)).collect();
-    (!missing.is_empty()).then(|| format!("{} is not installed", missing.join(", ")))
+    for (program, package) in [
+        ("ip", "iproute2"),
+        ("iptables", "iptables"),
+        ("setpriv", "util-linux"),
+        ("mount", "mount"),
+        ("sysctl", "procps"),
+    ] {
+        assert!(
+            on_path(program),
+            "{program} is missing: `make tools` installs it, or install the package {package}"
+        );
+    }
 }
-
-/// Ends a test that can't run here, with a word on why.
-macro_rules! need_namespaces {
-    () => {
-        if let Some(why) = crate::space::missing() {
-            eprintln!("passed over: {why}");
-            return;
-        }
-    };
-}
-pub(crate) use need_namespaces;
 
 /// Runs lines of shell, which must succeed.
 pub(crate) fn shell(script: &str) {
