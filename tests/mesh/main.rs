@@ -1,10 +1,7 @@
 //! Requests from an application through its sidecar, over another network's gateway, to a pod: real Envoys in network
 //! namespaces, with mutual TLS from sidecar to sidecar. Needs root, `ip`, `iptables` and `setpriv`.
 
-#![allow(
-    clippy::print_stderr,
-    reason = "a failed test says where it left its logs"
-)]
+#![allow(clippy::print_stderr, reason = "a failed test says where it left its logs")]
 
 #[path = "../harness/mod.rs"]
 mod harness;

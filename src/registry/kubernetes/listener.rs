@@ -14,6 +14,7 @@ use super::super::status::{MemberStatus, Topic};
 use super::budget::{Account, Pace};
 use super::failure::Failure;
 use super::fold::{Fold, Heard, Word};
+use super::scope::within;
 use crate::model::ClusterId;
 use crate::table::{EventSink, Kind, Record, RegistryEvent};
 
@@ -184,6 +185,7 @@ impl<'a> Listener<'a> {
 
     /// An object of a list. One too many is an error: the list is not read on.
     pub(super) fn listed(&self, kind: Kind, converted: Converted) -> Result<(), Failure> {
+        let converted = self.within_scope(kind, converted);
         let mut state = self.state();
         let size = converted.record.as_ref().map_or(UNUSED, Record::size);
         state.account.listed(kind, size);
@@ -202,6 +204,10 @@ impl<'a> Listener<'a> {
             _ => {}
         }
         Ok(())
+    }
+
+    fn within_scope(&self, kind: Kind, converted: Converted) -> Converted {
+        within(&self.status.options().borrow().namespaces, kind, converted)
     }
 
     fn within_budget(&self, state: &State) -> Result<(), Failure> {
@@ -278,6 +284,7 @@ impl<'a> Listener<'a> {
 
     /// An object was added or changed. One that goes beyond the budget is an error.
     pub(super) fn changed(&self, kind: Kind, converted: Converted) -> Result<(), Failure> {
+        let converted = self.within_scope(kind, converted);
         self.told_one(kind);
         let size = converted.record.as_ref().map_or(0, Record::size);
         let topic = topic(kind, &converted);

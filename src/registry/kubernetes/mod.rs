@@ -22,6 +22,7 @@ mod item;
 mod lines;
 mod listener;
 mod resource;
+mod scope;
 #[cfg(test)]
 mod tests;
 

@@ -117,6 +117,32 @@ fn three_nodes(api: FakeApi) -> FakeApi {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_namespaces_that_are_not_asked_for_nothing_is_taken_and_nothing_is_wrong() {
+    let api = three_nodes(FakeApi::new());
+    api.put(
+        "pods",
+        "other",
+        json!({"metadata": {"namespace": "other"}, "status": {"podIP": "no address"}}),
+    );
+    let running = Running::start(api);
+    let options = MemberOptions {
+        namespaces: vec!["shop".into()],
+        ..MemberOptions::default()
+    };
+    assert!(running.members.reconfigure(&id("east"), options));
+    running.until_synced().await;
+    running.has(&["Node n1", "Node n2", "Node n3", "Pod shop/web-1"]).await;
+    running
+        .api
+        .put("pods", "late", json!({"metadata": {"namespace": "other"}}));
+    running.api.put("pods", "web-2", pod());
+    running
+        .has(&["Node n1", "Node n2", "Node n3", "Pod shop/web-1", "Pod shop/web-2"])
+        .await;
+    assert_eq!(running.members.get(&id("east")).unwrap().problem_count, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn everything_is_told_at_once_and_then_each_change() {
     let running = Running::synced(three_nodes(FakeApi::new())).await;
     running.has(&["Node n1", "Node n2", "Node n3", "Pod shop/web-1"]).await;
