@@ -12,7 +12,7 @@ use crate::table::EventSink;
 
 /// Reads one member until cancelled, and tells `sink` of everything in it. Whatever fails is retried for ever and shown
 /// in `members`; what is known of a member is kept while it can't be read. Ending says nothing about the member: only
-/// the owner of the list of members sends [`RegistryChange::Left`].
+/// the owner of the list of members sends [`crate::table::RegistryChange::Left`].
 ///
 /// `options` may change later, by [`Members::reconfigure`]. A name that is taken already is reported in
 /// [`Members::problems`], and nothing is read; this too lasts until cancelled.
