@@ -177,14 +177,14 @@ impl Results {
             let line = row.csv();
             println!("{}", line.replace(',', "  "));
             writeln!(text, "{line}")?;
-            keys.insert(format!("{},{},{},", row.bench, row.case.replace(',', ";"), row.metric));
+            let (case, metric) = (row.case.replace(',', ";"), row.metric.replace(',', ";"));
+            keys.insert(format!("{},{case},{metric},", row.bench));
             for (at, value) in row.values.iter().enumerate() {
                 let floor = row.floor.get(at).map(|floor| format!("{floor:.4}")).unwrap_or_default();
-                let case = row.case.replace(',', ";");
                 writeln!(
                     raw,
-                    "{},{case},{},{},{at},{value:.4},{floor}",
-                    row.bench, row.metric, row.unit
+                    "{},{case},{metric},{},{at},{value:.4},{floor}",
+                    row.bench, row.unit
                 )?;
             }
         }

@@ -6,7 +6,7 @@ pub(super) const INTRODUCTION: &str = "\
 Written by `cargo bench --bench mesh -- report`; the figures are in [results.csv](performance/results.csv), every single
 repetition in [raw.csv](performance/raw.csv). Machine: {machine}.
 
-How it is measured: the release binary runs as a process of its own and watches API servers that the rig serves over HTTP, with
+How it is measured: the release binary runs as a process of its own and watches API servers that the rig serves (TLS, HTTP/2), with
 the objects of a generated mesh (sizes S, M, L and XL). A swarm of proxies speaks ADS as Envoys do: a TCP connection each, CDS
 first, then EDS for what came, a node of 58 kB, an ACK at once; it checks the protocol while it runs and that all proxies of one
 view hold the same in the end. CPU and memory are of the server's process alone, from `/proc`. Times are from the moment an API
@@ -14,7 +14,7 @@ server told a change. Swarm, API servers and server share the cores of the machi
 
 **The floor** is a bare server of the same HTTP/2 and TLS stack, without any logic, that sends the same bytes to as many streams
 in the same run, turn by turn with ours. Machines are noisy and differ: the multiple of the floor is what counts. Figures are
-medians with the least and the most of all repetitions.
+medians with the least and the most of all repetitions; what has no extremes was measured once.
 
 istiod was measured once on a machine of this kind (two cores; master of late 2026, plaintext delta ADS, default settings and
 tuned with a debounce of 10 ms and lifted limits), on a mesh of similar size with three real API servers. It sends more than
@@ -115,24 +115,20 @@ pub(super) const MISSED: &str = "
   less often (a pause after each step) would buy CPU with staleness, of which there is plenty; it was not done.
 - **B4, 10 views.** With one view a push of 10 kB is 1.3 × the floor. The rest is the ten changes themselves: each is a slice of
   100 endpoints, 31 kB of JSON, read and compared.
-- **B5.** An endpoint is a slice entry, a pod, and an entry of the table. A heap profile has 47 MB at most for 40,000 endpoints in
-  10 members, while their lists are held back until they are complete; the rest of what is resident is the allocator's. What helped:
-  texts kept once, groups shared with the merged service, one pointer for a locality (2.5 to 1.4 MB per 1,000), and jemalloc,
-  which costs a tenth of that but gives back what a list takes for a moment. Members that are folders cost more, since each file is
-  kept as it was read.
+- **B5.** An endpoint is a slice entry, a pod, and an entry of the table; names are one shared pointer, what pods of a Node have in
+  common is kept once, and readers keep hashes of names. That made 2.5 MB per 1,000 endpoints 0.4. What a member left behind is the
+  allocator's, and most of it comes with the first one that joins.
 - **B6.** The floor alone, with the same HTTP/2 and TLS, is 57 to 60 MB. What is ours is mostly what each session remembers of
   each resource, two for a service: name, version sent, version taken. What helped: no buffer of the first message (143 to 72 MB
   plaintext), names shared with the clusters, maps packed after they grew, 24 bytes for what is known of a resource instead of 56,
   one task for a connection and its streams without an HTTP server in between. A heap profile has per proxy: 32 kB of buffers of
   HTTP/2 for reading and writing, 4 for its header tables, 4 of TLS, some 8 for sessions and subscriptions, 10 for all else.
-- **B8, one dead.** Others are read and known at once, and nobody is served until the member that can't be read had its
-  `memberSyncDeadline` (30 s): serving without it could take its endpoints away from proxies that reconnect.
 - **B9, elsewhere.** The goal is below what the protocol allows for names of this length. A delta answer has to have the type URL
   twice (142 bytes), the name twice (124), two versions, a nonce, the name of the control plane, and an address with its locality
-  (60). Of the 414 bytes before versions and that name were cut, 310 would be left with one letter for each of them, and of the 325
-  of state of the world, which has the name once, 252. Versions have 22 letters now and not 32.
+  (60). Versions have 22 letters; of the 414 bytes that there were with 32, 310 would be left
+  with one letter for each version and for that name, and of the 325 of state of the world, which has the name once, 252.
 - **B14, M, bytes.** A viewer with local endpoints is sent these again, for an assignment is one resource. Weights of 1 are left
-  out, which made it 329 to 304 MB. An endpoint has 25 bytes then, and that is the least: four messages within each other, an
+  out, which made it 329 to 302 MB. An endpoint has 25 bytes then, and that is the least: four messages within each other, an
   address as text and a port.
 - **Memory kept after members left.** jemalloc gives pages back within ten seconds of idleness; a run that looks earlier, or whose
   members come and go again, sees some of them.
