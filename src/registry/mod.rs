@@ -1,6 +1,7 @@
 //! The inbound edge: Kubernetes API servers and folders of manifests become events for the table.
 //!
-//! A member is read by [`run_member`], whatever it is; [`Members`] shows how each of them is doing. Nothing that a member
+//! Members are named by the settings ([`run_named_members`]), by Secrets and `Member` objects ([`run_attached_members`]), or are the
+//! folders in a folder ([`run_members_folder`]); [`Members`] shows how each of them is doing. Nothing that a member
 //! says or fails at ends its reading or touches another member.
 
 mod attached;
@@ -29,7 +30,7 @@ pub use metrics::RegistryMetrics;
 pub use named::{NamedMember, Sinks, run_named_members};
 pub use options::{Budget, MemberOptions, StalePolicy};
 pub use problem::Problem;
-pub use run::{list_members_folder, run_member, run_members_folder};
+pub use run::{list_members_folder, run_members_folder};
 pub use source::{MemberSource, SecretText};
 pub use status::{KindReport, KindState, MemberReport, MemberState, Members, Settled};
 pub use tokens::{MemberTokens, TokenKeys, TokenVerdict};

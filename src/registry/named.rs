@@ -147,11 +147,7 @@ impl Named {
                 self.read(name, member, status);
                 None
             }
-            None => Some(Problem::new(
-                format!("member {name} ({})", member.source),
-                "another member has this name; this one is not read",
-                "give it another name",
-            )),
+            None => Some(Problem::name_taken(name, &member.source)),
         }
     }
 

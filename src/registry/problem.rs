@@ -1,5 +1,8 @@
 //! What is wrong with something that a member says, in words that lead to a fix.
 
+use super::MemberSource;
+use crate::model::ClusterId;
+
 /// How much of a foreign text a message repeats, in characters.
 const LONGEST_TEXT: usize = 300;
 
@@ -23,6 +26,15 @@ impl Problem {
             problem: shorten(problem.into()),
             remedy: remedy.into(),
         }
+    }
+
+    /// A member that is not read since another one has its name.
+    pub(super) fn name_taken(name: &ClusterId, source: &MemberSource) -> Self {
+        Self::new(
+            format!("member {name} ({source})"),
+            "another member has this name; this one is not read",
+            "give it another name",
+        )
     }
 }
 

@@ -10,13 +10,13 @@ use super::{MemberOptions, MemberSource, Members, Problem, folder, kubernetes, s
 use crate::model::ClusterId;
 use crate::table::EventSink;
 
-/// Reads one member until cancelled, and tells `sink` of everything in it. Whatever fails is retried for ever and shown
+/// Reads one member of a folder of members until cancelled, and tells `sink` of everything in it. Whatever fails is retried for ever and shown
 /// in `members`; what is known of a member is kept while it can't be read. Ending says nothing about the member: only
 /// the owner of the list of members sends [`crate::table::RegistryChange::Left`].
 ///
 /// `options` may change later, by [`Members::reconfigure`]. A name that is taken already is reported in
 /// [`Members::problems`], and nothing is read; this too lasts until cancelled.
-pub async fn run_member(
+pub(super) async fn run_member(
     name: ClusterId,
     source: MemberSource,
     options: MemberOptions,
@@ -25,12 +25,10 @@ pub async fn run_member(
     cancel: CancellationToken,
 ) {
     let Some(status) = members.join(&name, &source, options) else {
-        let problem = Problem::new(
-            format!("member {name} ({source})"),
-            "another member has this name; this one is not read",
-            "give it another name",
+        members.set_problems(
+            Path::new(&source.to_string()),
+            vec![Problem::name_taken(&name, &source)],
         );
-        members.set_problems(Path::new(&source.to_string()), vec![problem]);
         // Whoever runs members takes one that ends for one that broke off, and this is no reason to stop the others.
         cancel.cancelled().await;
         return;

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::model::ClusterId;
 use crate::table::EventSink;
 
-use super::super::{MemberOptions, MemberSource, Members, Problem, run_member};
+use super::super::run::run_member;
+use super::super::{MemberOptions, MemberSource, Members, Problem};
 use super::files::identity;
 use super::stir::Stir;
 use super::{RESCAN, RESCAN_UNWATCHED};

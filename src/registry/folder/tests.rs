@@ -6,8 +6,9 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use super::super::run::run_member;
 use super::super::testing::{Recorder, id, is_stale, until_report};
-use super::super::{MemberOptions, MemberSource, MemberState, Members, run_member, run_members_folder};
+use super::super::{MemberOptions, MemberSource, MemberState, Members, run_members_folder};
 use super::*;
 use crate::table::{Kind, Record};
 

@@ -11,9 +11,11 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use futures::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -74,7 +76,10 @@ async fn run<F>(
         {
             let asking = look_up(host.clone());
             running.spawn(async move {
-                let (v4, v6) = asking.await;
+                // A bug in it must not lose the name: it is due again as after any failure.
+                let broke_off = || Outcome::Failed("the lookup broke off; the log says where".to_owned());
+                let answer = AssertUnwindSafe(asking).catch_unwind().await;
+                let (v4, v6) = answer.unwrap_or_else(|_| (broke_off(), broke_off()));
                 (host, v4, v6)
             });
         }
@@ -85,17 +90,14 @@ async fn run<F>(
                 // Nobody wants anything any more.
                 Err(_) => return,
             },
-            Some(answer) = running.join_next() => match answer {
-                Ok((name, v4, v6)) => {
-                    // It may be gone from the wanted ones meanwhile.
-                    if let Some(host) = known.get_mut(&name) {
-                        let wait = answered(&name, host, v4, v6, &*sink, &hosts);
-                        due.insert((Instant::now() + wait, name));
-                    }
+            Some(answer) = running.join_next() => {
+                let (name, v4, v6) = answer.expect("it is not aborted, and panics are caught");
+                // It may be gone from the wanted ones meanwhile.
+                if let Some(host) = known.get_mut(&name) {
+                    let wait = answered(&name, host, v4, v6, &*sink, &hosts);
+                    due.insert((Instant::now() + wait, name));
                 }
-                // A lookup that panicked, which the log tells, or was aborted: its name is due again with the next change.
-                Err(error) => tracing::error!(%error, "a lookup broke off"),
-            },
+            }
             () = sleep_until(next.unwrap_or(now)), if next.is_some() => {}
         }
     }

@@ -40,7 +40,7 @@ impl Running {
         let clients = Arc::new(AtomicUsize::new(0));
         let status = members
             .join(&id("east"), &MemberSource::InCluster, MemberOptions::default())
-            .unwrap_or_else(|| MemberStatus::of_second(&id("east"), &members, &members));
+            .unwrap_or_else(|| members.join_again(&id("east"), &MemberSource::InCluster, MemberOptions::default()));
         let (sink, made, connect_to) = (recorder.clone(), clients.clone(), api.clone());
         let task = tokio::spawn(async move {
             let connect = || {
