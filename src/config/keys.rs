@@ -80,6 +80,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "outside",
             "application",
             "requestsPerConnection",
+            "dns",
             "accessLog",
         ],
     ),

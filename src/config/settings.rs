@@ -96,6 +96,7 @@ impl Default for Config {
                 outside: OutsideChoice::Passthrough,
                 application: ApplicationChoice::PodIp,
                 requests_per_connection: 100,
+                dns: true,
                 access_log: Some("/dev/stdout".to_owned()),
             },
             identity: None,
@@ -356,6 +357,8 @@ pub struct TrafficConfig {
     pub application: ApplicationChoice,
     /// `traffic.requestsPerConnection`: after how many requests a sidecar opens a new connection; 0 for never.
     pub requests_per_connection: u32,
+    /// `traffic.dns`: whether sidecars answer for names that the local DNS does not know.
+    pub dns: bool,
     /// `traffic.accessLog`: the file that Envoys log accesses to; none where `None`.
     pub access_log: Option<String>,
 }

@@ -58,6 +58,7 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_>, default: Traffic
         requests_per_connection: reader
             .value(&section, "requestsPerConnection", requests)
             .unwrap_or(default.requests_per_connection),
+        dns: reader.value(&section, "dns", values::boolean).unwrap_or(default.dns),
         access_log: match reader.value(&section, "accessLog", file_elsewhere) {
             Some(path) => path,
             None => default.access_log,
@@ -106,7 +107,7 @@ mod tests {
     #[test]
     fn every_key_takes_effect_and_mistakes_say_what_is_expected() {
         let text = "traffic: {enabled: true, trustDomain: td.example, certificates: /c/, mtls: strict, outside: block,
-            application: localhost, requestsPerConnection: 1, accessLog: none}";
+            application: localhost, requestsPerConnection: 1, dns: false, accessLog: none}";
         let read = Config::from_yaml(text, "f.yaml").unwrap().traffic;
         let expected = TrafficConfig {
             enabled: true,
@@ -116,6 +117,7 @@ mod tests {
             outside: OutsideChoice::Block,
             application: ApplicationChoice::Localhost,
             requests_per_connection: 1,
+            dns: false,
             access_log: None,
         };
         assert_eq!(read, expected);

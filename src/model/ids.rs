@@ -278,12 +278,34 @@ impl ServiceKey {
         format!("{}.{}.svc.{domain}", self.name, self.namespace)
     }
 
-    /// Reads `name.namespace.svc.DOMAIN` back.
+    /// Reads `name.namespace.svc.DOMAIN` back, and `pod.name.namespace.svc.DOMAIN`.
     #[must_use]
     pub fn from_host(host: &str, domain: &str) -> Option<Self> {
-        let (name, namespace) = host.strip_suffix(domain)?.strip_suffix(".svc.")?.split_once('.')?;
-        let plain = |part: &str| !part.is_empty() && !part.contains('.');
-        (plain(name) && plain(namespace)).then(|| Self::new(namespace, name))
+        let (name, namespace) = host.strip_suffix(domain)?.strip_suffix(".svc.")?.rsplit_once('.')?;
+        let parts = name.split('.').count();
+        let plain = parts <= 2 && name.split('.').chain([namespace]).all(|part| !part.is_empty());
+        plain.then(|| Self::new(namespace, name))
+    }
+
+    /// The host that a pod of this service is: a service of its own, called `pod.name` in the same namespace. No Service can
+    /// have a dot in its name.
+    #[must_use]
+    pub fn pod_host(&self, pod: &str) -> Self {
+        Self {
+            namespace: Arc::clone(&self.namespace),
+            name: format!("{pod}.{}", self.name).into(),
+        }
+    }
+
+    /// The pod, and its service, where it is the host of a pod.
+    #[must_use]
+    pub fn pod(&self) -> Option<(&str, Self)> {
+        let (pod, service) = self.name.split_once('.')?;
+        let service = Self {
+            namespace: Arc::clone(&self.namespace),
+            name: service.into(),
+        };
+        Some((pod, service))
     }
 }
 
@@ -355,11 +377,19 @@ mod tests {
         assert_eq!(key.host("cluster.local"), "web.shop.svc.cluster.local");
         assert_eq!(
             ServiceKey::from_host("web.shop.svc.cluster.local", "cluster.local"),
-            Some(key)
+            Some(key.clone())
         );
+        let host = key.pod_host("web-0");
+        assert_eq!(host.host("cluster.local"), "web-0.web.shop.svc.cluster.local");
+        assert_eq!(
+            ServiceKey::from_host("web-0.web.shop.svc.cluster.local", "cluster.local"),
+            Some(host.clone())
+        );
+        assert_eq!((host.pod(), key.pod()), (Some(("web-0", key.clone())), None));
         for wrong in [
             "web.svc.cluster.local",
-            "a.web.shop.svc.cluster.local",
+            "a.b.web.shop.svc.cluster.local",
+            ".web.shop.svc.cluster.local",
             "web.shop.svc.other",
             ".shop.svc.cluster.local",
         ] {

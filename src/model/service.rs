@@ -1,8 +1,8 @@
 //! One service of the mesh, merged over all members, as readers see it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,12 @@ impl NetworkGroup {
             draining: sums(Health::Draining),
             endpoints: endpoints.into(),
         }
+    }
+
+    /// Whether any of them is ready.
+    #[must_use]
+    pub fn any_ready(&self) -> bool {
+        self.any_ready
     }
 
     /// All endpoints, in order, those that take no traffic too (a person may ask why).
@@ -201,6 +207,9 @@ pub struct ServiceEndpoints {
     pub headless: bool,
     /// Its `ClusterIP`s in each member that gives it any; the same address may be another service's elsewhere.
     pub cluster_ips: BTreeMap<ClusterId, Vec<IpAddr>>,
+    /// Its address for whoever is in no member that gives it one: the same for all, in 240.0.0.0/4. None while it has no
+    /// endpoint in the whole mesh.
+    pub virtual_ip: Option<Ipv4Addr>,
     /// The merged ports, by number.
     pub ports: Vec<PortEndpoints>,
     /// Where members disagree.
@@ -212,5 +221,30 @@ impl ServiceEndpoints {
     #[must_use]
     pub fn port(&self, number: u16) -> Option<&PortEndpoints> {
         self.ports.iter().find(|port| port.port.number == number)
+    }
+
+    /// Whether it has any endpoint, ready or not.
+    #[must_use]
+    pub fn has_endpoints(&self) -> bool {
+        self.groups().any(|(_, group)| !group.endpoints().is_empty())
+    }
+
+    /// The groups of all its ports.
+    pub fn groups(&self) -> impl Iterator<Item = (&GroupKey, &NetworkGroup)> {
+        let ports = self.ports.iter().flat_map(|port| &port.groups);
+        ports.map(|(key, group)| (key, &**group))
+    }
+
+    /// Every address by which somebody may mean it: those that members give it, its virtual one, and where it is headless
+    /// those of its pods.
+    #[must_use]
+    pub fn addresses(&self) -> BTreeSet<IpAddr> {
+        let mut addresses: BTreeSet<_> = self.cluster_ips.values().flatten().copied().collect();
+        addresses.extend(self.virtual_ip.map(IpAddr::from));
+        if self.headless {
+            let endpoints = self.groups().flat_map(|(_, group)| group.endpoints());
+            addresses.extend(endpoints.flat_map(|endpoint| endpoint.addresses.iter()));
+        }
+        addresses
     }
 }

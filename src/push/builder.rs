@@ -5,10 +5,12 @@ use std::sync::Arc;
 use super::PushMetrics;
 use super::interner::Interner;
 use super::spec::resource_spec;
-use super::traffic;
+use super::traffic::{self, DnsListeners};
 use crate::cache::Source;
 use crate::model::{Role, ServiceKey, Standpoint, ViewKey, Viewer};
-use crate::resources::{ClusterName, ListenerName, Resource, ResourceSpec, ResourceType, TrafficSettings};
+use crate::resources::{
+    ClusterName, DNS_LISTENER, ListenerName, Resource, ResourceSpec, ResourceType, TrafficSettings,
+};
 use crate::table::EndpointTable;
 
 /// Builds resources.
@@ -20,6 +22,7 @@ pub struct Builder {
     /// Set where proxies get listeners, by the settings.
     traffic: Option<Arc<TrafficSettings>>,
     interner: Interner,
+    dns: DnsListeners,
     metrics: PushMetrics,
 }
 
@@ -43,6 +46,7 @@ impl Builder {
             domain: domain.into(),
             traffic: traffic.map(Arc::new),
             interner: Interner::default(),
+            dns: DnsListeners::default(),
             metrics,
         })
     }
@@ -59,6 +63,12 @@ impl Builder {
     pub(super) fn sni_name(&self, service: &ServiceKey, port: u16) -> Option<Arc<str>> {
         let settings = self.traffic.as_ref()?;
         Some(traffic::sni(service, port, settings))
+    }
+
+    /// The name of the cluster for connections to pods themselves; `None` where there are no sidecars.
+    pub(super) fn direct_name(&self, name: ClusterName) -> Option<Arc<str>> {
+        let settings = self.traffic.as_ref()?;
+        Some(traffic::direct_name(&name.service, name.port, settings))
     }
 
     pub(super) fn listener_names(&self, name: ClusterName) -> impl Iterator<Item = Arc<str>> {
@@ -96,16 +106,26 @@ impl Source for Builder {
 
     fn build(&self, key: &ViewKey, kind: ResourceType, name: &str) -> Option<Arc<Resource>> {
         let name: Arc<str> = name.into();
+        if let Some(settings) = self.traffic.as_ref().filter(|settings| settings.dns)
+            && (key.role, kind, &*name) == (Role::Sidecar, ResourceType::Listener, DNS_LISTENER)
+        {
+            let make = |spec| self.resource(kind, &name, &ResourceSpec::Dns(spec));
+            return Some(self.dns.get_or_make(&self.table, settings, key, make));
+        }
         let spec = self.spec(key, kind, &name)?;
-        let version = spec.version();
-        Some(self.interner.get_or_encode(kind, &name, version, || {
-            self.metrics.encoded(kind);
-            spec.encode_as(version)
-        }))
+        Some(self.resource(kind, &name, &spec))
     }
 }
 
 impl Builder {
+    fn resource(&self, kind: ResourceType, name: &Arc<str>, spec: &ResourceSpec) -> Arc<Resource> {
+        let version = spec.version();
+        self.interner.get_or_encode(kind, name, version, || {
+            self.metrics.encoded(kind);
+            spec.encode_as(version)
+        })
+    }
+
     fn spec(&self, key: &ViewKey, kind: ResourceType, name: &Arc<str>) -> Option<ResourceSpec> {
         let for_all = || resource_spec(&self.table, &self.domain, key, kind, name);
         match (key.role, &self.traffic) {

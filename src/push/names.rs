@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Builder;
 use crate::model::ServiceKey;
-use crate::resources::{ClusterName, OutboundListener};
+use crate::resources::{ClusterName, DNS_LISTENER, OutboundListener};
 use crate::table::{ChangeSet, Face, ServiceChange};
 
 /// Names, by who asks for them.
@@ -43,18 +43,31 @@ impl Names {
             self.assignments.push(builder.encode_name(&named(*port)));
             self.at_gateways.extend(builder.sni_name(key, *port));
         }
+        if change.headless {
+            let direct = change.ports.iter().filter_map(|port| builder.direct_name(named(*port)));
+            self.clusters.extend(direct);
+        }
+        if key.pod().is_some() {
+            // Whether there is a cluster depends on where the pod is.
+            let ports = change.ports.iter().map(|port| builder.encode_name(&named(*port)));
+            self.clusters.extend(ports);
+        }
+        if change.renamed {
+            self.listeners.insert(DNS_LISTENER.into());
+        }
+        let mut addresses: Vec<_> = change.addresses.iter().map(|ip| Some(*ip)).collect();
         if change.face == Face::Changed {
             self.routes
                 .extend(change.ports.iter().map(|port| port.to_string().into()));
-            let addresses = change.cluster_ips.iter().map(|ip| Some(*ip));
-            for address in addresses.chain([None]) {
-                let listeners = change
-                    .ports
-                    .iter()
-                    .map(|port| OutboundListener { address, port: *port });
-                self.listeners
-                    .extend(listeners.map(|listener| listener.encode().into()));
-            }
+            addresses.push(None);
+        }
+        for address in addresses {
+            let listeners = change
+                .ports
+                .iter()
+                .map(|port| OutboundListener { address, port: *port });
+            self.listeners
+                .extend(listeners.map(|listener| listener.encode().into()));
         }
     }
 }

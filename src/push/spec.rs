@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::ViewKey;
+use crate::model::{Role, ViewKey};
 use crate::resources::{
     AssignmentSpec, ClusterName, ClusterSpec, ListenerName, ListenerSpec, ResourceSpec, ResourceType, RouteSpec,
 };
@@ -27,6 +27,11 @@ pub fn resource_spec(
         // Assignments and routes are named as their cluster is.
         _ => ClusterName::parse(name, domain)?,
     };
+    // Hosts of pods are for sidecars, which capture connections to them and have clusters of their own kind for them.
+    let of_sidecar = (view.role, kind) == (Role::Sidecar, ResourceType::ClusterLoadAssignment);
+    if parsed.service.pod().is_some() && !of_sidecar {
+        return None;
+    }
     let service = table.service(&parsed.service)?;
     let port = service.port(parsed.port)?;
     let name = Arc::clone(name);

@@ -21,8 +21,9 @@ pub use route::RouteSpec;
 pub use secret::{ROOTS_SECRET, SecretSpec, WORKLOAD_SECRET};
 pub use spec::ResourceSpec;
 pub use traffic::{
-    Application, CAPTURE_LISTENER, CaptureSpec, CertificateSource, FixedCluster, FixedClusterSpec, GATEWAY_LISTENER,
-    GatewayClusterSpec, GatewayListenerSpec, INBOUND_LISTENER, InboundSpec, MtlsMode, OutboundListener, OutboundSpec,
-    OutboundTarget, Outside, Protocol, RoutesSpec, SidecarClusterSpec, SniName, TrafficSettings, VirtualService,
+    Application, CAPTURE_LISTENER, CaptureSpec, CertificateSource, DNS_LISTENER, Destination, DirectClusterSpec,
+    DirectName, DnsName, DnsSpec, FixedCluster, FixedClusterSpec, GATEWAY_LISTENER, GatewayClusterSpec,
+    GatewayListenerSpec, INBOUND_LISTENER, InboundSpec, MtlsMode, OutboundListener, OutboundSpec, OutboundTarget,
+    Outside, Protocol, RoutesSpec, SidecarClusterSpec, SniName, TrafficSettings, VirtualService,
 };
 pub use version::Version;

@@ -1,8 +1,8 @@
 //! A resource of any type before it is encoded.
 
 use super::traffic::{
-    CaptureSpec, FixedClusterSpec, GatewayClusterSpec, GatewayListenerSpec, InboundSpec, OutboundSpec, RoutesSpec,
-    SidecarClusterSpec,
+    CaptureSpec, DirectClusterSpec, DnsSpec, FixedClusterSpec, GatewayClusterSpec, GatewayListenerSpec, InboundSpec,
+    OutboundSpec, RoutesSpec, SidecarClusterSpec,
 };
 use super::{AssignmentSpec, ClusterSpec, ListenerSpec, Resource, RouteSpec, Version};
 
@@ -21,6 +21,8 @@ pub enum ResourceSpec {
     FixedCluster(FixedClusterSpec),
     /// A sidecar's cluster.
     SidecarCluster(SidecarClusterSpec),
+    /// A sidecar's cluster for connections to pods themselves.
+    DirectCluster(DirectClusterSpec),
     /// A gateway's cluster.
     GatewayCluster(GatewayClusterSpec),
     /// The listener of captured connections.
@@ -31,6 +33,8 @@ pub enum ResourceSpec {
     Routes(RoutesSpec),
     /// The listener of incoming connections.
     Inbound(InboundSpec),
+    /// The listener that answers for names.
+    Dns(DnsSpec),
     /// A gateway's listener.
     GatewayListener(GatewayListenerSpec),
 }
@@ -46,7 +50,9 @@ impl ResourceSpec {
             Self::Route(spec) => spec.version(),
             Self::FixedCluster(spec) => spec.version(),
             Self::SidecarCluster(spec) => spec.version(),
+            Self::DirectCluster(spec) => spec.version(),
             Self::GatewayCluster(spec) => spec.version(),
+            Self::Dns(spec) => spec.version(),
             Self::Capture(spec) => spec.version(),
             Self::Outbound(spec) => spec.version(),
             Self::Routes(spec) => spec.version(),
@@ -74,7 +80,9 @@ impl ResourceSpec {
             Self::Route(spec) => spec.encode(),
             Self::FixedCluster(spec) => spec.encode(),
             Self::SidecarCluster(spec) => spec.encode(),
+            Self::DirectCluster(spec) => spec.encode(),
             Self::GatewayCluster(spec) => spec.encode(),
+            Self::Dns(spec) => spec.encode(),
             Self::Capture(spec) => spec.encode(),
             Self::Outbound(spec) => spec.encode(),
             Self::Routes(spec) => spec.encode(),

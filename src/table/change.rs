@@ -1,9 +1,9 @@
 //! What a change of the table touched.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use crate::model::{NetworkId, PortEndpoints, ServiceEndpoints, ServiceKey};
+use crate::model::{ClusterId, GroupKey, Mtls, NetworkId, PortEndpoints, ServiceEndpoints, ServiceKey};
 
 /// Names of what may look different now; never content, so that changes merge and the latest wins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,11 +24,19 @@ pub struct ServiceChange {
     pub ports: BTreeSet<u16>,
     /// The ports that came, went, or are described otherwise.
     pub defined: BTreeSet<u16>,
-    /// Where its face changed: every `ClusterIP` that it had, in any member.
-    pub cluster_ips: BTreeSet<IpAddr>,
+    /// Every address by which connections to it may go otherwise now: where its face changed all that it had, and of a
+    /// headless one those of pods that came, went or changed.
+    pub addresses: BTreeSet<IpAddr>,
     /// Whether more than endpoints changed.
     pub face: Face,
+    /// Whether it was headless, so that connections go to pods and not to it.
+    pub headless: bool,
+    /// Whether a name of it may have come, gone or lead elsewhere.
+    pub renamed: bool,
 }
+
+/// Where connections to a pod itself go, and how.
+type Ways<'a> = BTreeSet<(IpAddr, &'a GroupKey, Mtls, u16)>;
 
 /// All of a service but its endpoints: which ports and addresses it has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,10 +65,15 @@ impl ChangeSet {
         self.services.is_empty() && self.networks.is_empty() && self.locations == Locations::Same
     }
 
+    /// Notes what changed of a service.
+    pub(super) fn touch(&mut self, key: ServiceKey, change: ServiceChange) {
+        self.services.entry(key).or_default().absorb(change);
+    }
+
     /// Takes another change in.
     pub fn absorb(&mut self, other: Self) {
         for (key, change) in other.services {
-            self.services.entry(key).or_default().absorb(change);
+            self.touch(key, change);
         }
         self.networks.extend(other.networks);
         if other.locations == Locations::Changed {
@@ -85,23 +98,58 @@ impl ServiceChange {
             old.map(|port| &port.port) != new.map(|port| &port.port)
         };
         change.defined = change.ports.iter().filter(differs).copied().collect();
-        let [before, after] = [old, new].map(|service| service.map(|service| (service.headless, &service.cluster_ips)));
-        if !change.defined.is_empty() || before != after {
+        let [before, after] = [old, new].map(|service| service.map(facts));
+        let [old_ways, new_ways] = [old, new].map(|service| service.map(ways).unwrap_or_default());
+        let is_host = both().any(|service| service.key.pod().is_some());
+        let moved = is_host && old_ways != new_ways;
+        if !change.defined.is_empty() || before != after || moved {
             change.face = Face::Changed;
-            let all = both().flat_map(|service| service.cluster_ips.values().flatten());
-            change.cluster_ips = all.copied().collect();
+            change.addresses = both().flat_map(ServiceEndpoints::addresses).collect();
         }
+        let differing = old_ways.symmetric_difference(&new_ways);
+        change.addresses.extend(differing.map(|(address, ..)| *address));
+        change.headless = both().any(|service| service.headless);
+        let [served, serves] = [old, new].map(|service| service.filter(|service| service.headless).map(ready));
+        change.renamed = before != after || moved || served != serves;
         Some(change)
     }
 
     fn absorb(&mut self, other: Self) {
         self.ports.extend(other.ports);
         self.defined.extend(other.defined);
-        self.cluster_ips.extend(other.cluster_ips);
+        self.addresses.extend(other.addresses);
         if other.face == Face::Changed {
             self.face = Face::Changed;
         }
+        self.headless |= other.headless;
+        self.renamed |= other.renamed;
     }
+}
+
+type Facts<'a> = (bool, &'a BTreeMap<ClusterId, Vec<IpAddr>>, Option<Ipv4Addr>);
+
+fn facts(service: &ServiceEndpoints) -> Facts<'_> {
+    (service.headless, &service.cluster_ips, service.virtual_ip)
+}
+
+/// Of what connections reach by the address of a pod; others don't look at them.
+fn ways(service: &ServiceEndpoints) -> Ways<'_> {
+    let mut ways = Ways::new();
+    if service.headless || service.key.pod().is_some() {
+        for (key, group) in service.groups() {
+            for endpoint in group.endpoints() {
+                let addresses = endpoint.addresses.iter();
+                ways.extend(addresses.map(|address| (address, key, endpoint.mtls, endpoint.port)));
+            }
+        }
+    }
+    ways
+}
+
+/// Where a local DNS knows pods of it.
+fn ready(service: &ServiceEndpoints) -> BTreeSet<&GroupKey> {
+    let ready = service.groups().filter(|(_, group)| group.any_ready());
+    ready.map(|(key, _)| key).collect()
 }
 
 fn number(port: &PortEndpoints) -> u16 {

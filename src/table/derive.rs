@@ -9,7 +9,7 @@ use super::member::Member;
 use super::pods::PodFacts;
 use super::record::ServiceRecord;
 use super::settings::{CidrRules, TableSettings};
-use super::slices::Entry;
+use super::slices::{Entry, Slice};
 use crate::model::{
     Addresses, ClusterId, Endpoint, Health, Locality, MemberStanding, Mtls, NetworkGroup, NetworkId, PodName,
     ServiceKey,
@@ -26,24 +26,50 @@ pub(super) struct MemberService {
     /// Its endpoints by the *name* of the slice port, which only the Service ties to a number, and by network. Merged
     /// services share these groups. Sorted, and mostly of one entry each, for which a map would be large.
     by_port: Vec<(Arc<str>, Groups)>,
+    /// The same of each host that its pods are, by name, where it is headless.
+    by_host: Vec<(Arc<str>, Vec<(Arc<str>, Groups)>)>,
     /// What its endpoints count.
     pub(super) standing: MemberStanding,
 }
 
 impl MemberService {
-    /// The groups of the port that this member calls so.
-    pub(super) fn groups(&self, port: &str) -> &[(NetworkId, Arc<NetworkGroup>)] {
-        let found = self.by_port.iter().find(|(name, _)| **name == *port);
+    /// The groups of the port that this member calls so, of all its pods or of a host.
+    pub(super) fn groups(&self, host: Option<&str>, port: &str) -> &[(NetworkId, Arc<NetworkGroup>)] {
+        let ports = match host {
+            None => &self.by_port[..],
+            Some(host) => {
+                let found = self.by_host.binary_search_by(|(name, _)| (**name).cmp(host));
+                found.map_or(&[][..], |at| &self.by_host[at].1)
+            }
+        };
+        let found = ports.iter().find(|(name, _)| **name == *port);
         found.map_or(&[], |(_, groups)| groups)
+    }
+
+    /// The hosts that its pods are.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.by_host.iter().map(|(name, _)| name)
     }
 }
 
 /// What makes two entries of slices one endpoint: the pod, whatever the family of its address, or else the address.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Identity<'a> {
     Pod(&'a PodName, u16),
     Address(Option<IpAddr>, u16),
 }
+
+impl<'a> Identity<'a> {
+    fn of(entry: &'a Entry, port: u16) -> Self {
+        match &entry.pod {
+            Some(pod) => Self::Pod(pod, port),
+            None => Self::Address(entry.addresses.iter().next(), port),
+        }
+    }
+}
+
+/// Endpoints by the name of their port.
+type Ports<'a> = BTreeMap<Arc<str>, BTreeMap<Identity<'a>, Endpoint>>;
 
 /// What decides the network of a member's endpoints.
 #[derive(Debug)]
@@ -82,17 +108,14 @@ impl Member {
             return None;
         }
         let publish_not_ready = service.as_ref().is_some_and(|service| service.publish_not_ready);
-        let mut joined: BTreeMap<Arc<str>, BTreeMap<Identity<'_>, Endpoint>> = BTreeMap::new();
+        let headless = service.as_ref().is_some_and(|service| service.headless);
+        let mut joined: Ports<'_> = BTreeMap::new();
         for slice in slices.into_iter().flatten() {
             for (name, port) in &*slice.ports {
                 let endpoints = joined.entry(Arc::clone(name)).or_default();
                 for entry in &*slice.endpoints {
                     let health = if publish_not_ready { Health::Ready } else { entry.health };
-                    let identity = match &entry.pod {
-                        Some(pod) => Identity::Pod(pod, *port),
-                        None => Identity::Address(entry.addresses.iter().next(), *port),
-                    };
-                    match endpoints.entry(identity) {
+                    match endpoints.entry(Identity::of(entry, *port)) {
                         Joined::Vacant(vacant) => {
                             vacant.insert(self.endpoint(entry, *port, health, places));
                         }
@@ -107,13 +130,14 @@ impl Member {
                 }
             }
         }
-        let by_port = joined
-            .into_iter()
-            .map(|(name, endpoints)| (name, by_network(endpoints.into_values())));
-        let by_port = by_port.collect();
+        let by_host = match slices {
+            Some(slices) if headless => hosts(slices, &joined),
+            _ => Vec::new(),
+        };
         Some(MemberService {
             service,
-            by_port,
+            by_port: by_port(joined),
+            by_host,
             standing: self.standing,
         })
     }
@@ -151,6 +175,32 @@ impl Member {
             .filter(|locality| !locality.is_unknown())
             .unwrap_or_else(|| entry.place.zone.clone())
     }
+}
+
+/// The hosts that endpoints of these slices are. Each is one pod, or has as many as are called so.
+fn hosts(slices: &[Slice], joined: &Ports<'_>) -> Vec<(Arc<str>, Vec<(Arc<str>, Groups)>)> {
+    let mut hosts: BTreeMap<&Arc<str>, Ports<'_>> = BTreeMap::new();
+    for slice in slices {
+        for (name, entry) in slice.hosts() {
+            let of_host = hosts.entry(name).or_default();
+            for (port, number) in &*slice.ports {
+                let identity = Identity::of(entry, *number);
+                if let Some(endpoint) = joined.get(port).and_then(|endpoints| endpoints.get(&identity)) {
+                    let endpoints = of_host.entry(Arc::clone(port)).or_default();
+                    endpoints.insert(identity, endpoint.clone());
+                }
+            }
+        }
+    }
+    let hosts = hosts.into_iter();
+    hosts.map(|(name, ports)| (Arc::clone(name), by_port(ports))).collect()
+}
+
+fn by_port(ports: Ports<'_>) -> Vec<(Arc<str>, Groups)> {
+    let ports = ports.into_iter();
+    ports
+        .map(|(name, endpoints)| (name, by_network(endpoints.into_values())))
+        .collect()
 }
 
 fn by_network(endpoints: impl Iterator<Item = Endpoint>) -> Groups {

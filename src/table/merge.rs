@@ -1,6 +1,6 @@
 //! From all members' parts to one service. Deterministic: the order in which members spoke never matters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::derive::MemberService;
@@ -19,9 +19,11 @@ pub(super) fn merge(key: &ServiceKey, shards: &BTreeMap<ClusterId, Arc<MemberSer
     definers.sort_by_key(|(member, service)| (service.created.unwrap_or(i64::MAX), *member));
     let (winner, first) = *definers.first()?;
     let ports = merged_ports(&definers);
-    let ports = ports.into_values().map(|port| port_endpoints(port, shards)).collect();
+    let ports = ports.into_values();
+    let ports = ports.map(|port| port_endpoints(port, shards, None)).collect();
     Some(ServiceEndpoints {
         key: key.clone(),
+        virtual_ip: None,
         headless: first.headless,
         cluster_ips: definers
             .iter()
@@ -37,6 +39,34 @@ pub(super) fn merge(key: &ServiceKey, shards: &BTreeMap<ClusterId, Arc<MemberSer
     })
 }
 
+/// When the oldest of a service's objects was made; [`i64::MAX`] where none says so.
+pub(super) fn created(shards: &BTreeMap<ClusterId, Arc<MemberService>>) -> i64 {
+    let services = shards.values().filter_map(|shard| shard.service.as_deref());
+    let created = services.filter_map(|service| service.created);
+    created.min().unwrap_or(i64::MAX)
+}
+
+/// The hosts of its pods, where it is headless: each a service of its own, with the same ports.
+pub(super) fn hosts(
+    merged: &ServiceEndpoints,
+    shards: &BTreeMap<ClusterId, Arc<MemberService>>,
+) -> BTreeMap<Arc<str>, ServiceEndpoints> {
+    let names: BTreeSet<&Arc<str>> = shards.values().flat_map(|shard| shard.hosts()).collect();
+    let host = |name: &Arc<str>| {
+        let ports = merged.ports.iter().map(|port| port.port.clone());
+        ServiceEndpoints {
+            key: merged.key.pod_host(name),
+            defined_in: merged.defined_in.clone(),
+            headless: false,
+            cluster_ips: BTreeMap::new(),
+            virtual_ip: None,
+            ports: ports.map(|port| port_endpoints(port, shards, Some(name))).collect(),
+            conflicts: Vec::new(),
+        }
+    };
+    names.into_iter().map(|name| (Arc::clone(name), host(name))).collect()
+}
+
 /// The ports by number; who comes first decides the rest of each.
 fn merged_ports(definers: &[(&ClusterId, &ServiceRecord)]) -> BTreeMap<u16, ServicePort> {
     let mut ports = BTreeMap::new();
@@ -47,8 +77,12 @@ fn merged_ports(definers: &[(&ClusterId, &ServiceRecord)]) -> BTreeMap<u16, Serv
 }
 
 /// Finds a port's endpoints in each member by *that member's* name for the number, so that members may name ports
-/// differently. A member without the Service goes by the merged name.
-fn port_endpoints(port: ServicePort, shards: &BTreeMap<ClusterId, Arc<MemberService>>) -> PortEndpoints {
+/// differently. A member without the Service goes by the merged name. Of a host only those that are called so.
+fn port_endpoints(
+    port: ServicePort,
+    shards: &BTreeMap<ClusterId, Arc<MemberService>>,
+    host: Option<&str>,
+) -> PortEndpoints {
     let mut groups = BTreeMap::new();
     let mut standings = BTreeMap::new();
     for (member, shard) in shards {
@@ -63,7 +97,7 @@ fn port_endpoints(port: ServicePort, shards: &BTreeMap<ClusterId, Arc<MemberServ
                 .map(|own| &own.name),
             None => Some(&port.name),
         };
-        for (network, group) in name.map_or(&[][..], |name| shard.groups(name)) {
+        for (network, group) in name.map_or(&[][..], |name| shard.groups(host, name)) {
             let key = GroupKey {
                 network: network.clone(),
                 member: member.clone(),

@@ -7,16 +7,21 @@ mod candidates;
 mod change;
 mod derive;
 mod gateways;
+mod index;
 mod member;
 mod merge;
 mod pods;
 mod record;
 mod settings;
 mod slices;
+mod slot;
 mod strings;
+mod virtual_ips;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -28,7 +33,10 @@ use crate::model::{
 };
 use derive::{MemberService, Places};
 use gateways::{Claims, GatewayCandidate};
+use index::Index;
 use member::{Member, Touched};
+use slot::{Differing, Slot};
+use virtual_ips::VirtualIps;
 
 pub use change::{ChangeSet, Face, Locations, ServiceChange};
 pub use record::{
@@ -78,17 +86,13 @@ pub struct EndpointTable {
     claims: Mutex<Claims>,
     /// Resolved from the claims; written under their lock.
     gateways: ArcSwap<GatewaySet>,
-    /// The services that have each port; for listeners, which services share.
-    ports: Mutex<BTreeMap<u16, BTreeSet<ServiceKey>>>,
+    /// Which services have each port and address; for listeners, which services share.
+    index: Mutex<Index>,
+    virtual_ips: Mutex<VirtualIps>,
+    /// How often a name came, went or led elsewhere.
+    naming: AtomicU64,
     /// The host names in the claims; written under their lock, and only when they differ.
     hosts: ArcSwap<BTreeSet<HostName>>,
-}
-
-/// One service.
-#[derive(Debug, Default)]
-struct Slot {
-    shards: BTreeMap<ClusterId, Arc<MemberService>>,
-    merged: Option<Arc<ServiceEndpoints>>,
 }
 
 impl EndpointTable {
@@ -102,7 +106,9 @@ impl EndpointTable {
             services: DashMap::new(),
             claims: Mutex::default(),
             gateways: ArcSwap::default(),
-            ports: Mutex::default(),
+            index: Mutex::default(),
+            virtual_ips: Mutex::default(),
+            naming: AtomicU64::new(0),
         }
     }
 
@@ -137,9 +143,7 @@ impl EndpointTable {
         };
         for key in &touched.services {
             let shard = member.derive(key, &places).map(Arc::new);
-            if let Some(change) = self.put_shard(key, name, shard) {
-                changes.services.insert(key.clone(), change);
-            }
+            self.put_shard(key, name, shard, &mut changes);
         }
         let named = |key: &ServiceKey| settings.gateways.iter().any(|gateway| gateway.is_at(key));
         let gateway = |key: &ServiceKey| member.gateway_services.contains(key) || named(key);
@@ -200,9 +204,7 @@ impl EndpointTable {
             return changes;
         };
         for key in lock(&member).all_services() {
-            if let Some(change) = self.put_shard(&key, name, None) {
-                changes.services.insert(key, change);
-            }
+            self.put_shard(&key, name, None, &mut changes);
         }
         // What a large member left room for is given back.
         self.services.shrink_to_fit();
@@ -211,56 +213,62 @@ impl EndpointTable {
         changes
     }
 
-    /// Swaps one member's part of a service and merges again; the difference that readers see, if any.
+    /// Swaps one member's part of a service and merges again, and notes what readers see differently.
     fn put_shard(
         &self,
         key: &ServiceKey,
         member: &ClusterId,
         shard: Option<Arc<MemberService>>,
-    ) -> Option<ServiceChange> {
+        changes: &mut ChangeSet,
+    ) {
         let mut slot = self.services.entry(key.clone()).or_default();
-        match shard {
-            Some(shard) => slot.shards.insert(member.clone(), shard),
-            None => slot.shards.remove(member),
-        };
-        let merged = merge::merge(key, &slot.shards);
-        let change = ServiceChange::between(slot.merged.as_deref(), merged.as_ref());
-        if change.is_some() {
-            let old = std::mem::replace(&mut slot.merged, merged.map(Arc::new));
-            self.index_ports(key, old.as_deref(), slot.merged.as_deref());
-        }
+        slot.put(member, shard);
+        let moved = self.renew(key, &mut slot, changes);
         drop(slot);
         self.services.remove_if(key, |_, slot| slot.shards.is_empty());
-        change
-    }
-
-    /// Under the lock of the service's slot, so that the index follows each service in order.
-    fn index_ports(&self, key: &ServiceKey, old: Option<&ServiceEndpoints>, new: Option<&ServiceEndpoints>) {
-        let numbers = |service: Option<&ServiceEndpoints>| -> Vec<u16> {
-            let ports = service.map_or(&[][..], |service| &service.ports);
-            ports.iter().map(|port| port.port.number).collect()
-        };
-        let (old, new) = (numbers(old), numbers(new));
-        if old == new {
-            return;
-        }
-        let mut ports = lock(&self.ports);
-        for number in old {
-            if let Some(services) = ports.get_mut(&number) {
-                services.remove(key);
+        // Each under its own lock. None of these moves another: the addresses are dealt already.
+        for key in moved {
+            let key = key.pod().map_or(key.clone(), |(_, service)| service);
+            if let Some(mut slot) = self.services.get_mut(&key) {
+                self.renew(&key, &mut slot, changes);
             }
         }
-        for number in new {
-            ports.entry(number).or_default().insert(key.clone());
+    }
+
+    fn renew(&self, key: &ServiceKey, slot: &mut Slot, changes: &mut ChangeSet) -> Vec<ServiceKey> {
+        let (differing, moved) = slot.renew(key, &mut lock(&self.virtual_ips));
+        for Differing { key, old, new, change } in differing {
+            if change.face == Face::Changed || !change.addresses.is_empty() {
+                // Under the lock of the service's slot, so that the index follows each service in order.
+                lock(&self.index).put(&key, old.as_deref(), new.as_deref());
+            }
+            if change.renamed {
+                // After readers see it, so that whoever saw less has seen an older number.
+                self.naming.fetch_add(1, Ordering::Release);
+            }
+            changes.touch(key, change);
         }
-        ports.retain(|_, services| !services.is_empty());
+        moved
     }
 
     /// The services that have a port of this number, by name.
     #[must_use]
     pub fn services_on(&self, port: u16) -> Vec<Arc<ServiceEndpoints>> {
-        let keys = lock(&self.ports).get(&port).cloned().unwrap_or_default();
+        let keys = lock(&self.index).on_port(port);
         keys.iter().filter_map(|key| self.service(key)).collect()
+    }
+
+    /// The services that have this address, in some member or for all that have none of theirs, by name.
+    #[must_use]
+    pub fn services_at(&self, address: IpAddr) -> Vec<Arc<ServiceEndpoints>> {
+        let keys = lock(&self.index).at(address);
+        keys.iter().filter_map(|key| self.service(key)).collect()
+    }
+
+    /// A number that grows whenever a name came, went or led elsewhere: what was made of all names is good while it is the same.
+    #[must_use]
+    pub fn naming(&self) -> u64 {
+        self.naming.load(Ordering::Acquire)
     }
 
     fn put_claims(&self, member: &ClusterId, claims: Vec<GatewayCandidate>) -> BTreeSet<NetworkId> {
@@ -294,13 +302,28 @@ impl EndpointTable {
             .collect()
     }
 
-    /// One service as it is now.
+    /// One service, or the host of a pod, as it is now.
     #[must_use]
     pub fn service(&self, key: &ServiceKey) -> Option<Arc<ServiceEndpoints>> {
-        self.services.get(key)?.merged.clone()
+        let Some((pod, service)) = key.pod() else {
+            return self.services.get(key)?.get(None).cloned();
+        };
+        self.services.get(&service)?.get(Some(pod)).cloned()
     }
 
-    /// All services as they are now, by name.
+    /// The hosts of all pods of headless services as they are now, by name.
+    #[must_use]
+    pub fn pod_hosts(&self) -> Vec<Arc<ServiceEndpoints>> {
+        let mut hosts: Vec<_> = self
+            .services
+            .iter()
+            .flat_map(|slot| slot.hosts.values().cloned().collect::<Vec<_>>())
+            .collect();
+        hosts.sort_by(|a, b| a.key.cmp(&b.key));
+        hosts
+    }
+
+    /// All services as they are now, by name; without the hosts of pods.
     #[must_use]
     pub fn services(&self) -> Vec<Arc<ServiceEndpoints>> {
         let mut services: Vec<_> = self.services.iter().filter_map(|slot| slot.merged.clone()).collect();

@@ -157,6 +157,8 @@ pub struct SliceEndpoint {
     pub node: Option<Arc<str>>,
     /// `zone`, used where the Node is not known.
     pub zone: Option<Arc<str>>,
+    /// `hostname`: the name that the endpoint has beneath its service's, as pods of a `StatefulSet` have.
+    pub host: Option<Arc<str>>,
 }
 
 /// A Pod.

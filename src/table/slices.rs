@@ -15,6 +15,18 @@ pub(super) struct Slice {
     name: Arc<str>,
     pub(super) ports: Box<[(Arc<str>, u16)]>,
     pub(super) endpoints: Box<[Entry]>,
+    /// The host names of those endpoints that have one, which few services have.
+    hosts: Box<[(u32, Arc<str>)]>,
+}
+
+impl Slice {
+    /// The endpoints that have a host name, with it.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = (&Arc<str>, &Entry)> {
+        let entry = |at: u32| usize::try_from(at).ok().and_then(|at| self.endpoints.get(at));
+        self.hosts
+            .iter()
+            .filter_map(move |(at, name)| Some((name, entry(*at)?)))
+    }
 }
 
 /// One endpoint of a slice.
@@ -76,6 +88,10 @@ impl Slices {
         for (port, _) in &mut ports {
             strings.share(port);
         }
+        let hosts = (0..).zip(&endpoints);
+        let hosts = hosts
+            .filter_map(|(at, endpoint)| Some((at, endpoint.host.clone()?)))
+            .collect();
         let endpoints = endpoints
             .into_iter()
             .map(|endpoint| self.entry(endpoint, pods, strings))
@@ -84,6 +100,7 @@ impl Slices {
             name: Arc::clone(&name.name),
             ports,
             endpoints,
+            hosts,
         };
         if self.services.get(&name) == Some(&service)
             && let Some(slices) = self.by_service.get_mut(&service)
@@ -117,6 +134,7 @@ impl Slices {
             pod,
             mut node,
             zone,
+            host: _,
         } = endpoint;
         strings.share_some(&mut node);
         let mut place = Arc::new(Place {

@@ -7,6 +7,7 @@ use super::{
     EndpointTable, Exposure, GatewayClaim, Kind, NamespaceRecord, NodeRecord, PodRecord, Record, RegistryChange,
     RegistryEvent, ServiceRecord, SliceEndpoint, SliceRecord, TableSettings,
 };
+use super::virtual_ips::choice;
 use crate::model::{ClusterId, Health, Locality, NetworkId, ObjectName, ServiceKey, ServicePort};
 
 pub(crate) fn network(name: &str) -> NetworkId {
@@ -104,6 +105,7 @@ pub(crate) fn backend(address: &str, pod: Option<&str>) -> SliceEndpoint {
         pod: pod.map(|pod| ObjectName::new("shop", pod)),
         node: None,
         zone: None,
+        host: None,
     }
 }
 
@@ -170,4 +172,15 @@ pub(crate) fn web(addresses: &[&str]) -> Vec<Record> {
     ));
     records.extend(named().map(|(name, ip)| pod(&name, ip)));
     records
+}
+
+/// Two services that want one virtual address: found by trying, for there are 2^28.
+pub(crate) fn rivals() -> [ServiceKey; 2] {
+    let mut seen: BTreeMap<std::net::Ipv4Addr, ServiceKey> = BTreeMap::new();
+    let found = (0..).find_map(|number| {
+        let key = ServiceKey::new("shop", &format!("s{number}"));
+        let other = seen.insert(choice(&key, 0), key.clone())?;
+        Some([other, key])
+    });
+    found.unwrap()
 }

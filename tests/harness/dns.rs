@@ -41,9 +41,17 @@ impl DnsServer {
     /// # Errors
     /// If no port can be bound.
     pub async fn start() -> anyhow::Result<Self> {
-        let socket = UdpSocket::bind("127.0.0.1:0")
-            .await
-            .context("no port for a DNS server")?;
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").context("no port for a DNS server")?;
+        Self::on(socket)
+    }
+
+    /// The same on a socket that is open already.
+    ///
+    /// # Errors
+    /// If it can't be used.
+    pub fn on(socket: std::net::UdpSocket) -> anyhow::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let socket = UdpSocket::from_std(socket)?;
         let address = socket.local_addr()?;
         let zone = Arc::new(Mutex::new(Zone::default()));
         let task = tokio::spawn(serve(socket, Arc::clone(&zone)));

@@ -84,6 +84,16 @@ status:
     text
 }
 
+/// A headless Service whose pods have host names of their own, as those of a StatefulSet.
+pub(crate) fn headless(name: &str, ports: &[(&str, u16, u16)], pods: &[&Workload]) -> String {
+    let mut text = service(name, "None", ports, pods);
+    for pod in pods {
+        let target = format!("targetRef: {{kind: Pod, namespace: shop, name: {}}}", pod.name);
+        text = text.replace(&target, &format!("hostname: {}\n    {target}", pod.name));
+    }
+    text
+}
+
 pub(crate) fn gateway(network: &str, address: &str) -> String {
     format!(
         "apiVersion: v1

@@ -38,7 +38,7 @@ pub(crate) struct Envoy {
     folder: PathBuf,
 }
 
-/// Captures all TCP but that of Envoy's own user, as Istio's init container does.
+/// Captures all TCP, and questions to the DNS, but those of Envoy's own user, as Istio's init container does.
 pub(crate) fn capture(space: &Space) {
     space.shell(&format!(
         "N='iptables -w -t nat'
@@ -52,7 +52,9 @@ pub(crate) fn capture(space: &Space) {
          $N -A OUT -p tcp -j REDIRECT --to-ports 15001
          $N -N IN; $N -A PREROUTING -p tcp -j IN
          $N -A IN -p tcp -m multiport --dports 15000,15006,15021,15090 -j RETURN
-         $N -A IN -p tcp -j TO_IN"
+         $N -A IN -p tcp -j TO_IN
+         $N -A OUTPUT -p udp --dport 53 -m owner --uid-owner {ENVOY_USER} -j RETURN
+         $N -A OUTPUT -p udp --dport 53 -j REDIRECT --to-ports 15053"
     ));
 }
 

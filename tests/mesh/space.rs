@@ -55,6 +55,15 @@ impl Space {
         Self { name }
     }
 
+    /// Gives it a name server, with the search path of namespace `shop`: what starts in it finds them in its `resolv.conf`.
+    pub(crate) fn resolve_at(&self, server: std::net::Ipv4Addr) {
+        let folder = Path::new("/etc/netns").join(&self.name);
+        std::fs::create_dir_all(&folder).expect("root may write there");
+        let search = "shop.svc.cluster.local svc.cluster.local cluster.local";
+        let text = format!("nameserver {server}\nsearch {search}\noptions ndots:5\n");
+        std::fs::write(folder.join("resolv.conf"), text).expect("root may write there");
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -107,6 +116,7 @@ impl Space {
 
 impl Drop for Space {
     fn drop(&mut self) {
+        std::fs::remove_dir_all(Path::new("/etc/netns").join(&self.name)).ok();
         // It stays where a process is still in it; nothing better can be done here.
         Command::new("ip").args(["netns", "del", &self.name]).status().ok();
     }

@@ -20,6 +20,7 @@ use super::certificates::{Authority, Credentials};
 use super::client::{self, Answer};
 use super::harness::{Process, Stop, eventually};
 use super::issued::{account, namespace};
+use super::lookup::resolver;
 use super::manifests;
 use super::pod::{self, Envoy, FOLDER, Workload};
 use super::space::{Space, shell};
@@ -204,6 +205,11 @@ membersFolder: members
         fs::rename(written, folder.join(file)).expect("it can be moved");
     }
 
+    /// What all pods of a network have as their way out.
+    pub(crate) fn router(&self, network: &str) -> &Space {
+        &self.routers[network]
+    }
+
     /// A namespace on a network, with a way out.
     fn place(&self, name: &str, address: &str) -> Space {
         let space = Space::new(format!("{}-{name}", self.prefix));
@@ -211,6 +217,7 @@ membersFolder: members
         space.plug("eth0", &format!("{address}/24"), &self.routers[network]);
         let (net, _) = address.rsplit_once('.').expect("an address");
         space.shell(&format!("ip route add default via {net}.1"));
+        space.resolve_at(resolver(address));
         space
     }
 

@@ -223,6 +223,7 @@ fn slice(member: usize, endpoints: usize, changed: usize) -> Record {
         pod: Some(ObjectName::new("shop", &format!("web-{at}"))),
         node: None,
         zone: None,
+        host: None,
     });
     Record::EndpointSlice(SliceRecord {
         name: ObjectName::new("shop", "web-abc"),

@@ -123,6 +123,7 @@ pub(crate) fn service() -> ServiceEndpoints {
         defined_in: vec![member("west"), member("east")],
         headless: false,
         cluster_ips: std::collections::BTreeMap::new(),
+        virtual_ip: None,
         ports: vec![PortEndpoints::from_endpoints(
             port,
             endpoints.map(|(name, endpoint)| (member(name), endpoint)),
@@ -144,6 +145,7 @@ pub(crate) fn two_ports() -> ServiceEndpoints {
         defined_in: vec![member("west")],
         headless: true,
         cluster_ips: std::collections::BTreeMap::new(),
+        virtual_ip: None,
         ports: ports
             .map(|(number, name)| {
                 PortEndpoints::from_endpoints(

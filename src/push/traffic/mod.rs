@@ -1,30 +1,29 @@
 //! Which resources of traffic a view has, and what each name stands for, from the table as it is now.
 
+mod dns;
+mod pods;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::model::{Role, ServiceEndpoints, ServiceKey, ViewKey};
 use crate::resources::{
-    AssignmentSpec, CAPTURE_LISTENER, CaptureSpec, ClusterName, FixedCluster, FixedClusterSpec, GATEWAY_LISTENER,
-    GatewayClusterSpec, GatewayListenerSpec, INBOUND_LISTENER, InboundSpec, OutboundListener, OutboundSpec,
-    OutboundTarget, Protocol, ResourceSpec, ResourceType, RoutesSpec, SidecarClusterSpec, SniName, TrafficSettings,
-    VirtualService,
+    AssignmentSpec, CAPTURE_LISTENER, CaptureSpec, ClusterName, DNS_LISTENER, Destination, DirectClusterSpec,
+    DirectName, FixedCluster, FixedClusterSpec, GATEWAY_LISTENER, GatewayClusterSpec, GatewayListenerSpec,
+    INBOUND_LISTENER, InboundSpec, OutboundListener, OutboundSpec, OutboundTarget, Protocol, ResourceSpec,
+    ResourceType, RoutesSpec, SidecarClusterSpec, SniName, TrafficSettings, VirtualService,
 };
 use crate::table::EndpointTable;
 use crate::view::assign;
 
-/// The listener for connections to this port of a service at its `ClusterIP`s, where it needs one of its own.
-fn own_target(service: &ServiceEndpoints, port: u16) -> Option<OutboundTarget> {
-    let name = ClusterName {
-        service: service.key.clone(),
-        port,
-    };
+/// What the listener does for connections to this port at an address, where it needs one of its own.
+fn own_target(service: &ServiceEndpoints, port: u16, to: Destination) -> Option<OutboundTarget> {
     match Protocol::of(&service.port(port)?.port) {
         // Known by the names that requests give.
         Protocol::Http => None,
-        Protocol::Tcp => Some(OutboundTarget::Bytes(name)),
-        Protocol::Sniffed => Some(OutboundTarget::Sniffed(name)),
+        Protocol::Tcp => Some(OutboundTarget::Bytes(to)),
+        Protocol::Sniffed => Some(OutboundTarget::Sniffed(to)),
     }
 }
 
@@ -34,6 +33,21 @@ fn cluster_ips<'a>(key: &ViewKey, service: &'a ServiceEndpoints) -> &'a [IpAddr]
     member
         .and_then(|member| service.cluster_ips.get(member))
         .map_or(&[], Vec::as_slice)
+}
+
+/// The addresses that mean the service as a whole where the viewer is: its `ClusterIP`s, else its virtual one. Of the host of a
+/// pod on the viewer's network there is none, since that has its own.
+fn addresses(key: &ViewKey, service: &ServiceEndpoints) -> Vec<IpAddr> {
+    let own = cluster_ips(key, service);
+    if !own.is_empty() || is_home_host(key, service) {
+        return own.to_vec();
+    }
+    let virtual_ip = service.virtual_ip.map(IpAddr::from);
+    virtual_ip.into_iter().filter(|ip| key.families.reach(*ip)).collect()
+}
+
+fn is_home_host(key: &ViewKey, service: &ServiceEndpoints) -> bool {
+    service.key.pod().is_some() && pods::home(key, service).is_some()
 }
 
 /// Whether requests to this port may be HTTP.
@@ -61,10 +75,26 @@ pub(super) fn names(
     match (key.role, kind) {
         (Role::Sidecar, ResourceType::Cluster) => {
             names.extend(FixedCluster::ALL.map(|fixed| fixed.name().into()));
+            for service in table.services() {
+                for port in service.ports.iter().map(|port| port.port.number) {
+                    let direct = pods::target(key, &service, port);
+                    names.extend(direct.map(|_| direct_name(&service.key, port, settings)));
+                }
+            }
+            for host in table.pod_hosts() {
+                if pods::home(key, &host).is_none() {
+                    let service = &host.key;
+                    let ports = host.ports.iter().map(|port| ClusterName {
+                        service: service.clone(),
+                        port: port.port.number,
+                    });
+                    names.extend(ports.map(|name| Arc::from(name.encode(&settings.domain))));
+                }
+            }
         }
         (Role::Gateway, ResourceType::Cluster) => {
             names.insert(FixedCluster::BlackHole.name().into());
-            for service in table.services() {
+            for service in table.services().into_iter().chain(table.pod_hosts()) {
                 let ports = service.ports.iter().map(|port| port.port.number);
                 let home = ports.filter(|port| is_at_home(key, &service, *port));
                 names.extend(home.map(|port| sni(&service.key, port, settings)));
@@ -72,12 +102,18 @@ pub(super) fn names(
         }
         (Role::Sidecar, ResourceType::Listener) => {
             names.extend([CAPTURE_LISTENER.into(), INBOUND_LISTENER.into()]);
-            for service in table.services() {
+            if settings.dns {
+                names.insert(DNS_LISTENER.into());
+            }
+            for service in table.services().into_iter().chain(table.pod_hosts()) {
+                let whole = addresses(key, &service);
                 for port in service.ports.iter().map(|port| port.port.number) {
-                    let all = may_be_http(&service, port).then_some(None);
-                    let own = own_target(&service, port).map(|_| cluster_ips(key, &service).iter());
-                    let own = own.into_iter().flatten().map(|ip| Some(*ip));
-                    let listeners = all.into_iter().chain(own);
+                    let mut listeners = Vec::from_iter(may_be_http(&service, port).then_some(None));
+                    if own_target(&service, port, Destination::Passthrough).is_some() {
+                        let pods = pods::addresses(key, &service, port);
+                        listeners.extend(whole.iter().copied().chain(pods).map(Some));
+                    }
+                    let listeners = listeners.into_iter();
                     names.extend(listeners.map(|address| OutboundListener { address, port }.encode().into()));
                 }
             }
@@ -88,6 +124,14 @@ pub(super) fn names(
         _ => {}
     }
     names.into_iter().collect()
+}
+
+/// The name of the cluster for connections to pods of a service port themselves.
+pub(super) fn direct_name(service: &ServiceKey, port: u16, settings: &TrafficSettings) -> Arc<str> {
+    let service = service.clone();
+    DirectName(ClusterName { service, port })
+        .encode(&settings.domain)
+        .into()
 }
 
 /// The name of a service port's cluster at a gateway.
@@ -110,8 +154,21 @@ pub(super) fn sidecar_spec(
             if let Some(cluster) = FixedCluster::parse(name) {
                 return Some(ResourceSpec::FixedCluster(FixedClusterSpec { cluster }));
             }
+            if let Some(name) = DirectName::parse(name, &settings.domain) {
+                let service = table.service(&name.0.service)?;
+                let target = pods::target(key, &service, name.0.port)?;
+                return Some(ResourceSpec::DirectCluster(DirectClusterSpec {
+                    port: (target != name.0.port).then_some(target),
+                    name,
+                    settings,
+                }));
+            }
             let name = ClusterName::parse(name, &settings.domain)?;
-            table.service(&name.service)?.port(name.port)?;
+            let service = table.service(&name.service)?;
+            service.port(name.port)?;
+            if is_home_host(key, &service) {
+                return None;
+            }
             Some(ResourceSpec::SidecarCluster(SidecarClusterSpec { name, settings }))
         }
         ResourceType::ClusterLoadAssignment | ResourceType::Secret => None,
@@ -142,7 +199,8 @@ pub(super) fn sidecar_spec(
                 services: services
                     .map(|service| VirtualService {
                         service: service.key.clone(),
-                        cluster_ips: cluster_ips(key, service).to_vec(),
+                        addresses: addresses(key, service),
+                        to: pods::by_name(key, service, port),
                     })
                     .collect(),
                 settings,
@@ -153,15 +211,23 @@ pub(super) fn sidecar_spec(
 
 fn target(table: &EndpointTable, key: &ViewKey, listener: OutboundListener) -> Option<OutboundTarget> {
     let OutboundListener { address, port } = listener;
-    let services = table.services_on(port);
     let Some(address) = address else {
+        let services = table.services_on(port);
         let any = services.iter().any(|service| may_be_http(service, port));
         return any.then_some(OutboundTarget::Names);
     };
-    let mut services = services.iter();
     // In one member an address is one service's; where manifests say otherwise the first by name has it.
-    let service = services.find(|service| cluster_ips(key, service).contains(&address))?;
-    own_target(service, port)
+    let services = table.services_at(address);
+    let to = |service: &ServiceEndpoints| {
+        if addresses(key, service).contains(&address) {
+            let service = service.key.clone();
+            return Some(Destination::Endpoints(ClusterName { service, port }));
+        }
+        pods::by_address(key, service, port, address)
+    };
+    let mut found = services.iter().filter(|service| service.port(port).is_some());
+    let (service, to) = found.find_map(|service| Some((service, to(service)?)))?;
+    own_target(service, port, to)
 }
 
 /// The content of a resource of a gateway. It has nothing else: what it has no cluster for, nobody reaches through it.
@@ -200,6 +266,8 @@ pub(super) fn gateway_spec(
         }
     }
 }
+
+pub(super) use dns::DnsListeners;
 
 #[cfg(test)]
 mod tests;

@@ -40,6 +40,7 @@ pub(super) const WANTED: &[(&str, Wanted)] = &[
             ),
             ("nodeName", Whole),
             ("zone", Whole),
+            ("hostname", Whole),
         ])),
     ),
 ];
@@ -66,6 +67,7 @@ struct Endpoint<'a> {
     target_ref: Option<TargetRef<'a>>,
     node_name: Option<&'a str>,
     zone: Option<&'a str>,
+    hostname: Option<&'a str>,
 }
 
 #[derive(Deserialize, Default)]
@@ -156,7 +158,22 @@ fn convert_endpoint(subject: &mut Subject<'_>, place: &str, endpoint: &Endpoint<
         pod: pod(endpoint.target_ref.as_ref(), &subject.name().namespace),
         node: text(endpoint.node_name),
         zone: text(endpoint.zone),
+        host: host(subject, place, endpoint.hostname),
     })
+}
+
+/// One part of a DNS name, as the API server checks it; folders of manifests may have anything.
+fn host(subject: &mut Subject<'_>, place: &str, name: Option<&str>) -> Option<std::sync::Arc<str>> {
+    let name = name.filter(|name| !name.is_empty())?;
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.len() <= 63 && name.chars().all(plain) && !name.starts_with('-') && !name.ends_with('-') {
+        return Some(name.into());
+    }
+    subject.report(
+        format!("{place}.hostname is {name:?}, which is no part of a host name; the endpoint goes without"),
+        "use up to 63 lower case letters, digits and '-'",
+    );
+    None
 }
 
 /// What a condition means that is not said: ready; as serving as it is ready; not terminating (the API's own words).

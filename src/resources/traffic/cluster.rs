@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::Thresholds;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
-    ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy, TransportSocketMatch,
+    ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbConfig, LbPolicy, OriginalDstLbConfig,
+    TransportSocketMatch,
 };
 use envoy_types::pb::envoy::config::cluster::v3::{CircuitBreakers, Cluster};
 use envoy_types::pb::envoy::config::core::v3::{
@@ -18,6 +19,7 @@ use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_optio
 use envoy_types::pb::google::protobuf::value::Kind;
 use envoy_types::pb::google::protobuf::{Any, Struct, Value};
 
+use super::destination::DirectName;
 use super::filters::{ads, duration, packed, socket_address, uint};
 use super::names::SniName;
 use super::settings::{MtlsMode, TrafficSettings};
@@ -125,6 +127,45 @@ impl SidecarClusterSpec {
                 r#match: Some(plaintext()),
                 transport_socket: Some(tls::plaintext()),
             }];
+        }
+        Resource::encode(ResourceType::Cluster, name, self.version(), &cluster)
+    }
+}
+
+/// Everything that decides a sidecar's cluster for connections to pods of a headless service's port themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct DirectClusterSpec {
+    /// The service port.
+    pub name: DirectName,
+    /// The port that its pods listen on, where it is another one.
+    pub port: Option<u16>,
+    /// The settings.
+    pub settings: Arc<TrafficSettings>,
+}
+
+impl DirectClusterSpec {
+    pub(in crate::resources) fn version(&self) -> Version {
+        Version::of(self)
+    }
+
+    /// Which pod is meant, the connection says.
+    pub(in crate::resources) fn encode(&self) -> Resource {
+        let settings = &*self.settings;
+        let name: Arc<str> = self.name.encode(&settings.domain).into();
+        let mut cluster = base(&name);
+        cluster.cluster_discovery_type = Some(ClusterDiscoveryType::Type(DiscoveryType::OriginalDst.into()));
+        cluster.lb_policy = LbPolicy::ClusterProvided.into();
+        cluster.typed_extension_protocol_options = as_downstream(0);
+        cluster.lb_config = self.port.map(|port| {
+            LbConfig::OriginalDstLbConfig(OriginalDstLbConfig {
+                upstream_port_override: uint(port.into()),
+                ..OriginalDstLbConfig::default()
+            })
+        });
+        if settings.mtls != MtlsMode::Disable {
+            let ClusterName { service, port } = self.name.0.clone();
+            let sni = SniName { service, port }.encode(&settings.domain);
+            cluster.transport_socket = Some(tls::upstream(settings, sni, &self.name.0.service.namespace));
         }
         Resource::encode(ResourceType::Cluster, name, self.version(), &cluster)
     }

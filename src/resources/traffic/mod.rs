@@ -7,6 +7,8 @@
 
 mod capture;
 mod cluster;
+mod destination;
+mod dns;
 mod filters;
 mod gateway;
 mod inbound;
@@ -18,7 +20,9 @@ mod settings;
 mod tls;
 
 pub use capture::CaptureSpec;
-pub use cluster::{FixedCluster, FixedClusterSpec, GatewayClusterSpec, SidecarClusterSpec};
+pub use cluster::{DirectClusterSpec, FixedCluster, FixedClusterSpec, GatewayClusterSpec, SidecarClusterSpec};
+pub use destination::{Destination, DirectName};
+pub use dns::{DnsName, DnsSpec};
 pub use gateway::GatewayListenerSpec;
 pub use inbound::InboundSpec;
 pub use names::{OutboundListener, SniName};
@@ -31,6 +35,8 @@ pub use settings::{Application, CertificateSource, MtlsMode, Outside, TrafficSet
 pub const CAPTURE_LISTENER: &str = "virtualOutbound";
 /// The listener that connections to a captured workload arrive at.
 pub const INBOUND_LISTENER: &str = "virtualInbound";
+/// The listener that a captured workload asks for names.
+pub const DNS_LISTENER: &str = "dns";
 /// The listener of a gateway.
 pub const GATEWAY_LISTENER: &str = "eastwest";
 

@@ -9,13 +9,14 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 use envoy_types::pb::google::protobuf::BoolValue;
 
+use super::destination::Destination;
 use super::filters::{
     address, ads, chain, duration, http, http_inspector, manager, set_state, tcp_proxy, tls_inspector,
 };
 use super::names::OutboundListener;
 use super::settings::TrafficSettings;
 use super::tls::{BYTES_INSIDE, HTTP_INSIDE};
-use crate::resources::{ClusterName, Resource, ResourceType, Version};
+use crate::resources::{Resource, ResourceType, Version};
 
 /// What overrides a cluster's ALPN for one connection.
 const ALPN: &str = "envoy.network.application_protocols";
@@ -29,10 +30,10 @@ pub(super) const SNIFFING: Duration = Duration::from_secs(1);
 pub enum OutboundTarget {
     /// All services of its port that speak HTTP, by the name that a request gives. What is no HTTP goes outside.
     Names,
-    /// One service port by its `ClusterIP`, as bytes. Nothing looks at them, so a server may speak first.
-    Bytes(ClusterName),
-    /// One service port by its `ClusterIP`; HTTP goes by its name.
-    Sniffed(ClusterName),
+    /// One service port by its address, as bytes. Nothing looks at them, so a server may speak first.
+    Bytes(Destination),
+    /// One service port by its address; HTTP goes by its name.
+    Sniffed(Destination),
 }
 
 /// Everything that decides the content of an outbound listener.
@@ -64,8 +65,8 @@ impl OutboundSpec {
             traffic_direction: TrafficDirection::Outbound.into(),
             ..Listener::default()
         };
-        let bytes = |cluster: &ClusterName| {
-            let cluster = cluster.encode(&settings.domain);
+        let bytes = |to: &Destination| {
+            let cluster = to.cluster(&settings.domain);
             vec![
                 set_state(ALPN, &BYTES_INSIDE.join(",")),
                 tcp_proxy(settings, "outbound", &cluster),
@@ -73,8 +74,8 @@ impl OutboundSpec {
         };
         let outside = || vec![tcp_proxy(settings, "outbound", settings.outside.cluster().name())];
         match &self.target {
-            OutboundTarget::Bytes(cluster) => listener.filter_chains = vec![chain("bytes", bytes(cluster))],
-            OutboundTarget::Sniffed(cluster) => self.sniff(&mut listener, bytes(cluster)),
+            OutboundTarget::Bytes(to) => listener.filter_chains = vec![chain("bytes", bytes(to))],
+            OutboundTarget::Sniffed(to) => self.sniff(&mut listener, bytes(to)),
             OutboundTarget::Names => self.sniff(&mut listener, outside()),
         }
         Resource::encode(ResourceType::Listener, name.into(), self.version(), &listener)

@@ -16,10 +16,11 @@ use envoy_types::pb::envoy::config::route::v3::{
 use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
 
 use super::cluster::FixedCluster;
+use super::destination::Destination;
 use super::filters::{duration, packed, uint};
 use super::settings::{Outside, TrafficSettings};
 use crate::model::ServiceKey;
-use crate::resources::{ClusterName, Resource, ResourceType, Version};
+use crate::resources::{Resource, ResourceType, Version};
 
 /// What is tried again: what surely did not reach an application, and 503, which a sidecar says for one that it can't reach.
 const RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
@@ -29,8 +30,10 @@ const RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cancelled,ret
 pub struct VirtualService {
     /// The service.
     pub service: ServiceKey,
-    /// Its `ClusterIP`s where the routes are used.
-    pub cluster_ips: Vec<IpAddr>,
+    /// Its addresses where the routes are used.
+    pub addresses: Vec<IpAddr>,
+    /// Where requests to it go.
+    pub to: Destination,
 }
 
 impl VirtualService {
@@ -44,11 +47,12 @@ impl VirtualService {
             format!("{name}.{own}.svc"),
             format!("{name}.{own}"),
             format!("{name}.{own}.global"),
+            format!("{name}.{own}.svc.clusterset.local"),
         ];
         if **own == *namespace {
             names.push(name.to_string());
         }
-        names.extend(self.cluster_ips.iter().map(|ip| match ip {
+        names.extend(self.addresses.iter().map(|ip| match ip {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
         }));
@@ -85,14 +89,10 @@ impl RoutesSpec {
                 .map(|name| name.to_ascii_lowercase())
                 .filter(|name| is_host(name) && taken.insert(name.clone()))
                 .collect();
-            let cluster = ClusterName {
-                service: service.service.clone(),
-                port: self.port,
-            };
             (!domains.is_empty()).then(|| VirtualHost {
                 name: format!("{}:{}", service.service.host(domain), self.port),
                 domains,
-                routes: vec![to_service(cluster.encode(domain))],
+                routes: vec![to_service(service.to.cluster(domain))],
                 ..VirtualHost::default()
             })
         });

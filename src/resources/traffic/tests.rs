@@ -26,6 +26,7 @@ fn settings() -> TrafficSettings {
         outside: Outside::Block,
         application: Application::PodIp,
         requests_per_connection: 7,
+        dns: true,
         access_log: None,
     }
 }
@@ -114,7 +115,11 @@ fn strict_has_no_chain_without_a_certificate_but_the_one_that_leads_nowhere() {
 fn a_name_that_two_services_claim_is_the_first_ones() {
     let service = |name: &str, namespace: &str, ip: &str| VirtualService {
         service: ServiceKey::new(namespace, name),
-        cluster_ips: vec![ip.parse().unwrap()],
+        addresses: vec![ip.parse().unwrap()],
+        to: Destination::Endpoints(ClusterName {
+            service: ServiceKey::new(namespace, name),
+            port: 80,
+        }),
     };
     let spec = RoutesSpec {
         port: 80,
@@ -137,7 +142,7 @@ fn a_name_that_two_services_claim_is_the_first_ones() {
         .iter()
         .map(|host| (&*host.name, host.domains.len()));
     let expected = [
-        ("web.shop.svc.cluster.local:80", 6),
+        ("web.shop.svc.cluster.local:80", 7),
         ("a*b.shop.svc.cluster.local:80", 1),
         ("outside", 1),
     ];

@@ -8,7 +8,7 @@ use envoy_types::pb::google::protobuf::Any;
 use prost::Message;
 
 use crate::cache::{Cache, Lookup, Source, Subscriber};
-use crate::model::{Role, ServicePort, Viewer};
+use crate::model::{Role, ServiceKey, ServicePort, Viewer};
 use crate::push::{Builder, PushMetrics, Pusher};
 use crate::resources::{Application, CertificateSource, MtlsMode, Outside, Resource, ResourceType, TrafficSettings};
 use crate::table::testing::*;
@@ -29,6 +29,7 @@ fn settings() -> TrafficSettings {
         outside: Outside::Passthrough,
         application: Application::PodIp,
         requests_per_connection: 1,
+        dns: true,
         access_log: None,
     }
 }
@@ -106,12 +107,20 @@ fn domains(routes: &Resource) -> BTreeSet<String> {
     all.collect()
 }
 
+mod names;
+
+/// Its address for all that have none of their own.
+fn virtual_ip(mesh: &Mesh, service: &str) -> String {
+    let service = mesh.pusher.table.service(&ServiceKey::new("shop", service)).unwrap();
+    service.virtual_ip.unwrap().to_string()
+}
+
 #[test]
 fn listeners_follow_ports_and_the_addresses_of_the_members() {
     let mesh = Mesh::new(Some(settings()));
     let east = mesh.proxy(Role::Sidecar, "east", "shop");
     let west = mesh.proxy(Role::Sidecar, "west", "shop");
-    let always = ["0.0.0.0_80", "virtualInbound", "virtualOutbound"];
+    let always = ["0.0.0.0_80", "dns", "virtualInbound", "virtualOutbound"];
     assert_eq!(names(&east, LDS), set(&[&always[..], &["10.96.0.5_5432"]].concat()));
     assert_eq!(names(&west, LDS), set(&[&always[..], &["10.96.0.5_6379"]].concat()));
 
@@ -183,8 +192,11 @@ fn routes_have_every_name_and_bare_ones_are_of_the_own_namespace() {
         "web.shop.global",
         "web.shop.svc",
         "web.shop.svc.cluster.local",
+        "web.shop.svc.clusterset.local",
     ];
-    assert_eq!(routes(&elsewhere), set(&everywhere));
+    // Who has no address of its own for it uses that of the whole mesh.
+    let virtual_ip = virtual_ip(&mesh, "web");
+    assert_eq!(routes(&elsewhere), set(&[&everywhere[..], &[&virtual_ip]].concat()));
     assert_eq!(routes(&here), set(&[&everywhere[..], &["10.96.0.7", "web"]].concat()));
     // Clusters and endpoints don't depend on the site, only listeners and routes do.
     let keys: Vec<_> = mesh

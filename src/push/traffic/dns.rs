@@ -1,0 +1,113 @@
+//! Which names the DNS listener of a viewer answers for, and one listener for all viewers that get the same.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::pods;
+use super::{addresses, cluster_ips};
+use crate::model::{AddressFamilies, ClusterId, NetworkId, ServiceEndpoints, ViewKey};
+use crate::resources::{DnsName, DnsSpec, Resource, TrafficSettings};
+use crate::table::EndpointTable;
+
+/// All that decides what a viewer's names lead to: not its namespace, of which a member has hundreds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Reader {
+    member: Option<ClusterId>,
+    network: NetworkId,
+    families: AddressFamilies,
+}
+
+/// A listener, and what it was made from.
+#[derive(Debug)]
+struct Made {
+    naming: u64,
+    settings: Arc<TrafficSettings>,
+    resource: Weak<Resource>,
+}
+
+/// The listeners that are in use. A table of thousands of names is made once for each reader, not for each view.
+#[derive(Debug, Default)]
+pub(in super::super) struct DnsListeners {
+    made: Mutex<HashMap<Reader, Made>>,
+}
+
+impl DnsListeners {
+    /// The listener of a viewer, from the table as it is now.
+    pub(in super::super) fn get_or_make(
+        &self,
+        table: &EndpointTable,
+        settings: &Arc<TrafficSettings>,
+        key: &ViewKey,
+        make: impl FnOnce(DnsSpec) -> Arc<Resource>,
+    ) -> Arc<Resource> {
+        let reader = Reader {
+            member: key.site.as_ref().and_then(|site| site.member.clone()),
+            network: key.network.clone(),
+            families: key.families,
+        };
+        let mut all = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read before the names are: a name that changes meanwhile counts as not seen yet.
+        let naming = table.naming();
+        if let Some(made) = all.get(&reader)
+            && made.naming == naming
+            && Arc::ptr_eq(&made.settings, settings)
+            && let Some(resource) = made.resource.upgrade()
+        {
+            return resource;
+        }
+        let resource = make(DnsSpec::new(names(table, settings, key), Arc::clone(settings)));
+        all.retain(|_, made| made.resource.strong_count() > 0);
+        let made = Made {
+            naming,
+            settings: Arc::clone(settings),
+            resource: Arc::downgrade(&resource),
+        };
+        all.insert(reader, made);
+        resource
+    }
+}
+
+/// Whether the viewer's own DNS knows a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Local {
+    Known,
+    Unknown,
+}
+
+impl Local {
+    fn of(known: bool) -> Self {
+        if known { Self::Known } else { Self::Unknown }
+    }
+}
+
+fn names(table: &EndpointTable, settings: &TrafficSettings, key: &ViewKey) -> Vec<DnsName> {
+    let mut names = Vec::new();
+    let mut put = |service: &ServiceEndpoints, local: Local, mut addresses: Vec<IpAddr>| {
+        addresses.retain(|address| key.families.reach(*address));
+        if addresses.is_empty() {
+            return;
+        }
+        let (name, namespace) = (&service.key.name, &service.key.namespace);
+        let everywhere = [
+            format!("{name}.{namespace}.global"),
+            format!("{name}.{namespace}.svc.clusterset.local"),
+        ];
+        let here = (local == Local::Unknown).then(|| service.key.host(&settings.domain));
+        names.extend(everywhere.into_iter().chain(here).map(|name| DnsName {
+            name,
+            addresses: addresses.clone(),
+        }));
+    };
+    for service in table.services() {
+        let local = !cluster_ips(key, &service).is_empty() || service.headless && pods::any_ready(key, &service);
+        put(&service, Local::of(local), addresses(key, &service));
+    }
+    for host in table.pod_hosts() {
+        match pods::home(key, &host) {
+            Some(home) => put(&host, Local::of(home.is_own), home.addresses),
+            None => put(&host, Local::Unknown, addresses(key, &host)),
+        }
+    }
+    names
+}
