@@ -86,7 +86,7 @@ async fn requests_flow_in_each_of_the_four_topologies() {
         ("primary-remote-two-networks", &APART),
         ("multi-primary-two-networks", &ALIKE),
     ] {
-        let began = std::time::Instant::now();
+        let began = tokio::time::Instant::now();
         let mut mesh = Mesh::new(networks, &clusters);
         let layout = Layout::of(networks);
         build(&mut mesh, topology, &layout, &accounts, &people).await;
