@@ -94,13 +94,7 @@ fn whose(config: &Config, folders: &[ClusterId], name: &ClusterId) -> anyhow::Re
 }
 
 /// Serves what is remembered of a member, placed and weighed like this until its reader says otherwise.
-fn serve(
-    parts: &Parts,
-    name: &ClusterId,
-    network: Option<NetworkId>,
-    weight: MemberWeight,
-    remembered: Remembered,
-) {
+fn serve(parts: &Parts, name: &ClusterId, network: Option<NetworkId>, weight: MemberWeight, remembered: Remembered) {
     let Remembered {
         records,
         at,

@@ -83,10 +83,7 @@ impl Config {
         let keys = [
             ("listen", self.listen != *listen),
             ("admin", self.admin != *admin),
-            (
-                "mesh.systemNamespace",
-                self.mesh.system_namespace != *system_namespace,
-            ),
+            ("mesh.systemNamespace", self.mesh.system_namespace != *system_namespace),
             ("mesh.domain", self.mesh.domain != *domain),
             ("membersFolder", self.members_folder != *members_folder),
             ("memberSecrets", self.member_secrets != *member_secrets),
