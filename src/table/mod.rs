@@ -6,6 +6,8 @@
 mod candidates;
 mod change;
 mod derive;
+mod entries;
+mod entry;
 mod gateways;
 mod index;
 mod member;
@@ -39,9 +41,13 @@ use slot::{Differing, Slot};
 use virtual_ips::VirtualIps;
 
 pub use change::{ChangeSet, Face, Locations, ServiceChange};
+pub use entry::{
+    EntryHost, EntryPort, Location, PeerAuthenticationRecord, PeerMode, Resolution, ServiceEntryRecord, Workload,
+    WorkloadAddress, WorkloadEntryRecord, selects,
+};
 pub use record::{
-    Exposure, GatewayClaim, Kept, Kind, Labels, NamespaceRecord, NodeExposure, NodeRecord, PodRecord, Record,
-    RegistryChange, RegistryEvent, ServiceRecord, SliceEndpoint, SliceRecord,
+    Exposure, GatewayClaim, Kept, Kind, Labels, NamespaceRecord, NodeExposure, NodeRecord, PodRecord, PodTraits,
+    Record, RegistryChange, RegistryEvent, ServiceRecord, SliceEndpoint, SliceRecord, TargetPort,
 };
 pub use settings::{CidrRule, CidrRules, Resolved, SettingsGateway, SettingsPlace, TableSettings};
 pub use strings::{Shared, Strings};

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::virtual_ips::choice;
 use super::{
     EndpointTable, Exposure, GatewayClaim, Kind, NamespaceRecord, NodeRecord, PodRecord, Record, RegistryChange,
     RegistryEvent, ServiceRecord, SliceEndpoint, SliceRecord, TableSettings,
 };
-use super::virtual_ips::choice;
 use crate::model::{ClusterId, Health, Locality, NetworkId, ObjectName, ServiceKey, ServicePort};
 
 pub(crate) fn network(name: &str) -> NetworkId {
@@ -75,6 +75,8 @@ pub(crate) fn service_record(name: &str, ports: Vec<ServicePort>) -> ServiceReco
         cluster_ips: Vec::new(),
         publish_not_ready: false,
         ports,
+        selector: Vec::new(),
+        targets: Vec::new(),
         gateway: None,
         exposure: None,
     }
@@ -126,6 +128,8 @@ pub(crate) fn pod_record(name: &str, address: &str) -> PodRecord {
         node: Some("node-1".into()),
         locality: None,
         addresses: Some(address.parse::<std::net::IpAddr>().unwrap().into()),
+        ready: true,
+        traits: Arc::default(),
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Reply {
 impl World {
     /// A server where the pods of a network have their DNS.
     pub(crate) fn dns_in(&self, network: &str) -> DnsServer {
-        let router = self.router(network);
+        let router = self.ground.router(network);
         let address = resolver(if network == "net1" { "10.1.0.0" } else { "10.2.0.0" });
         let socket = router
             .within(|| UdpSocket::bind((address, 53)))

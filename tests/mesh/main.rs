@@ -8,10 +8,13 @@ mod harness;
 
 mod certificates;
 mod client;
+mod cluster;
 mod gateways;
+mod ground;
 mod issued;
 mod lookup;
 mod manifests;
+mod mesh;
 mod modes;
 mod names;
 mod networks;
@@ -19,4 +22,13 @@ mod pod;
 mod refused;
 mod space;
 mod tls;
+mod topologies;
+mod wire;
 mod world;
+
+use std::path::PathBuf;
+
+/// The binary under test.
+fn parallax() -> PathBuf {
+    env!("CARGO_BIN_EXE_parallax").into()
+}

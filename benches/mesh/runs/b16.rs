@@ -161,6 +161,8 @@ fn merge(options: &Options, endpoints: usize) -> [Row; 2] {
                 node: None,
                 locality: None,
                 addresses: Some(address(pod).into()),
+                ready: true,
+                traits: Arc::default(),
             })
         });
         lists.insert(Kind::Pod, pods.collect());
@@ -209,6 +211,8 @@ fn service() -> Record {
             name: "http".into(),
             app_protocol: "".into(),
         }],
+        selector: Vec::new(),
+        targets: Vec::new(),
         gateway: None,
         exposure: None,
     })

@@ -12,7 +12,7 @@ use crate::resources::{
     AssignmentSpec, CAPTURE_LISTENER, CaptureSpec, ClusterName, DNS_LISTENER, Destination, DirectClusterSpec,
     DirectName, FixedCluster, FixedClusterSpec, GATEWAY_LISTENER, GatewayClusterSpec, GatewayListenerSpec,
     INBOUND_LISTENER, InboundSpec, OutboundListener, OutboundSpec, OutboundTarget, Protocol, ResourceSpec,
-    ResourceType, RoutesSpec, SidecarClusterSpec, SniName, TrafficSettings, VirtualService,
+    ResourceType, RoutesSpec, SidecarClusterSpec, SniName, TrafficSettings, VirtualService, port_number,
 };
 use crate::table::EndpointTable;
 use crate::view::assign;
@@ -186,7 +186,7 @@ pub(super) fn sidecar_spec(
             }
         },
         ResourceType::RouteConfiguration => {
-            let port = name.parse().ok()?;
+            let port = port_number(name)?;
             let services = table.services_on(port);
             let services = services.iter().filter(|service| may_be_http(service, port));
             Some(ResourceSpec::Routes(RoutesSpec {

@@ -152,6 +152,18 @@ fn an_address_that_a_service_had_for_a_moment_leaves_no_listener() {
 }
 
 #[test]
+fn routes_have_one_name() {
+    let mesh = Mesh::new(Some(settings()));
+    let east = mesh.proxy(Role::Sidecar, "east", "shop");
+    for wrong in ["080", "+80", "0", "80 ", "65536"] {
+        east.subscribe(RDS, &[wrong.into()]);
+        assert!(east.get(RDS, wrong).is_none(), "{wrong}");
+    }
+    east.subscribe(RDS, &["80".into()]);
+    assert!(east.get(RDS, "80").is_some());
+}
+
+#[test]
 fn endpoints_that_change_touch_no_listener_and_no_route() {
     let mesh = Mesh::new(Some(settings()));
     let east = mesh.proxy(Role::Sidecar, "east", "shop");
