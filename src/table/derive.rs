@@ -53,10 +53,11 @@ impl MemberService {
 }
 
 /// What makes two entries of slices one endpoint: the pod, whatever the family of its address, or else the address.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Identity<'a> {
     Pod(&'a PodName, u16),
     Address(Option<IpAddr>, u16),
+    Workload(Option<PodName>, u16),
 }
 
 impl<'a> Identity<'a> {
@@ -81,7 +82,7 @@ pub(super) struct Places<'a> {
 }
 
 impl Places<'_> {
-    fn of<'p>(&'p self, pod: Option<&'p PodFacts>, addresses: Addresses) -> &'p NetworkId {
+    pub(super) fn of<'p>(&'p self, pod: Option<&'p PodFacts>, addresses: Addresses) -> &'p NetworkId {
         pod.and_then(|pod| pod.network.as_ref())
             .or_else(|| self.cidrs.network_of(Some(self.member), addresses.iter()))
             .unwrap_or(&self.home)
@@ -134,6 +135,11 @@ impl Member {
             Some(slices) if headless => hosts(slices, &joined),
             _ => Vec::new(),
         };
+        for (port, endpoint) in service.iter().flat_map(|service| self.workloads_of(service, places)) {
+            let identity = Identity::Workload(endpoint.pod.clone(), endpoint.port);
+            let endpoints = joined.entry(Arc::clone(port)).or_default();
+            endpoints.insert(identity, endpoint);
+        }
         Some(MemberService {
             service,
             by_port: by_port(joined),
@@ -151,6 +157,7 @@ impl Member {
         Endpoint {
             addresses: entry.addresses,
             port,
+            weight: 1,
             health,
             mtls: match (pod, &entry.pod) {
                 (Some(pod), _) if pod.mtls => Mtls::Yes,

@@ -19,6 +19,7 @@ mod slices;
 mod slot;
 mod strings;
 mod virtual_ips;
+mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
