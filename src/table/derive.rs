@@ -17,6 +17,8 @@ use crate::model::{
 
 /// The endpoints of one port, by network.
 type Groups = Vec<(NetworkId, Arc<NetworkGroup>)>;
+/// The same of each port, by the name of the *slice* port.
+type PortGroups = Vec<(Arc<str>, Groups)>;
 
 /// One member's part of one service.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,9 +27,9 @@ pub(super) struct MemberService {
     pub(super) service: Option<Arc<ServiceRecord>>,
     /// Its endpoints by the *name* of the slice port, which only the Service ties to a number, and by network. Merged
     /// services share these groups. Sorted, and mostly of one entry each, for which a map would be large.
-    by_port: Vec<(Arc<str>, Groups)>,
+    by_port: PortGroups,
     /// The same of each host that its pods are, by name, where it is headless.
-    by_host: Vec<(Arc<str>, Vec<(Arc<str>, Groups)>)>,
+    by_host: Vec<(Arc<str>, PortGroups)>,
     /// What its endpoints count.
     pub(super) standing: MemberStanding,
 }
@@ -185,7 +187,7 @@ impl Member {
 }
 
 /// The hosts that endpoints of these slices are. Each is one pod, or has as many as are called so.
-fn hosts(slices: &[Slice], joined: &Ports<'_>) -> Vec<(Arc<str>, Vec<(Arc<str>, Groups)>)> {
+fn hosts(slices: &[Slice], joined: &Ports<'_>) -> Vec<(Arc<str>, PortGroups)> {
     let mut hosts: BTreeMap<&Arc<str>, Ports<'_>> = BTreeMap::new();
     for slice in slices {
         for (name, entry) in slice.hosts() {
@@ -203,7 +205,7 @@ fn hosts(slices: &[Slice], joined: &Ports<'_>) -> Vec<(Arc<str>, Vec<(Arc<str>, 
     hosts.map(|(name, ports)| (Arc::clone(name), by_port(ports))).collect()
 }
 
-fn by_port(ports: Ports<'_>) -> Vec<(Arc<str>, Groups)> {
+fn by_port(ports: Ports<'_>) -> PortGroups {
     let ports = ports.into_iter();
     ports
         .map(|(name, endpoints)| (name, by_network(endpoints.into_values())))
