@@ -92,13 +92,15 @@ impl MemberTokens {
         };
         let jwks = get("/openid/v1/jwks").await;
         let jwks = jwks.map_err(|error| Failure::of("openid/v1/jwks", &error).to_string())?;
-        let configuration = get("/.well-known/openid-configuration").await;
-        let issuer = configuration
-            .ok()
-            .and_then(|text| serde_json::from_str::<OpenIdConfiguration>(&text).ok());
+        let configuration = match get("/.well-known/openid-configuration").await {
+            Ok(text) => serde_json::from_str::<OpenIdConfiguration>(&text).ok(),
+            // An API server may keep it from us for good. A failure that passes must not make keys of any issuer count.
+            Err(kube::Error::Api(status)) if matches!(status.code, 401 | 403 | 404) => None,
+            Err(error) => return Err(Failure::of("openid-configuration", &error).to_string()),
+        };
         Ok(TokenKeys {
             jwks,
-            issuer: issuer.map(|configuration| configuration.issuer),
+            issuer: configuration.map(|configuration| configuration.issuer),
         })
     }
 
