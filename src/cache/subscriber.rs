@@ -23,7 +23,7 @@ struct Hold {
     standpoint: Standpoint,
     view: Arc<LiveView>,
     /// What has its listeners and routes; of all but sidecars the same view.
-    place: Arc<LiveView>,
+    site: Arc<LiveView>,
     /// The names asked for, to take them along on a move and to give them back at the end.
     names: BTreeMap<ResourceType, BTreeSet<Arc<str>>>,
     /// The types asked for as a whole.
@@ -34,7 +34,7 @@ impl Hold {
     fn view(&self, kind: ResourceType) -> &LiveView {
         match kind {
             ResourceType::Cluster | ResourceType::ClusterLoadAssignment | ResourceType::Secret => &self.view,
-            ResourceType::Listener | ResourceType::RouteConfiguration => &self.place,
+            ResourceType::Listener | ResourceType::RouteConfiguration => &self.site,
         }
     }
 }
@@ -43,13 +43,13 @@ impl Subscriber {
     pub(super) fn new(id: StreamId, cache: Arc<Cache>, viewer: Viewer, standpoint: Standpoint) -> Arc<Self> {
         let mailbox = Arc::new(Mailbox::default());
         let view = cache.view(&standpoint.key);
-        let place = cache.view(&viewer.place_key(&standpoint.key));
+        let site = cache.view(&viewer.site_key(&standpoint.key));
         view.join(id, Arc::clone(&mailbox));
-        place.join(id, Arc::clone(&mailbox));
+        site.join(id, Arc::clone(&mailbox));
         let hold = Hold {
             standpoint,
             view,
-            place,
+            site,
             names: BTreeMap::new(),
             whole: BTreeSet::new(),
         };
@@ -124,12 +124,12 @@ impl Subscriber {
         let mut hold = lock(&self.hold);
         if hold.standpoint.key != standpoint.key {
             let view = self.cache.view(&standpoint.key);
-            let place = self.cache.view(&self.viewer.place_key(&standpoint.key));
+            let site = self.cache.view(&self.viewer.site_key(&standpoint.key));
             let old = [
                 std::mem::replace(&mut hold.view, view),
-                std::mem::replace(&mut hold.place, place),
+                std::mem::replace(&mut hold.site, site),
             ];
-            for view in [&hold.view, &hold.place] {
+            for view in [&hold.view, &hold.site] {
                 view.join(self.id, Arc::clone(&self.mailbox));
             }
             let mut told = hold.names.clone();
@@ -177,7 +177,7 @@ impl Drop for Subscriber {
     fn drop(&mut self) {
         let hold = lock(&self.hold);
         hold.view.leave(self.id, &hold.names);
-        hold.place.leave(self.id, &hold.names);
+        hold.site.leave(self.id, &hold.names);
         self.cache.detach(self.id);
     }
 }

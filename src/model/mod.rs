@@ -19,5 +19,5 @@ pub use ids::{ClusterId, HostName, InvalidId, NetworkId, ObjectName, PodName, Se
 pub use locality::Locality;
 pub use service::{Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, Sums};
 pub use standing::{MemberStanding, MemberWeight, Rank};
-pub use view_key::{AddressFamilies, Balancing, Place, Role, ViewKey};
+pub use view_key::{AddressFamilies, Balancing, Role, Site, ViewKey};
 pub use viewer::{NetworkOrigin, Standpoint, Viewer};

@@ -79,7 +79,7 @@ impl fmt::Display for Role {
 
 /// What decides listeners and routes of a sidecar beside its role: who is meant by a `ClusterIP` or by a bare name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
+pub struct Site {
     /// Its member: the same `ClusterIP` may be another service elsewhere.
     pub member: Option<ClusterId>,
     /// Its namespace, where bare names are looked up.
@@ -110,7 +110,7 @@ pub struct ViewKey {
     pub role: Role,
     /// Set in the views of listeners and routes of sidecars, which are many and small; clusters and endpoints, which are few
     /// and large, don't depend on it.
-    pub place: Option<Place>,
+    pub site: Option<Site>,
 }
 
 impl ViewKey {
@@ -122,7 +122,7 @@ impl ViewKey {
             families,
             balancing: Balancing::ByEndpoint,
             role: Role::Endpoints,
-            place: None,
+            site: None,
         }
     }
 }
@@ -136,7 +136,7 @@ impl fmt::Display for ViewKey {
         if self.role != Role::Endpoints {
             text = format!("{text}/{}", self.role);
         }
-        if let Some(Place { member, namespace }) = &self.place {
+        if let Some(Site { member, namespace }) = &self.site {
             let member = member.as_ref().map_or("-", |member| member.as_str());
             text = format!("{text}@{member}/{namespace}");
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Balancing, ClusterId, NetworkId, Place, Role, ViewKey};
+use super::{Balancing, ClusterId, NetworkId, Role, Site, ViewKey};
 
 /// What a proxy says about itself, as far as it matters for where it stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,12 +26,12 @@ pub struct Viewer {
 impl Viewer {
     /// The key of the view that has its listeners and routes, where it stands at `key`.
     #[must_use]
-    pub fn place_key(&self, key: &ViewKey) -> ViewKey {
-        let place = (key.role == Role::Sidecar).then(|| Place {
+    pub fn site_key(&self, key: &ViewKey) -> ViewKey {
+        let site = (key.role == Role::Sidecar).then(|| Site {
             member: self.member.clone(),
             namespace: Arc::clone(&self.namespace),
         });
-        ViewKey { place, ..key.clone() }
+        ViewKey { site, ..key.clone() }
     }
 }
 

@@ -367,7 +367,7 @@ impl EndpointTable {
                 network,
                 families,
                 role: viewer.role,
-                place: None,
+                site: None,
                 balancing: viewer.balancing,
             },
             origin,

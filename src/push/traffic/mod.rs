@@ -77,7 +77,7 @@ fn own_target(service: &ServiceEndpoints, port: u16) -> Option<OutboundTarget> {
 
 /// Its `ClusterIP`s where the viewer is.
 fn cluster_ips<'a>(key: &ViewKey, service: &'a ServiceEndpoints) -> &'a [IpAddr] {
-    let member = key.place.as_ref().and_then(|place| place.member.as_ref());
+    let member = key.site.as_ref().and_then(|site| site.member.as_ref());
     member
         .and_then(|member| service.cluster_ips.get(member))
         .map_or(&[], Vec::as_slice)
@@ -182,9 +182,9 @@ pub(super) fn sidecar_spec(
             Some(ResourceSpec::Routes(RoutesSpec {
                 port,
                 namespace: key
-                    .place
+                    .site
                     .as_ref()
-                    .map(|place| Arc::clone(&place.namespace))
+                    .map(|site| Arc::clone(&site.namespace))
                     .unwrap_or_default(),
                 services: services
                     .map(|service| VirtualService {

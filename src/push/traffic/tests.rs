@@ -172,7 +172,7 @@ fn routes_have_every_name_and_bare_ones_are_of_the_own_namespace() {
     ];
     assert_eq!(routes(&elsewhere), set(&everywhere));
     assert_eq!(routes(&here), set(&[&everywhere[..], &["10.96.0.7", "web"]].concat()));
-    // Clusters and endpoints don't depend on the place, only listeners and routes do.
+    // Clusters and endpoints don't depend on the site, only listeners and routes do.
     let keys: Vec<_> = mesh
         .cache
         .live_views()
