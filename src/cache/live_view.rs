@@ -134,13 +134,18 @@ impl LiveView {
 
     pub(super) fn subscribe_all(&self, stream: StreamId, kind: ResourceType) {
         let mut state = lock(&self.state);
-        let held = state.kinds.entry(kind).or_default();
-        if held.wildcard.insert(stream) && held.wildcard.len() == 1 {
+        let State { kinds, mailboxes } = &mut *state;
+        let held = kinds.entry(kind).or_default();
+        if held.wildcard.is_empty() {
+            let nobody = BTreeSet::new();
             for name in self.source.names(&self.key, kind) {
                 let resource = self.source.build(&self.key, kind, &name);
-                held.entries.entry(name).or_default().resource = resource;
+                // What this finds changed nobody has told yet to those who asked for it by name.
+                let entry = held.entries.entry(Arc::clone(&name)).or_default();
+                entry.put(resource, kind, &name, &nobody, mailboxes);
             }
         }
+        held.wildcard.insert(stream);
     }
 
     pub(super) fn unsubscribe_all(&self, stream: StreamId, kind: ResourceType) {
@@ -186,22 +191,38 @@ impl Kind {
             return false;
         }
         let resource = source.build(key, kind, name);
+        let nobody = BTreeSet::new();
+        let others = if covered { &self.wildcard } else { &nobody };
         let entry = self.entries.entry(Arc::clone(name)).or_default();
-        let same = entry.resource.as_ref().map(|old| old.version) == resource.as_ref().map(|new| new.version);
-        if !same {
-            let nobody = BTreeSet::new();
-            let others = if covered { &self.wildcard } else { &nobody };
-            for stream in entry.streams.union(others) {
-                if let Some(mailbox) = mailboxes.get(stream) {
-                    mailbox.post(kind, name);
-                }
-            }
-            entry.resource = resource;
-        }
+        let differs = entry.put(resource, kind, name, others, mailboxes);
         if entry.resource.is_none() && entry.streams.is_empty() {
             self.entries.remove(name);
         }
-        !same
+        differs
+    }
+}
+
+impl Entry {
+    /// Takes the present content over and tells whoever wants it, and these others; false when it is the same.
+    fn put(
+        &mut self,
+        resource: Option<Arc<Resource>>,
+        kind: ResourceType,
+        name: &Arc<str>,
+        others: &BTreeSet<StreamId>,
+        mailboxes: &HashMap<StreamId, Arc<Mailbox>>,
+    ) -> bool {
+        let version = |resource: &Option<Arc<Resource>>| resource.as_ref().map(|resource| resource.version);
+        if version(&self.resource) == version(&resource) {
+            return false;
+        }
+        for stream in self.streams.union(others) {
+            if let Some(mailbox) = mailboxes.get(stream) {
+                mailbox.post(kind, name);
+            }
+        }
+        self.resource = resource;
+        true
     }
 }
 

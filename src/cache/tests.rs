@@ -249,3 +249,16 @@ fn what_a_whole_type_does_not_cover_is_seen_by_who_asks_for_it_by_name_only() {
     let view = &cache.live_views()[0];
     assert_eq!(view.names(CDS), names(&["a", "b", "c"]));
 }
+
+#[test]
+fn whoever_asked_by_name_is_told_of_a_change_that_another_stream_found_first() {
+    let (shelf, cache) = shelf();
+    let [by_name, whole] = [cache.attach(Viewer::default()), cache.attach(Viewer::default())];
+    by_name.subscribe(CDS, &names(&["a", "b"]));
+    shelf.set("a", 2);
+    whole.subscribe_all(CDS);
+    let told = by_name.changed().now_or_never().expect("it is told at once");
+    assert_eq!(told[&CDS], BTreeSet::from(["a".into()]));
+    assert!(whole.changed().now_or_never().is_none(), "it finds all of it anyway");
+    assert_eq!(refresh(&cache, CDS, &["a"]), 0);
+}

@@ -8,22 +8,23 @@ mod gateways;
 mod inbox;
 mod interner;
 mod metrics;
+mod names;
 mod spec;
 mod traffic;
 mod withheld;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{broadcast, watch};
 
 use crate::cache::{Cache, LiveView};
 use crate::model::{HostName, NetworkId, Role, ServiceKey};
-use crate::resources::{ClusterName, ResourceType};
+use crate::resources::ResourceType;
 use crate::table::{ChangeSet, EndpointTable, EventSink, HostSink, Locations, RegistryEvent, Resolved, TableSettings};
 use inbox::Inbox;
-use traffic::Face;
+use names::Names;
 
 pub use builder::Builder;
 pub use gateways::GatewaysCollector;
@@ -51,17 +52,6 @@ pub struct PushRecord {
     pub took: Duration,
 }
 
-/// What a step of pushing has to look at.
-#[derive(Debug, Default)]
-struct Names {
-    clusters: Vec<Arc<str>>,
-    assignments: Vec<Arc<str>>,
-    listeners: BTreeSet<Arc<str>>,
-    routes: BTreeSet<Arc<str>>,
-    /// Every port of every changed service.
-    ports: Vec<(ServiceKey, u16)>,
-}
-
 /// Takes what members say, brings the table and the cache up to date.
 #[derive(Debug)]
 pub struct Pusher {
@@ -71,8 +61,6 @@ pub struct Pusher {
     inbox: Inbox,
     metrics: PushMetrics,
     records: broadcast::Sender<Arc<PushRecord>>,
-    /// What each service was last served with, to know what went. Used by the one push task only.
-    faces: Mutex<BTreeMap<ServiceKey, Face>>,
     /// The table's host names, for whoever looks them up.
     hosts: watch::Sender<Arc<BTreeSet<HostName>>>,
 }
@@ -101,7 +89,6 @@ impl Pusher {
             inbox: Inbox::default(),
             metrics,
             records: broadcast::Sender::new(WATCH_BACKLOG),
-            faces: Mutex::default(),
             hosts: watch::Sender::new(hosts),
         }
     }
@@ -153,7 +140,7 @@ impl Pusher {
             // Nobody may be watching; that is no error.
             let _ = self.records.send(Arc::new(PushRecord {
                 at: SystemTime::now(),
-                services: changes.services.into_iter().collect(),
+                services: changes.services.into_keys().collect(),
                 networks: changes.networks.into_iter().collect(),
                 views,
                 resources_changed,
@@ -169,25 +156,12 @@ impl Pusher {
         if changes.locations == Locations::Changed {
             self.cache.relocate();
         }
-        let mut names = Names::default();
-        {
-            let mut faces = self.faces.lock().unwrap_or_else(PoisonError::into_inner);
-            for key in &changes.services {
-                let new = Face::of(self.table.service(key).as_deref());
-                let old = if new.is_empty() {
-                    faces.remove(key)
-                } else {
-                    faces.insert(key.clone(), new.clone())
-                };
-                self.touch(&mut names, key, &old.unwrap_or_default(), &new);
-            }
-        }
+        let names = Names::of(changes, &self.builder);
         let views = self.cache.live_views();
         let differing = views.iter().map(|view| {
             let gateway = if view.key().role == Role::Gateway {
-                // Whether there is a cluster depends on where the endpoints are.
-                let names = self.at_gateways(&names.ports);
-                view.refresh(ResourceType::Cluster, &names) + view.refresh(ResourceType::ClusterLoadAssignment, &names)
+                view.refresh(ResourceType::Cluster, &names.at_gateways)
+                    + view.refresh(ResourceType::ClusterLoadAssignment, &names.at_gateways)
             } else {
                 0
             };
@@ -206,43 +180,6 @@ impl Pusher {
         });
         let differing = differing.sum();
         (views.len(), differing)
-    }
-
-    /// Notes what a changed service may touch.
-    fn touch(&self, names: &mut Names, key: &ServiceKey, old: &Face, new: &Face) {
-        // A cluster's content is its name and what its port speaks. So with what leads to it.
-        for port in old.differing_ports(new) {
-            let name = ClusterName {
-                service: key.clone(),
-                port,
-            };
-            names.clusters.push(self.builder.encode_name(&name));
-            names.listeners.extend(self.builder.listener_names(name));
-        }
-        let ports: BTreeSet<u16> = old.ports().chain(new.ports()).collect();
-        names.assignments.extend(ports.iter().map(|port| self.name(key, *port)));
-        if old != new {
-            let listeners = old.listeners(new);
-            names
-                .listeners
-                .extend(listeners.iter().map(|listener| listener.encode().into()));
-            names.routes.extend(ports.iter().map(|port| port.to_string().into()));
-        }
-        names.ports.extend(ports.into_iter().map(|port| (key.clone(), port)));
-    }
-
-    fn at_gateways(&self, ports: &[(ServiceKey, u16)]) -> Vec<Arc<str>> {
-        let names = ports
-            .iter()
-            .map(|(service, port)| self.builder.sni_name(service, *port));
-        names.flatten().collect()
-    }
-
-    fn name(&self, service: &ServiceKey, port: u16) -> Arc<str> {
-        self.builder.encode_name(&ClusterName {
-            service: service.clone(),
-            port,
-        })
     }
 
     /// The assignments of a view that have endpoints on one of these networks, which are not the view's own.

@@ -222,6 +222,21 @@ fn clusters_come_and_go_with_ports_and_do_not_move_with_endpoints() {
 }
 
 #[test]
+fn what_a_service_was_for_a_moment_between_two_steps_does_not_stay_in_a_view() {
+    const ADMIN: &str = "outbound|81||cart.shop.svc.cluster.local";
+    let mesh = Mesh::new();
+    let two = service_record("cart", vec![port(80, "http"), port(81, "admin")]);
+    mesh.pusher.apply(upsert("east", Record::Service(two)));
+    let stream = mesh.stream("net1", &[]);
+    stream.subscribe_all(CDS);
+    let is_there = || stream.all(CDS).iter().any(|resource| &*resource.name == ADMIN);
+    assert!(is_there());
+    mesh.pusher.apply(upsert("east", service("cart")));
+    mesh.step();
+    assert!(told(&stream) && !is_there());
+}
+
+#[test]
 fn a_member_that_leaves_takes_its_own_endpoints_and_no_others() {
     let mesh = Mesh::new();
     let stream = mesh.stream("net1", &[WEB]);

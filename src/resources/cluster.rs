@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use envoy_types::pb;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType, EdsClusterConfig};
-use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
-use envoy_types::pb::envoy::config::core::v3::{AggregatedConfigSource, ApiVersion, ConfigSource};
 
+use super::config_source::ads;
 use super::{Resource, ResourceType, Version};
 
 /// How long an Envoy tries to connect to an endpoint; Istio's default.
@@ -30,16 +29,11 @@ impl ClusterSpec {
     /// An EDS cluster whose endpoints come over the same ADS stream.
     #[must_use]
     pub fn encode(&self) -> Resource {
-        let ads = ConfigSource {
-            resource_api_version: ApiVersion::V3.into(),
-            config_source_specifier: Some(ConfigSourceSpecifier::Ads(AggregatedConfigSource {})),
-            ..ConfigSource::default()
-        };
         let cluster = pb::envoy::config::cluster::v3::Cluster {
             name: self.name.to_string(),
             cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())),
             eds_cluster_config: Some(EdsClusterConfig {
-                eds_config: Some(ads),
+                eds_config: Some(ads()),
                 ..EdsClusterConfig::default()
             }),
             connect_timeout: Some(duration(CONNECT_TIMEOUT)),

@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
-use envoy_types::pb::envoy::config::core::v3::{AggregatedConfigSource, ApiVersion, ConfigSource};
 use envoy_types::pb::envoy::config::listener::v3::{ApiListener, Listener};
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
@@ -17,6 +15,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::google::protobuf::Any;
 use prost::Message;
 
+use super::config_source::ads;
 use super::name::port_number;
 use super::{Resource, ResourceType, Version};
 use crate::model::ServiceKey;
@@ -84,11 +83,6 @@ impl ListenerSpec {
     /// An API listener whose routes come over the same ADS stream.
     #[must_use]
     pub fn encode(&self) -> Resource {
-        let ads = ConfigSource {
-            resource_api_version: ApiVersion::V3.into(),
-            config_source_specifier: Some(ConfigSourceSpecifier::Ads(AggregatedConfigSource {})),
-            ..ConfigSource::default()
-        };
         // A gRPC client refuses a chain of filters that does not end with a router.
         let router = HttpFilter {
             name: "envoy.filters.http.router".to_owned(),
@@ -98,7 +92,7 @@ impl ListenerSpec {
         let manager = HttpConnectionManager {
             http_filters: vec![router],
             route_specifier: Some(RouteSpecifier::Rds(Rds {
-                config_source: Some(ads),
+                config_source: Some(ads()),
                 route_config_name: self.routes.to_string(),
             })),
             ..HttpConnectionManager::default()

@@ -2,6 +2,7 @@
 
 mod assignment;
 mod cluster;
+mod config_source;
 mod encode;
 mod listener;
 mod name;
@@ -15,7 +16,7 @@ mod version;
 pub use assignment::{AssignmentSpec, empty_assignment};
 pub use cluster::ClusterSpec;
 pub use listener::{ListenerName, ListenerSpec};
-pub use name::ClusterName;
+pub use name::{ClusterName, port_number};
 pub use resource::{Resource, ResourceType};
 pub use route::RouteSpec;
 pub use secret::{ROOTS_SECRET, SecretSpec, WORKLOAD_SECRET};

@@ -31,8 +31,9 @@ impl ClusterName {
     }
 }
 
-/// Reads a port. Only the shortest spelling is one: `080` would be a second name for port 80.
-pub(super) fn port_number(text: &str) -> Option<u16> {
+/// Reads a port in a name. Only the shortest spelling is one: `080` would be a second name for port 80.
+#[must_use]
+pub fn port_number(text: &str) -> Option<u16> {
     let number: u16 = text.parse().ok().filter(|number| *number != 0)?;
     (number.to_string() == text).then_some(number)
 }

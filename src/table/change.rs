@@ -1,18 +1,43 @@
 //! What a change of the table touched.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use crate::model::{NetworkId, ServiceKey};
+use crate::model::{NetworkId, PortEndpoints, ServiceEndpoints, ServiceKey};
 
 /// Names of what may look different now; never content, so that changes merge and the latest wins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChangeSet {
-    /// Services whose endpoints, ports or attributes changed, or that came or went.
-    pub services: BTreeSet<ServiceKey>,
+    /// Services whose endpoints, ports or attributes changed, or that came or went, and what of each.
+    pub services: BTreeMap<ServiceKey, ServiceChange>,
     /// Networks whose gateways changed.
     pub networks: BTreeSet<NetworkId>,
     /// What decides where viewers stand.
     pub locations: Locations,
+}
+
+/// What changes of one service touched: all that it was on the way counts, not only how it began and ended, for a view may
+/// have been built from any of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServiceChange {
+    /// Every port that it had.
+    pub ports: BTreeSet<u16>,
+    /// The ports that came, went, or are described otherwise.
+    pub defined: BTreeSet<u16>,
+    /// Where its face changed: every `ClusterIP` that it had, in any member.
+    pub cluster_ips: BTreeSet<IpAddr>,
+    /// Whether more than endpoints changed.
+    pub face: Face,
+}
+
+/// All of a service but its endpoints: which ports and addresses it has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Face {
+    /// As before.
+    #[default]
+    Same,
+    /// A port or an address differs, or the service came or went.
+    Changed,
 }
 
 /// Whether viewers may stand elsewhere now.
@@ -34,10 +59,51 @@ impl ChangeSet {
 
     /// Takes another change in.
     pub fn absorb(&mut self, other: Self) {
-        self.services.extend(other.services);
+        for (key, change) in other.services {
+            self.services.entry(key).or_default().absorb(change);
+        }
         self.networks.extend(other.networks);
         if other.locations == Locations::Changed {
             self.locations = Locations::Changed;
         }
     }
+}
+
+impl ServiceChange {
+    /// From one state to the next; none where readers see no difference.
+    pub(super) fn between(old: Option<&ServiceEndpoints>, new: Option<&ServiceEndpoints>) -> Option<Self> {
+        if old == new {
+            return None;
+        }
+        let both = || old.into_iter().chain(new);
+        let mut change = Self {
+            ports: both().flat_map(|service| &service.ports).map(number).collect(),
+            ..Self::default()
+        };
+        let differs = |port: &&u16| {
+            let [old, new] = [old, new].map(|service| service.and_then(|service| service.port(**port)));
+            old.map(|port| &port.port) != new.map(|port| &port.port)
+        };
+        change.defined = change.ports.iter().filter(differs).copied().collect();
+        let [before, after] = [old, new].map(|service| service.map(|service| (service.headless, &service.cluster_ips)));
+        if !change.defined.is_empty() || before != after {
+            change.face = Face::Changed;
+            let all = both().flat_map(|service| service.cluster_ips.values().flatten());
+            change.cluster_ips = all.copied().collect();
+        }
+        Some(change)
+    }
+
+    fn absorb(&mut self, other: Self) {
+        self.ports.extend(other.ports);
+        self.defined.extend(other.defined);
+        self.cluster_ips.extend(other.cluster_ips);
+        if other.face == Face::Changed {
+            self.face = Face::Changed;
+        }
+    }
+}
+
+fn number(port: &PortEndpoints) -> u16 {
+    port.port.number
 }

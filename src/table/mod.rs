@@ -30,7 +30,7 @@ use derive::{MemberService, Places};
 use gateways::{Claims, GatewayCandidate};
 use member::{Member, Touched};
 
-pub use change::{ChangeSet, Locations};
+pub use change::{ChangeSet, Face, Locations, ServiceChange};
 pub use record::{
     Exposure, GatewayClaim, Kept, Kind, Labels, NamespaceRecord, NodeExposure, NodeRecord, PodRecord, Record,
     RegistryChange, RegistryEvent, ServiceRecord, SliceEndpoint, SliceRecord,
@@ -137,8 +137,8 @@ impl EndpointTable {
         };
         for key in &touched.services {
             let shard = member.derive(key, &places).map(Arc::new);
-            if self.put_shard(key, name, shard) {
-                changes.services.insert(key.clone());
+            if let Some(change) = self.put_shard(key, name, shard) {
+                changes.services.insert(key.clone(), change);
             }
         }
         let named = |key: &ServiceKey| settings.gateways.iter().any(|gateway| gateway.is_at(key));
@@ -200,8 +200,8 @@ impl EndpointTable {
             return changes;
         };
         for key in lock(&member).all_services() {
-            if self.put_shard(&key, name, None) {
-                changes.services.insert(key);
+            if let Some(change) = self.put_shard(&key, name, None) {
+                changes.services.insert(key, change);
             }
         }
         // What a large member left room for is given back.
@@ -211,22 +211,27 @@ impl EndpointTable {
         changes
     }
 
-    /// Swaps one member's part of a service and merges again; true when readers see a difference.
-    fn put_shard(&self, key: &ServiceKey, member: &ClusterId, shard: Option<Arc<MemberService>>) -> bool {
+    /// Swaps one member's part of a service and merges again; the difference that readers see, if any.
+    fn put_shard(
+        &self,
+        key: &ServiceKey,
+        member: &ClusterId,
+        shard: Option<Arc<MemberService>>,
+    ) -> Option<ServiceChange> {
         let mut slot = self.services.entry(key.clone()).or_default();
         match shard {
             Some(shard) => slot.shards.insert(member.clone(), shard),
             None => slot.shards.remove(member),
         };
         let merged = merge::merge(key, &slot.shards);
-        let differs = slot.merged.as_deref() != merged.as_ref();
-        if differs {
+        let change = ServiceChange::between(slot.merged.as_deref(), merged.as_ref());
+        if change.is_some() {
             let old = std::mem::replace(&mut slot.merged, merged.map(Arc::new));
             self.index_ports(key, old.as_deref(), slot.merged.as_deref());
         }
         drop(slot);
         self.services.remove_if(key, |_, slot| slot.shards.is_empty());
-        differs
+        change
     }
 
     /// Under the lock of the service's slot, so that the index follows each service in order.

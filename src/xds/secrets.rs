@@ -99,7 +99,8 @@ impl<'a> SecretKeeper<'a> {
         self.wanted.extend(names.iter().cloned());
         for name in names {
             match &**name {
-                WORKLOAD_SECRET => {
+                // One that is good is given again: who asks and gives back over and over costs nothing.
+                WORKLOAD_SECRET if self.renew_at.is_none_or(|at| at <= Instant::now()) => {
                     self.issue();
                 }
                 ROOTS_SECRET => {
@@ -110,15 +111,10 @@ impl<'a> SecretKeeper<'a> {
         }
     }
 
-    /// Secrets are given back, and forgotten.
+    /// Secrets are given back. A certificate is kept until it is due to be renewed, in case it is asked for again.
     pub(super) fn give_back(&mut self, names: &[Arc<str>]) {
-        let mut held = self.shelf.lock();
         for name in names {
             self.wanted.remove(name);
-            held.remove(name);
-            if &**name == WORKLOAD_SECRET {
-                self.renew_at = None;
-            }
         }
     }
 
@@ -159,10 +155,11 @@ impl<'a> SecretKeeper<'a> {
         }
     }
 
-    /// Issues the certificate, where it is wanted; false when it can't be, and what there is stays.
+    /// Issues the certificate; false when it can't be, and what there is stays. Where nobody wants it any more, it is forgotten.
     fn issue(&mut self) -> bool {
         self.renew_at = None;
         if !self.wanted.contains(WORKLOAD_SECRET) {
+            self.shelf.lock().remove(WORKLOAD_SECRET);
             return false;
         }
         let source = &self.source;
@@ -188,5 +185,50 @@ impl<'a> SecretKeeper<'a> {
 
     fn put_roots(&self) -> bool {
         self.wanted.contains(ROOTS_SECRET) && self.shelf.put(SecretSpec::Roots(&self.source.issuer.bundle()).encode())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::{IdentityMetrics, Keeper, TrustDomain, Workshop};
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_certificate_that_is_good_is_given_again_and_one_that_nobody_wants_is_forgotten_when_it_is_due() {
+        let folder = tempfile::tempdir().unwrap();
+        let domain = TrustDomain::new("cluster.local").unwrap();
+        let workshop = Workshop::new(folder.path());
+        let now = jiff::Timestamp::now();
+        workshop.init(&domain, 300 * DAY, now).unwrap();
+        let member = crate::model::ClusterId::new("a").unwrap();
+        workshop
+            .issue_intermediate(&member, crate::identity::Renewal::NotAsked, 200 * DAY, now)
+            .unwrap();
+        let metrics = IdentityMetrics::default();
+        let keeper = Keeper::open(&workshop.member_folder(&member), metrics.clone()).unwrap();
+        let issuer = Arc::new(Issuer::new(Arc::new(keeper), DAY, metrics));
+        let id = SpiffeId::new(domain, "shop", "web").unwrap();
+        let shelf = Shelf::default();
+        let held = || shelf.lock().get(WORKLOAD_SECRET).map(|resource| resource.version);
+        let mut secrets = SecretKeeper::new(&shelf, issuer, id);
+        let name = [Arc::from(WORKLOAD_SECRET)];
+        secrets.want(&name);
+        let first = held();
+        assert!(first.is_some());
+        for _ in 0..3 {
+            secrets.give_back(&name);
+            secrets.want(&name);
+        }
+        assert_eq!(held(), first);
+
+        let renewed = tokio::time::timeout(DAY, secrets.changed(|| 0.5)).await;
+        assert!(renewed.is_ok() && held() != first);
+        secrets.give_back(&name);
+        let renewed = tokio::time::timeout(DAY, secrets.changed(|| 0.5)).await;
+        assert!(renewed.is_err() && held().is_none());
+        secrets.want(&name);
+        assert!(held().is_some());
     }
 }

@@ -15,7 +15,7 @@ use super::codec::RequestMessage;
 use super::config::XdsConfig;
 use super::metrics::XdsMetrics;
 use super::names::NameShare;
-use super::node::ProxyNode;
+use super::node::{NodeError, ProxyNode};
 use super::outbox::{Gone, Outbox};
 use super::requests::Requests;
 use super::secrets::SecretKeeper;
@@ -28,6 +28,7 @@ use super::wire;
 use crate::cache::Changes;
 use crate::identity::{BearerToken, PeerCertificates, Refusal, Shown, SpiffeId};
 use crate::lifecycle::random;
+use crate::model::Role;
 use crate::resources::ResourceType;
 use crate::tls::Peer;
 
@@ -120,6 +121,11 @@ async fn open<'a, M: RequestMessage>(
         Err(Gone) = outbox.ready(false) => return Err(gone()),
         identified = identify(shared, &shown, node) => identified?,
     };
+    // Where proxies get listeners: without its member's ClusterIPs a sidecar has none for them, and lets those connections out.
+    let placeless = node.viewer.role == Role::Sidecar && node.viewer.member.is_none();
+    if placeless && shared.cache.locate(&node.viewer).key.role == Role::Sidecar {
+        return Err(NodeError::NoMember.into());
+    }
     Ok((Served::open::<M>(shared, node, id, caller.info.peer), request))
 }
 

@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use serde_json::Value;
+
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a server answered.
@@ -51,4 +53,9 @@ pub(crate) fn listen_to(to: SocketAddr) -> std::io::Result<String> {
     let mut text = String::new();
     connect(to)?.read_to_string(&mut text)?;
     Ok(text)
+}
+
+/// What the application told.
+pub(crate) fn told(answer: &Answer) -> Value {
+    serde_json::from_str(&answer.body).unwrap_or_default()
 }

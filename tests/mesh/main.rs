@@ -8,13 +8,25 @@ mod harness;
 
 mod certificates;
 mod client;
+mod cluster;
 mod gateways;
+mod ground;
 mod issued;
 mod manifests;
+mod mesh;
 mod modes;
 mod networks;
 mod pod;
 mod refused;
 mod space;
 mod tls;
+mod topologies;
+mod wire;
 mod world;
+
+use std::path::PathBuf;
+
+/// The binary under test.
+fn parallax() -> PathBuf {
+    env!("CARGO_BIN_EXE_parallax").into()
+}

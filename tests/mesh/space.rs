@@ -70,6 +70,13 @@ impl Space {
         assert!(output.status.success(), "in {name}: {script}\n{errors}");
     }
 
+    /// A program that runs in it.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name]).arg(program);
+        command
+    }
+
     /// Makes it a switch with an address of its own: others plug into its bridge.
     pub(crate) fn bridge(&self) {
         self.shell("ip link add br0 type bridge; ip link set br0 up");

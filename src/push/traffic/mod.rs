@@ -1,65 +1,18 @@
 //! Which resources of traffic a view has, and what each name stands for, from the table as it is now.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::model::{ClusterId, Role, ServiceEndpoints, ServiceKey, ViewKey};
+use crate::model::{Role, ServiceEndpoints, ServiceKey, ViewKey};
 use crate::resources::{
     AssignmentSpec, CAPTURE_LISTENER, CaptureSpec, ClusterName, FixedCluster, FixedClusterSpec, GATEWAY_LISTENER,
     GatewayClusterSpec, GatewayListenerSpec, INBOUND_LISTENER, InboundSpec, OutboundListener, OutboundSpec,
     OutboundTarget, Protocol, ResourceSpec, ResourceType, RoutesSpec, SidecarClusterSpec, SniName, TrafficSettings,
-    VirtualService,
+    VirtualService, port_number,
 };
 use crate::table::EndpointTable;
 use crate::view::assign;
-
-/// What of a service shows in clusters, listeners and routes: all but its endpoints.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Face {
-    ports: BTreeMap<u16, Protocol>,
-    cluster_ips: BTreeMap<ClusterId, Vec<IpAddr>>,
-}
-
-impl Face {
-    pub(super) fn of(service: Option<&ServiceEndpoints>) -> Self {
-        let Some(service) = service else {
-            return Self::default();
-        };
-        let ports = service.ports.iter().map(|port| &port.port);
-        Self {
-            ports: ports.map(|port| (port.number, Protocol::of(port))).collect(),
-            cluster_ips: service.cluster_ips.clone(),
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.ports.is_empty()
-    }
-
-    pub(super) fn ports(&self) -> impl Iterator<Item = u16> {
-        self.ports.keys().copied()
-    }
-
-    /// The ports that one has and the other has not, or otherwise.
-    pub(super) fn differing_ports(&self, other: &Self) -> BTreeSet<u16> {
-        let numbers = self.ports().chain(other.ports());
-        numbers
-            .filter(|number| self.ports.get(number) != other.ports.get(number))
-            .collect()
-    }
-
-    /// The listeners that a change from one to the other may touch.
-    pub(super) fn listeners(&self, other: &Self) -> BTreeSet<OutboundListener> {
-        let ports: BTreeSet<u16> = self.ports().chain(other.ports()).collect();
-        let ips = self.cluster_ips.values().chain(other.cluster_ips.values()).flatten();
-        let addresses: BTreeSet<Option<IpAddr>> = ips.map(|ip| Some(*ip)).chain([None]).collect();
-        let all = ports
-            .iter()
-            .flat_map(|port| addresses.iter().map(|address| (*address, *port)));
-        all.map(|(address, port)| OutboundListener { address, port }).collect()
-    }
-}
 
 /// The listener for connections to this port of a service at its `ClusterIP`s, where it needs one of its own.
 fn own_target(service: &ServiceEndpoints, port: u16) -> Option<OutboundTarget> {
@@ -176,7 +129,7 @@ pub(super) fn sidecar_spec(
             }
         },
         ResourceType::RouteConfiguration => {
-            let port = name.parse().ok()?;
+            let port = port_number(name)?;
             let services = table.services_on(port);
             let services = services.iter().filter(|service| may_be_http(service, port));
             Some(ResourceSpec::Routes(RoutesSpec {

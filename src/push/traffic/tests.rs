@@ -129,6 +129,32 @@ fn listeners_follow_ports_and_the_addresses_of_the_members() {
 }
 
 #[test]
+fn an_address_that_a_service_had_for_a_moment_leaves_no_listener() {
+    let mesh = Mesh::new(Some(settings()));
+    mesh.pusher
+        .apply(upsert("east", at("db", "10.96.0.7", vec![port(5432, "tcp-db")])));
+    let east = mesh.proxy(Role::Sidecar, "east", "shop");
+    assert!(names(&east, LDS).contains("10.96.0.7_5432"));
+    mesh.pusher
+        .apply(upsert("east", at("db", "10.96.0.5", vec![port(5432, "tcp-db")])));
+    mesh.step();
+    let listeners = names(&east, LDS);
+    assert!(!listeners.contains("10.96.0.7_5432") && listeners.contains("10.96.0.5_5432"));
+}
+
+#[test]
+fn routes_have_one_name() {
+    let mesh = Mesh::new(Some(settings()));
+    let east = mesh.proxy(Role::Sidecar, "east", "shop");
+    for wrong in ["080", "+80", "0", "80 ", "65536"] {
+        east.subscribe(RDS, &[wrong.into()]);
+        assert!(east.get(RDS, wrong).is_none(), "{wrong}");
+    }
+    east.subscribe(RDS, &["80".into()]);
+    assert!(east.get(RDS, "80").is_some());
+}
+
+#[test]
 fn endpoints_that_change_touch_no_listener_and_no_route() {
     let mesh = Mesh::new(Some(settings()));
     let east = mesh.proxy(Role::Sidecar, "east", "shop");

@@ -43,6 +43,7 @@ pub use allowed::Allowed;
 pub use expiry::{Credential, Expiry};
 pub(super) use failure::Failure;
 use follow::follow;
+pub(super) use guard::is_doubtful;
 use listener::Listener;
 use resource::Resource;
 

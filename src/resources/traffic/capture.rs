@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::core::v3::TrafficDirection;
-use envoy_types::pb::envoy::config::listener::v3::{FilterChainMatch, Listener};
+use envoy_types::pb::envoy::config::listener::v3::Listener;
 
 use super::CAPTURE_LISTENER;
 use super::cluster::FixedCluster;
-use super::filters::{address, chain, tcp_proxy, uint, yes};
+use super::filters::{address, chain, direct, tcp_proxy, yes};
 use super::settings::{Outside, TrafficSettings};
 use crate::resources::{Resource, ResourceType, Version};
 
@@ -39,21 +39,15 @@ impl CaptureSpec {
     /// It hands connections to the listener of the address they were going to, if there is one.
     pub(in crate::resources) fn encode(&self) -> Resource {
         let settings = &*self.settings;
-        // Who connects to the port itself would be sent back here, again and again.
-        let mut direct = chain(
-            "direct",
-            vec![tcp_proxy(settings, "outbound", FixedCluster::BlackHole.name())],
-        );
-        direct.filter_chain_match = Some(FilterChainMatch {
-            destination_port: uint(PORT.into()),
-            ..FilterChainMatch::default()
-        });
         let outside = settings.outside.cluster().name();
         let listener = Listener {
             name: CAPTURE_LISTENER.to_owned(),
             address: Some(address("0.0.0.0", PORT)),
             use_original_dst: yes(),
-            filter_chains: vec![direct, chain("outside", vec![tcp_proxy(settings, "outbound", outside)])],
+            filter_chains: vec![
+                direct(settings, "outbound", PORT),
+                chain("outside", vec![tcp_proxy(settings, "outbound", outside)]),
+            ],
             traffic_direction: TrafficDirection::Outbound.into(),
             ..Listener::default()
         };

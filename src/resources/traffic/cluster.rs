@@ -18,7 +18,8 @@ use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_optio
 use envoy_types::pb::google::protobuf::value::Kind;
 use envoy_types::pb::google::protobuf::{Any, Struct, Value};
 
-use super::filters::{ads, duration, packed, socket_address, uint};
+use super::super::config_source::ads;
+use super::filters::{duration, packed, socket_address, uint};
 use super::names::SniName;
 use super::settings::{MtlsMode, TrafficSettings};
 use super::tls;

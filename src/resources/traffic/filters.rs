@@ -5,14 +5,13 @@ use std::time::Duration;
 use envoy_types::pb;
 use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressOneof;
-use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
 use envoy_types::pb::envoy::config::core::v3::substitution_format_string::Format;
-use envoy_types::pb::envoy::config::core::v3::{
-    Address, AggregatedConfigSource, ApiVersion, ConfigSource, DataSource, SocketAddress, SubstitutionFormatString,
+use envoy_types::pb::envoy::config::core::v3::{Address, DataSource, SocketAddress, SubstitutionFormatString};
+use envoy_types::pb::envoy::config::listener::v3::{
+    Filter, FilterChain, FilterChainMatch, ListenerFilter, filter, listener_filter,
 };
-use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, ListenerFilter, filter, listener_filter};
 use envoy_types::pb::envoy::extensions::access_loggers::file::v3::FileAccessLog;
 use envoy_types::pb::envoy::extensions::access_loggers::file::v3::file_access_log::AccessLogFormat;
 use envoy_types::pb::envoy::extensions::filters::common::set_filter_state::v3::FilterStateValue;
@@ -33,6 +32,7 @@ use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProx
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::ClusterSpecifier;
 use envoy_types::pb::google::protobuf::{Any, BoolValue, UInt32Value};
 
+use super::cluster::FixedCluster;
 use super::settings::TrafficSettings;
 
 /// In the order of a sentence: when, which way, who, what, how it ended, where it went.
@@ -77,14 +77,6 @@ pub(super) fn uint(value: u32) -> Option<UInt32Value> {
 
 pub(super) fn yes() -> Option<BoolValue> {
     Some(BoolValue { value: true })
-}
-
-pub(super) fn ads() -> ConfigSource {
-    ConfigSource {
-        resource_api_version: ApiVersion::V3.into(),
-        config_source_specifier: Some(ConfigSourceSpecifier::Ads(AggregatedConfigSource {})),
-        ..ConfigSource::default()
-    }
 }
 
 pub(super) fn socket_address(address: &str, port: u16) -> SocketAddress {
@@ -219,6 +211,20 @@ pub(super) fn manager(
 
 pub(super) fn http(manager: &HttpConnectionManager) -> Filter {
     network_filter("http_connection_manager", packed(manager))
+}
+
+/// For connections to the listener's own port: whoever makes one would be sent back here, again and again.
+pub(super) fn direct(settings: &TrafficSettings, direction: &str, port: u16) -> FilterChain {
+    FilterChain {
+        filter_chain_match: Some(FilterChainMatch {
+            destination_port: uint(port.into()),
+            ..FilterChainMatch::default()
+        }),
+        ..chain(
+            "direct",
+            vec![tcp_proxy(settings, direction, FixedCluster::BlackHole.name())],
+        )
+    }
 }
 
 pub(super) fn chain(name: &str, filters: Vec<Filter>) -> FilterChain {

@@ -13,7 +13,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use super::INBOUND_LISTENER;
 use super::cluster::FixedCluster;
 use super::filters::{
-    address, chain, duration, http, http_inspector, manager, original_dst, set_state, tcp_proxy, tls_inspector, uint,
+    address, chain, direct, duration, http, http_inspector, manager, original_dst, set_state, tcp_proxy, tls_inspector,
     yes,
 };
 use super::outbound::{PLAIN_HTTP, SNIFFING};
@@ -50,15 +50,7 @@ impl InboundSpec {
 
     pub(in crate::resources) fn encode(&self) -> Resource {
         let settings = &*self.settings;
-        let mut direct = chain(
-            "direct",
-            vec![tcp_proxy(settings, "inbound", FixedCluster::BlackHole.name())],
-        );
-        direct.filter_chain_match = Some(FilterChainMatch {
-            destination_port: uint(PORT.into()),
-            ..FilterChainMatch::default()
-        });
-        let mut chains = vec![direct];
+        let mut chains = vec![direct(settings, "inbound", PORT)];
         if settings.mtls != MtlsMode::Disable {
             chains.extend([
                 self.of_sidecars("mtls-http", &HTTP_INSIDE, self.http(Peer::Known)),

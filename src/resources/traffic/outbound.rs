@@ -9,9 +9,8 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 use envoy_types::pb::google::protobuf::BoolValue;
 
-use super::filters::{
-    address, ads, chain, duration, http, http_inspector, manager, set_state, tcp_proxy, tls_inspector,
-};
+use super::super::config_source::ads;
+use super::filters::{address, chain, duration, http, http_inspector, manager, set_state, tcp_proxy, tls_inspector};
 use super::names::OutboundListener;
 use super::settings::TrafficSettings;
 use super::tls::{BYTES_INSIDE, HTTP_INSIDE};

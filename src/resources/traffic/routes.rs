@@ -21,8 +21,9 @@ use super::settings::{Outside, TrafficSettings};
 use crate::model::ServiceKey;
 use crate::resources::{ClusterName, Resource, ResourceType, Version};
 
-/// What is tried again: what surely did not reach an application, and 503, which a sidecar says for one that it can't reach.
-const RETRY_ON: &str = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
+/// What is tried again: only what surely did not reach an application, for a request may do something that must not be done
+/// twice. An answer, 503 or gRPC's UNAVAILABLE among them, says nothing about that: it may come after the work was done.
+const RETRY_ON: &str = "connect-failure,refused-stream,reset-before-request";
 
 /// A service as routes know it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -152,7 +153,6 @@ fn to_service(cluster: String) -> Route {
     let retries = RetryPolicy {
         retry_on: RETRY_ON.to_owned(),
         num_retries: uint(2),
-        retriable_status_codes: vec![503],
         retry_host_predicate: vec![elsewhere],
         host_selection_retry_max_attempts: 5,
         ..RetryPolicy::default()

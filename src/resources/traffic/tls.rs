@@ -2,9 +2,7 @@
 
 use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType;
-use envoy_types::pb::envoy::config::core::v3::{
-    AggregatedConfigSource, ApiVersion, ConfigSource, PathConfigSource, TransportSocket, WatchedDirectory,
-};
+use envoy_types::pb::envoy::config::core::v3::{PathConfigSource, TransportSocket, WatchedDirectory};
 use envoy_types::pb::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::{
     CombinedCertificateValidationContext, ValidationContextType,
@@ -19,8 +17,10 @@ use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::google::protobuf::BoolValue;
 
+use super::super::config_source;
 use super::filters::packed;
 use super::settings::{CertificateSource, TrafficSettings};
+use crate::resources::{ROOTS_SECRET, WORKLOAD_SECRET};
 
 /// What a sidecar says by ALPN of the bytes inside; plain names would be taken for those of TLS that is the application's own.
 pub(super) const HTTP_INSIDE: [&str; 3] = ["istio-http/1.1", "istio-http/1.0", "istio-h2"];
@@ -80,7 +80,7 @@ fn common(settings: &TrafficSettings, peers: impl Fn(&str) -> String) -> CommonT
             match_typed_subject_alt_names: matchers.collect(),
             ..CertificateValidationContext::default()
         }),
-        validation_context_sds_secret_config: Some(secret(settings, "ROOTCA")),
+        validation_context_sds_secret_config: Some(secret(settings, ROOTS_SECRET)),
         ..CombinedCertificateValidationContext::default()
     };
     CommonTlsContext {
@@ -90,7 +90,7 @@ fn common(settings: &TrafficSettings, peers: impl Fn(&str) -> String) -> CommonT
             tls_maximum_protocol_version: TlsProtocol::TlSv13.into(),
             ..TlsParameters::default()
         }),
-        tls_certificate_sds_secret_configs: vec![secret(settings, "default")],
+        tls_certificate_sds_secret_configs: vec![secret(settings, WORKLOAD_SECRET)],
         validation_context_type: Some(ValidationContextType::CombinedValidationContext(validation)),
         ..CommonTlsContext::default()
     }
@@ -98,22 +98,20 @@ fn common(settings: &TrafficSettings, peers: impl Fn(&str) -> String) -> CommonT
 
 fn secret(settings: &TrafficSettings, name: &str) -> SdsSecretConfig {
     let source = match &settings.certificates {
-        CertificateSource::Ads => ConfigSourceSpecifier::Ads(AggregatedConfigSource {}),
-        CertificateSource::Files(folder) => ConfigSourceSpecifier::PathConfigSource(PathConfigSource {
-            path: format!("{folder}/{name}.yaml"),
-            watched_directory: Some(WatchedDirectory {
-                path: folder.to_string(),
-                ..WatchedDirectory::default()
-            }),
-            ..PathConfigSource::default()
-        }),
+        CertificateSource::Ads => config_source::ads(),
+        CertificateSource::Files(folder) => {
+            config_source::from(ConfigSourceSpecifier::PathConfigSource(PathConfigSource {
+                path: format!("{folder}/{name}.yaml"),
+                watched_directory: Some(WatchedDirectory {
+                    path: folder.to_string(),
+                    ..WatchedDirectory::default()
+                }),
+                ..PathConfigSource::default()
+            }))
+        }
     };
     SdsSecretConfig {
         name: name.to_owned(),
-        sds_config: Some(ConfigSource {
-            resource_api_version: ApiVersion::V3.into(),
-            config_source_specifier: Some(source),
-            ..ConfigSource::default()
-        }),
+        sds_config: Some(source),
     }
 }

@@ -30,7 +30,7 @@ fn addresses(table: &EndpointTable) -> Vec<String> {
 }
 
 fn services(changes: &ChangeSet) -> Vec<String> {
-    changes.services.iter().map(ToString::to_string).collect()
+    changes.services.keys().map(ToString::to_string).collect()
 }
 
 /// One member `east` with `web` on two pods.

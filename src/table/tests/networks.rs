@@ -109,7 +109,7 @@ fn the_order_in_which_an_endpoint_is_placed() {
     let mut more = with_cidrs(rules());
     more.members.insert(member("east"), network("said"));
     let changes = table.set_settings(more);
-    assert_eq!(changes.services, [ServiceKey::new("shop", "web")].into());
+    assert_eq!(super::services(&changes), ["web.shop"]);
     assert_eq!(changes.locations, Locations::Changed);
     assert_eq!(placed(&table), at("said"));
     table.apply(joined("east", "set"));

@@ -20,7 +20,7 @@ use crate::xds::service::{AdsServer, Caller, StreamTask};
 /// What a connection has to tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
-    /// It has another number of streams than before.
+    /// A stream was opened, or has ended.
     Streams,
     /// It is over.
     Ended(Ended),
@@ -54,6 +54,8 @@ impl Serving {
     /// Carries what comes and goes until there is something to tell.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Event> {
         let before = self.streams.len();
+        // A stream that is refused counts too: its client did what it should.
+        let mut opened = false;
         loop {
             // First the streams: what they have to say goes out in the same breath.
             while let Poll::Ready(Some(())) = self.streams.poll_next_unpin(context) {}
@@ -65,11 +67,12 @@ impl Serving {
                     if !self.pace.step(Instant::now()) {
                         return Poll::Ready(Event::Ended(Ended::Flood));
                     }
+                    opened = true;
                     self.streams.extend(self.ads.open(request, respond, &self.caller));
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Event::Ended(Ended::of(&error))),
                 Poll::Ready(None) => return Poll::Ready(Event::Ended(Ended::Closed)),
-                Poll::Pending if self.streams.len() == before => return Poll::Pending,
+                Poll::Pending if self.streams.len() == before && !opened => return Poll::Pending,
                 Poll::Pending => return Poll::Ready(Event::Streams),
             }
         }

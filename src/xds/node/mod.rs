@@ -61,6 +61,12 @@ pub enum NodeError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A sidecar does not say which member it is in.
+    #[error(
+        "node.metadata.CLUSTER_ID is missing: a sidecar must say which member it is in, for what its application calls by \
+         ClusterIP depends on that, and without it would go past the mesh"
+    )]
+    NoMember,
     /// A metadata field has a value that can't be used.
     #[error("node.metadata.{field}: {problem}")]
     Metadata {

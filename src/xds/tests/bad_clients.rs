@@ -41,6 +41,12 @@ async fn r5_a_first_request_without_a_good_node_is_refused() {
         let status = end_with_node(&bench, dialect, Some(wrong)).await;
         assert_eq!(status.code(), Code::InvalidArgument);
         assert!(status.message().contains("TYPE~IP~POD.NAMESPACE~DOMAIN"));
+
+        // Of all ClusterIPs it would get no listener, and let those connections out as they are.
+        let lost = client::node("sidecar~10.0.0.1~web.shop~d", CAPTURED);
+        let status = end_with_node(&bench, dialect, Some(lost)).await;
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.message().contains("CLUSTER_ID is missing"), "{status}");
     }
     bench
         .until("nothing is left", |bench| bench.ads.streams().is_empty())

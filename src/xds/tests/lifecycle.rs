@@ -16,6 +16,27 @@ async fn r11_streams_are_refused_until_the_server_is_ready() {
 }
 
 #[tokio::test]
+async fn a_connection_whose_streams_are_refused_is_not_taken_for_one_that_opens_none() {
+    let bench = Bench::start(XdsConfig::default()).await;
+    bench.ready.store(false, Ordering::Relaxed);
+    let address = bench.uri.trim_start_matches("http://").to_owned();
+    let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (send, connection) = h2::client::handshake(tcp).await.unwrap();
+    tokio::spawn(connection);
+    let refused = async || {
+        let service = "envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
+        let request = http::Request::post(format!("{}/{service}", bench.uri)).body(());
+        let (answer, _) = send.clone().ready().await?.send_request(request.unwrap(), true)?;
+        answer.await.map(|answer| answer.headers()["grpc-status"].clone())
+    };
+    assert_eq!(refused().await.unwrap(), "14");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(11)).await;
+    tokio::time::resume();
+    assert_eq!(refused().await.unwrap(), "14");
+}
+
+#[tokio::test]
 async fn r95_a_drain_ends_streams_and_sends_nothing_on_the_way_out() {
     let bench = Bench::start(XdsConfig {
         drain_spread: Duration::from_millis(300),

@@ -24,7 +24,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::*;
 use crate::cache::{Cache, Source};
-use crate::model::{AddressFamilies, NetworkId, NetworkOrigin, Standpoint, ViewKey, Viewer};
+use crate::model::{AddressFamilies, NetworkId, NetworkOrigin, Role, Standpoint, ViewKey, Viewer};
 use crate::resources::{
     Resource,
     ResourceType::{self, Cluster as CDS, ClusterLoadAssignment as EDS},
@@ -39,6 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Whoever asks for this finds a mistake of ours.
 const PANIC: &str = "a-panic";
 
+/// The network whose proxies get listeners.
+const CAPTURED: &str = "captured";
+
 const BOTH: [Dialect; 2] = [Dialect::StateOfTheWorld, Dialect::Delta];
 
 type Resources = BTreeMap<(ResourceType, Arc<str>), Arc<Resource>>;
@@ -50,11 +53,14 @@ struct World(Mutex<Resources>, AtomicUsize);
 impl Source for World {
     fn locate(&self, viewer: &Viewer) -> Standpoint {
         let default = NetworkId::new("default").unwrap();
+        let network = viewer.network.clone().unwrap_or(default);
+        let captures = network.as_str() == CAPTURED;
+        let families = AddressFamilies::of(viewer.addresses.iter().copied());
         Standpoint {
-            key: ViewKey::endpoints(
-                viewer.network.clone().unwrap_or(default),
-                AddressFamilies::of(viewer.addresses.iter().copied()),
-            ),
+            key: ViewKey {
+                role: if captures { viewer.role } else { Role::Endpoints },
+                ..ViewKey::endpoints(network, families)
+            },
             origin: NetworkOrigin::Metadata,
             contradiction: None,
         }
