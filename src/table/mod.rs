@@ -9,6 +9,7 @@ mod derive;
 mod gateways;
 mod member;
 mod merge;
+mod parts;
 mod pods;
 mod record;
 mod settings;
@@ -31,6 +32,7 @@ use gateways::{Claims, GatewayCandidate};
 use member::{Member, Touched};
 
 pub use change::{ChangeSet, Face, Locations, ServiceChange};
+pub use parts::ServicePart;
 pub use record::{
     Exposure, GatewayClaim, Kept, Kind, Labels, NamespaceRecord, NodeExposure, NodeRecord, PodRecord, Record,
     RegistryChange, RegistryEvent, ServiceRecord, SliceEndpoint, SliceRecord,
