@@ -10,10 +10,13 @@ const DOMAIN: &str = "cluster.local";
 /// A mesh of two networks in which nothing is wrong.
 fn mesh() -> EndpointTable {
     let table = table();
-    for (name, on, address) in [("east", "net1", "10.1.0.1"), ("west", "net2", "10.2.0.1")] {
+    for (name, on, address, way) in [
+        ("east", "net1", "10.1.0.1", "192.0.2.1"),
+        ("west", "net2", "10.2.0.1", "192.0.2.2"),
+    ] {
         table.apply(joined(name, on));
         let mut records = web(&[address]);
-        records.push(gateway("eastwest", on, &[&address.replace("10.", "192.0.")]));
+        records.push(gateway("eastwest", on, &[way]));
         table.apply(listed(name, records));
     }
     table
@@ -57,7 +60,7 @@ fn a_port_that_no_slice_has_is_named_with_those_they_have() {
     let table = mesh();
     table.apply(upsert(
         "east",
-        Record::Service(service_record("web", vec![port(80, "http"), port(81, "admin")])),
+        Record::Service(service_record("web", vec![port(80, "http"), port(81, "http-admin")])),
     ));
     table.apply(upsert(
         "west",
@@ -66,7 +69,7 @@ fn a_port_that_no_slice_has_is_named_with_those_they_have() {
     only(
         &table,
         "error east Service shop/web [spec.ports[1].name]",
-        "port 81 is called \"admin\", and its EndpointSlices have only \"http\"",
+        "port 81 is called \"http-admin\", and its EndpointSlices have only \"http\"",
     );
 }
 
