@@ -80,7 +80,7 @@ fn ports(
                 ),
         );
     }
-    for (at, port) in record.ports.iter().enumerate() {
+    for port in &record.ports {
         if part.slice_ports.is_empty() || part.slice_ports.contains(&port.name) {
             continue;
         }
@@ -94,7 +94,7 @@ fn ports(
         let quoted: Vec<_> = part.slice_ports.iter().map(|name| format!("{name:?}")).collect();
         findings.push(
             Finding::service(Severity::Error, &part.member, key)
-                .at(format!("spec.ports[{at}].name"))
+                .at(format!("spec.ports[port {}].name", port.number))
                 .says(
                     format!(
                         "port {} is called {:?}, and its EndpointSlices have only {}; the port has no endpoints here",
@@ -118,14 +118,15 @@ fn disagreements(key: &ServiceKey, parts: &[ServicePart], service: &ServiceEndpo
         Some((member, part.service.as_deref()?))
     });
     for (member, record) in records {
-        for (at, port) in record.ports.iter().enumerate() {
+        for port in &record.ports {
             let protocol = Protocol::of(port);
             let (counts, winner) = *first.entry(port.number).or_insert((protocol, member));
             if counts == protocol {
                 continue;
             }
             clashing.insert(member);
-            let finding = Finding::service(Severity::Error, member, key).at(format!("spec.ports[{at}]"));
+            let finding =
+                Finding::service(Severity::Error, member, key).at(format!("spec.ports[port {}]", port.number));
             findings.push(finding.says(
                 format!(
                     "port {} is {} here and {} in {winner}, which counts",

@@ -68,7 +68,7 @@ fn a_port_that_no_slice_has_is_named_with_those_they_have() {
     ));
     only(
         &table,
-        "error east Service shop/web [spec.ports[1].name]",
+        "error east Service shop/web [spec.ports[port 81].name]",
         "port 81 is called \"http-admin\", and its EndpointSlices have only \"http\"",
     );
 }
@@ -82,7 +82,7 @@ fn a_port_by_two_protocols_is_an_error_and_other_differences_warnings() {
     table.apply(upsert("west", Record::Service(other.clone())));
     only(
         &table,
-        "error west Service shop/web [spec.ports[0]]",
+        "error west Service shop/web [spec.ports[port 80]]",
         "port 80 is TCP here and HTTP in east",
     );
     other.ports[0].app_protocol = "http2".into();
