@@ -82,6 +82,9 @@ impl Asker<'_> {
     }
 }
 
+/// A certificate, the id of a node, and what its metadata say.
+type Theft<'a> = (&'a Path, String, &'a [(&'a str, &'a str)]);
+
 /// An authority of its own, as other tools make them: nothing in it tells of members. Its root is trusted beside that of `authority`.
 fn stranger(authority: &Authority, folder: &Path) {
     use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
@@ -151,7 +154,7 @@ async fn whoever_shows_a_certificate_is_nobody_else() {
             assert_eq!(asker(Some(certificate)).asks(&mine, &honest).await, None, "{role}");
         }
         assert_eq!(asker(None).asks(&mine, &honest).await, Some(UNAUTHENTICATED), "{role}");
-        let theft: [(&Path, String, &[(&str, &str)]); 7] = [
+        let theft: [Theft<'_>; 7] = [
             (&own, id("west-a.bank"), &[("CLUSTER_ID", "west")]),
             (&own, mine.clone(), &[("CLUSTER_ID", "west"), ("NAMESPACE", "bank")]),
             (
