@@ -46,10 +46,9 @@ fn run(role: Role, args: &BootstrapArgs, form: OutputFormat, out: &mut dyn Write
     let mut args = args.clone();
     if args.mounted_at.is_none() {
         // Envoy may be started from another folder than we are.
-        for file in [&mut args.token, &mut args.certificate, &mut args.key, &mut args.ca] {
-            if let Some(path) = file {
-                *path = std::path::absolute(&*path).map_err(|error| unwritten(path, &error))?;
-            }
+        let files = [&mut args.token, &mut args.certificate, &mut args.key, &mut args.ca];
+        for path in files.into_iter().flatten() {
+            *path = std::path::absolute(&*path).map_err(|error| unwritten(path, &error))?;
         }
     }
     let bootstrap = Bootstrap {
