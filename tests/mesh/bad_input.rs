@@ -165,8 +165,7 @@ async fn whatever_is_wrong_no_envoy_refuses_what_it_is_sent() {
             .await;
     }
     world.nobody_refused_anything();
-    for number in 0..wrong.len() {
-        let (member, _) = wrong[number];
+    for (number, (member, _)) in wrong.iter().enumerate() {
         let file = world.path("members").join(member).join(format!("wrong-{number}.yaml"));
         std::fs::remove_file(file).expect("it was there");
     }
