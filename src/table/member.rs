@@ -112,9 +112,10 @@ impl Member {
         self.services.keys().chain(with_slices).cloned().collect()
     }
 
-    /// The network that a pod with this address has of its own.
+    /// The network that a pod, or a workload that is none, with this address has of its own.
     pub(super) fn network_of_pod_at(&self, address: IpAddr) -> Option<&NetworkId> {
-        self.pods.network_at(address)
+        let of_pod = self.pods.network_at(address);
+        of_pod.or_else(|| self.network_of_workload_at(address))
     }
 
     /// Takes one word in, and tells what it touched.
@@ -238,7 +239,8 @@ impl Member {
                 self.entries.services.insert(entry.name.clone(), Arc::new(*entry));
             }
             Record::WorkloadEntry(entry) => {
-                self.entries.workloads.insert(entry.name.clone(), Arc::new(*entry));
+                let name = entry.name.clone();
+                self.put_workload(&name, Some(Arc::new(*entry)), touched);
             }
             Record::PeerAuthentication(policy) => {
                 self.entries.policies.insert(policy.name.clone(), Arc::new(*policy));
@@ -299,9 +301,7 @@ impl Member {
             Kind::ServiceEntry => {
                 self.entries.services.remove(name);
             }
-            Kind::WorkloadEntry => {
-                self.entries.workloads.remove(name);
-            }
+            Kind::WorkloadEntry => self.put_workload(name, None, touched),
             Kind::PeerAuthentication => {
                 self.entries.policies.remove(name);
             }

@@ -16,6 +16,7 @@ mod record;
 mod settings;
 mod slices;
 mod strings;
+mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;

@@ -45,6 +45,7 @@ fn port(endpoints: usize, networks: usize) -> PortEndpoints {
         let endpoint = Endpoint {
             addresses: Addresses::from(address(at)),
             port: 8080,
+            weight: 1,
             health: Health::Ready,
             mtls: Mtls::Yes,
             network: network(at % networks),
