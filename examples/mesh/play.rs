@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::board::{Board, Counts, NOW, gateway_at};
+use super::parallax;
 use super::parts::cluster::PodSpec;
 use super::parts::harness::eventually;
 use super::parts::load::POSTING;
@@ -299,12 +300,37 @@ impl Play {
         broken.is_empty()
     }
 
+    /// Commands to look around with.
+    fn hints(&self) -> Vec<String> {
+        let control_plane = self.three.mesh.control_planes["east"].space.name();
+        let client = self.three.mesh.pods["client-1"].space.name();
+        let parallax = format!("ip netns exec {control_plane} {}", parallax().display());
+        let server = "--server 127.0.0.1:15080";
+        vec![
+            format!("{parallax} explain web.shop:80 --as client-1.shop {server}"),
+            format!("{parallax} get members {server}"),
+            format!("{parallax} watch {server}"),
+            format!("ip netns exec {client} curl -s http://web.shop:80 --connect-to ::10.99.0.1:80"),
+            format!(
+                "ip netns exec {client} curl -s localhost:15000/clusters        (each pod has its Envoy's admin port)"
+            ),
+            format!(
+                "tail -f {}",
+                self.three.mesh.ground.path("client-1").join("access.log").display()
+            ),
+            format!(
+                "kubectl --kubeconfig {} --context west -n shop get pods",
+                self.three.people.display()
+            ),
+        ]
+    }
+
     /// What a person may type beside it.
     pub(crate) fn say_how_to_look_around(&self) {
         let mut board = self.board();
         board.say("");
         board.say("Everything stays up, requests go on. Look around:");
-        for line in self.three.hints() {
+        for line in self.hints() {
             board.say(&format!("  {line}"));
         }
         board.say("Ctrl-C ends it.");

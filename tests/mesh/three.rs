@@ -42,7 +42,7 @@ pub(crate) struct Three {
     pub(crate) mesh: Mesh,
     pub(crate) members: BTreeMap<&'static str, Member>,
     /// What a person with rights in all of them has.
-    people: PathBuf,
+    pub(crate) people: PathBuf,
     _kubernetes: Kubernetes,
 }
 
@@ -104,31 +104,6 @@ impl Three {
     /// The API server of a member, to kill it and to start it again.
     pub(crate) fn api_server(&mut self, member: &str) -> &mut Member {
         self.members.get_mut(member).expect("it is one of three")
-    }
-
-    /// Commands to look around with.
-    pub(crate) fn hints(&self) -> Vec<String> {
-        let control_plane = self.mesh.control_planes["east"].space.name();
-        let client = self.mesh.pods["client-1"].space.name();
-        let parallax = format!("ip netns exec {control_plane} {}", super::parallax().display());
-        let server = "--server 127.0.0.1:15080";
-        vec![
-            format!("{parallax} explain web.shop:80 --as client-1.shop {server}"),
-            format!("{parallax} get members {server}"),
-            format!("{parallax} watch {server}"),
-            format!("ip netns exec {client} curl -s http://web.shop:80 --connect-to ::10.99.0.1:80"),
-            format!(
-                "ip netns exec {client} curl -s localhost:15000/clusters        (each pod has its Envoy's admin port)"
-            ),
-            format!(
-                "tail -f {}",
-                self.mesh.ground.path("client-1").join("access.log").display()
-            ),
-            format!(
-                "kubectl --kubeconfig {} --context west -n shop get pods",
-                self.people.display()
-            ),
-        ]
     }
 
     /// Where a member's applications find `web`.
