@@ -10,6 +10,7 @@ mod bad_input;
 mod certificates;
 mod client;
 mod cluster;
+mod example;
 mod faults;
 mod files;
 mod gateways;
