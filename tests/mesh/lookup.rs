@@ -31,7 +31,7 @@ impl World {
     }
 
     /// Asks the DNS of a pod for a name as it is.
-    pub(crate) fn ask(&self, pod: &str, name: &str, kind: u16) -> std::io::Result<Reply> {
+    pub(crate) fn lookup(&self, pod: &str, name: &str, kind: u16) -> std::io::Result<Reply> {
         let pod = &self.pods[pod];
         let server = resolver(pod.workload.address);
         pod.space.within(|| {

@@ -15,7 +15,7 @@ const PORTS: [(&str, u16, u16); 2] = [("http", 80, 8080), ("tcp-first", 9000, 90
 impl World {
     /// Asks until a name leads somewhere, and tells where.
     async fn resolved(&self, from: &str, name: &str) -> Ipv4Addr {
-        let look = async || match self.ask(from, name, A) {
+        let look = async || match self.lookup(from, name, A) {
             Ok(Reply { addresses, .. }) if !addresses.is_empty() => Ok(addresses[0]),
             other => Err(format!("{other:?}")),
         };
@@ -27,7 +27,7 @@ impl World {
     }
 
     /// By HTTP and by bytes of a server that speaks first, at the address that the name leads to.
-    async fn answers(&self, from: &str, name: &str, pods: &[&str]) {
+    async fn all_answer(&self, from: &str, name: &str, pods: &[&str]) {
         let address = self.resolved(from, name).await;
         for pod in pods {
             self.settled(from, (address, 80), name, pod).await;
@@ -88,7 +88,7 @@ async fn a_name_that_the_local_dns_does_not_know_leads_to_the_other_network() {
         "cart.shop.global",
         "cart.shop.svc.clusterset.local",
     ] {
-        world.answers("client-1", name, &["cart-1"]).await;
+        world.all_answer("client-1", name, &["cart-1"]).await;
     }
     world.logged("client-1", &format!("upstream={GATEWAY_2}:15443")).await;
     let address = world.resolved("client-1", "cart.shop.global").await;
@@ -104,11 +104,13 @@ async fn a_name_that_the_local_dns_does_not_know_leads_to_the_other_network() {
         Ipv4Addr::new(10, 96, 0, 30)
     );
     let own = world
-        .ask("client-2", "cart.shop.svc.cluster.local", A)
+        .lookup("client-2", "cart.shop.svc.cluster.local", A)
         .expect("it is answered");
     assert!(own.addresses.is_empty(), "{own:?}");
     // For the other family there is an answer too: some resolvers believe none without.
-    let mapped = world.ask("client-1", "cart.shop.global", AAAA).expect("it is answered");
+    let mapped = world
+        .lookup("client-1", "cart.shop.global", AAAA)
+        .expect("it is answered");
     assert_eq!(
         (mapped.code, mapped.addresses),
         (0, vec![IpAddr::from(address.to_ipv6_mapped())])
@@ -120,18 +122,20 @@ async fn a_name_that_the_local_dns_does_not_know_leads_to_the_other_network() {
         Ipv4Addr::new(192, 0, 2, 7)
     );
     assert!(local[0].asked("example.org") > 0);
-    let none = world.ask("client-1", "nowhere.example.org", A).expect("it is answered");
+    let none = world
+        .lookup("client-1", "nowhere.example.org", A)
+        .expect("it is answered");
     assert_eq!((none.code, none.addresses), (3, Vec::new()));
 
     // Each pod of the StatefulSet answers by its own name, wherever it is.
     for client in ["client-1", "client-2"] {
         for pod in ["kv-0", "kv-1"] {
             world
-                .answers(client, &format!("{pod}.kv.shop.svc.cluster.local"), &[pod])
+                .all_answer(client, &format!("{pod}.kv.shop.svc.cluster.local"), &[pod])
                 .await;
-            world.answers(client, &format!("{pod}.kv.shop.global"), &[pod]).await;
+            world.all_answer(client, &format!("{pod}.kv.shop.global"), &[pod]).await;
         }
-        world.answers(client, "kv.shop.global", &["kv-0", "kv-1"]).await;
+        world.all_answer(client, "kv.shop.global", &["kv-0", "kv-1"]).await;
     }
     let direct = world.accesses("client-1").join("\n");
     assert!(
@@ -149,7 +153,7 @@ async fn a_name_that_the_local_dns_does_not_know_leads_to_the_other_network() {
         "cart.yaml",
         &manifests::service("cart", "10.96.0.30", &PORTS, &[]),
     );
-    let gone = async || match world.ask("client-1", "cart.shop.global", A) {
+    let gone = async || match world.lookup("client-1", "cart.shop.global", A) {
         Ok(Reply { code: 3, .. }) => Ok(()),
         other => Err(format!("{other:?}")),
     };

@@ -80,7 +80,7 @@ pub(super) fn by_address(key: &ViewKey, service: &ServiceEndpoints, port: u16, a
     let service = service.key.clone();
     Some(match pod.mtls {
         Mtls::Yes => Destination::Pod(DirectName(ClusterName { service, port })),
-        Mtls::No | Mtls::PodUnknown => Destination::Passthrough,
+        Mtls::No | Mtls::Disabled | Mtls::PodUnknown => Destination::Passthrough,
     })
 }
 
