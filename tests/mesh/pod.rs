@@ -59,6 +59,13 @@ pub(crate) fn capture(space: &Space) {
 impl Envoy {
     /// Starts one by the bootstrap in a folder of its own, which it sees at [`FOLDER`], and waits until it says that it is live.
     pub(crate) async fn start(space: &Space, folder: &Path, name: &str) -> Self {
+        let mut envoy = Self::start_only(space, folder, name);
+        envoy.ready(space).await;
+        envoy
+    }
+
+    /// The same without waiting.
+    pub(crate) fn start_only(space: &Space, folder: &Path, name: &str) -> Self {
         let log = folder.join("envoy.log");
         for file in [&log, &folder.join("access.log")] {
             OpenOptions::new()
@@ -92,12 +99,10 @@ impl Envoy {
         ]);
         command.args(["--log-level", "info"]);
         let process = Process::start(name, command, &log, Stop::Kill).expect("it starts");
-        let mut envoy = Self {
+        Self {
             process,
             folder: folder.to_owned(),
-        };
-        envoy.ready(space).await;
-        envoy
+        }
     }
 
     async fn ready(&mut self, space: &Space) {
