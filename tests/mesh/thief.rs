@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::cluster::PodSpec;
-use super::harness::eventually;
+use super::harness::{envoy_versions, eventually};
 use super::mesh::{DEADLINE, Mesh};
 use super::pod::Envoy;
 
@@ -24,7 +24,12 @@ impl Mesh {
         fs::write(&file, forged).expect("it can be written");
         let running = self.pods.get_mut(thief.name).expect("it is there");
         running.envoy = None;
-        running.envoy = Some(Envoy::start_only(&running.space, &folder, thief.name));
+        running.envoy = Some(Envoy::start_only(
+            &running.space,
+            &folder,
+            thief.name,
+            envoy_versions()[0],
+        ));
         let log = || fs::read_to_string(folder.join("envoy.log")).unwrap_or_default();
         let look = async || {
             let refused = self.refusals(thief.member);
