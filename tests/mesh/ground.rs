@@ -11,8 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::lookup::resolver;
-use super::space::{Space, shell};
+use super::space::{Space, resolver, shell};
 
 /// A network: its name, the first three numbers of its addresses, and its router's address outside. Two may have the same
 /// addresses inside.

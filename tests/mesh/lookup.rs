@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::harness::DnsServer;
+use super::space::resolver;
 use super::world::World;
 
 /// The type of IPv4 addresses.
@@ -58,13 +59,6 @@ impl World {
         addresses.dedup();
         addresses
     }
-}
-
-/// Where the pods of a network have their DNS: at their router.
-pub(crate) fn resolver(pod: &str) -> Ipv4Addr {
-    let address: Ipv4Addr = pod.parse().expect("an address");
-    let [a, b, c, _] = address.octets();
-    Ipv4Addr::new(a, b, c, 1)
 }
 
 /// RFC 1035, 4.1: one question, recursion wanted.

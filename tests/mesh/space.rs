@@ -1,6 +1,7 @@
 //! Network namespaces: each pod, gateway and router has one of its own.
 
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
@@ -48,6 +49,13 @@ pub(crate) fn shell(script: &str) {
     assert!(output.status.success(), "{script}\n{errors}");
 }
 
+/// Where the pods of a network have their DNS: at their router.
+pub(crate) fn resolver(pod: &str) -> Ipv4Addr {
+    let address: Ipv4Addr = pod.parse().expect("an address");
+    let [a, b, c, _] = address.octets();
+    Ipv4Addr::new(a, b, c, 1)
+}
+
 /// A network namespace, gone with the value.
 #[derive(Debug)]
 pub(crate) struct Space {
@@ -63,7 +71,7 @@ impl Space {
     }
 
     /// Gives it a name server, with the search path of namespace `shop`: what starts in it finds them in its `resolv.conf`.
-    pub(crate) fn resolve_at(&self, server: std::net::Ipv4Addr) {
+    pub(crate) fn resolve_at(&self, server: Ipv4Addr) {
         let folder = Path::new("/etc/netns").join(&self.name);
         std::fs::create_dir_all(&folder).expect("root may write there");
         let search = "shop.svc.cluster.local svc.cluster.local cluster.local";
