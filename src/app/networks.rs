@@ -42,6 +42,7 @@ pub(super) fn table_settings(config: &Config) -> anyhow::Result<TableSettings> {
         members,
         cidrs: cidrs.into_iter().collect(),
         gateways,
+        domain: config.mesh.domain.as_str().into(),
         ..TableSettings::new(
             NetworkId::new(&config.mesh.default_network)?,
             &config.mesh.system_namespace,

@@ -3,6 +3,7 @@
 mod cidr;
 mod endpoint;
 mod gateway;
+mod host;
 mod ids;
 mod locality;
 mod service;
@@ -15,6 +16,7 @@ pub use endpoint::{Addresses, Endpoint, Health, Mtls};
 pub use gateway::{
     GatewayOrigin, GatewaySet, GatewaySource, GatewayWay, NetworkGateway, UnusableGateway, UnusableReason,
 };
+pub use host::{DnsTarget, HostEntry, Resolution};
 pub use ids::{ClusterId, HostName, InvalidId, NetworkId, ObjectName, PodName, ServiceKey};
 pub use locality::Locality;
 pub use service::{Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, Sums};

@@ -75,6 +75,17 @@ impl Touched {
 }
 
 impl Member {
+    /// Nothing yet. Services have host names in this domain.
+    pub(super) fn new(domain: &Arc<str>) -> Self {
+        Self {
+            entries: Entries {
+                domain: Arc::clone(domain),
+                ..Entries::default()
+            },
+            ..Self::default()
+        }
+    }
+
     /// Everything, as after a change of what all endpoints depend on.
     pub(super) fn touch_all(&self) -> Touched {
         Touched {
@@ -109,7 +120,8 @@ impl Member {
     /// All services that this member has a word on.
     pub(super) fn all_services(&self) -> BTreeSet<ServiceKey> {
         let with_slices = self.slices.by_service().map(|(service, _)| service);
-        self.services.keys().chain(with_slices).cloned().collect()
+        let all = self.services.keys().chain(with_slices).chain(self.entries.hosts());
+        all.cloned().collect()
     }
 
     /// The network that a pod, or a workload that is none, with this address has of its own.
@@ -221,6 +233,7 @@ impl Member {
                     touched.gateways = true;
                     if old.is_none_or(|old| old.locality != node.locality) {
                         touched.nodes.insert(Arc::clone(&name));
+                        self.entries.touch_all_selecting(touched);
                     }
                     self.nodes.insert(name, node);
                 }
@@ -232,11 +245,16 @@ impl Member {
             }
             Record::Pod(pod) => {
                 let name = pod.name.clone();
+                self.touch_selecting_pod(&name, touched);
                 let change = self.pods.put(pod, &mut self.strings);
+                if change.selection {
+                    self.touch_selecting_pod(&name, touched);
+                }
                 touched.pod(name, &change);
             }
             Record::ServiceEntry(entry) => {
-                self.entries.services.insert(entry.name.clone(), Arc::new(*entry));
+                let name = entry.name.clone();
+                self.put_host(&name, Some(Arc::new(*entry)), touched);
             }
             Record::WorkloadEntry(entry) => {
                 let name = entry.name.clone();
@@ -294,13 +312,12 @@ impl Member {
             }
             Kind::EndpointSlice => touched.services.extend(self.slices.remove(name)),
             Kind::Pod => {
+                self.touch_selecting_pod(name, touched);
                 if let Some(change) = self.pods.remove(name) {
                     touched.pod(name.clone(), &change);
                 }
             }
-            Kind::ServiceEntry => {
-                self.entries.services.remove(name);
-            }
+            Kind::ServiceEntry => self.put_host(name, None, touched),
             Kind::WorkloadEntry => self.put_workload(name, None, touched),
             Kind::PeerAuthentication => {
                 self.entries.policies.remove(name);

@@ -112,6 +112,7 @@ impl Member {
                 key.namespace == name.namespace && !service.selector.is_empty() && selects(&service.selector, labels)
             });
             touched.services.extend(choosing.map(|(key, _)| key.clone()));
+            self.entries.touch_selecting(&name.namespace, labels, touched);
         }
     }
 

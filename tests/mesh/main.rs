@@ -9,6 +9,7 @@ mod harness;
 mod certificates;
 mod client;
 mod cluster;
+mod external;
 mod faults;
 mod gateways;
 mod ground;
