@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::traffic;
 use crate::config::{Config, GatewayPlace};
 use crate::model::{Cidr, ClusterId, HostName, NetworkId, ObjectName};
 use crate::table::{CidrRule, SettingsGateway, SettingsPlace, TableSettings};
@@ -43,6 +44,7 @@ pub(super) fn table_settings(config: &Config) -> anyhow::Result<TableSettings> {
         cidrs: cidrs.into_iter().collect(),
         gateways,
         domain: config.mesh.domain.as_str().into(),
+        mtls: traffic::mtls(config),
         ..TableSettings::new(
             NetworkId::new(&config.mesh.default_network)?,
             &config.mesh.system_namespace,

@@ -5,6 +5,7 @@ mod endpoint;
 mod gateway;
 mod host;
 mod ids;
+mod inbound;
 mod locality;
 mod service;
 mod standing;
@@ -18,8 +19,9 @@ pub use gateway::{
 };
 pub use host::{DnsTarget, HostEntry, Resolution};
 pub use ids::{ClusterId, HostName, InvalidId, NetworkId, ObjectName, PodName, ServiceKey};
+pub use inbound::{InboundPolicy, MtlsMode, Probe, ProbeQuestion};
 pub use locality::Locality;
 pub use service::{Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, Sums};
 pub use standing::{MemberStanding, MemberWeight, Rank};
 pub use view_key::{AddressFamilies, Balancing, Role, Site, ViewKey};
-pub use viewer::{NetworkOrigin, Standpoint, Viewer};
+pub use viewer::{NetworkOrigin, PodRef, Standpoint, Viewer};

@@ -166,6 +166,7 @@ impl Member {
             Location::External => NetworkId::anywhere(),
             Location::Internal => places.of(None, addresses).clone(),
         };
+        let rules = self.rules(&entry.name.namespace, places.settings);
         let told = entry.endpoints.iter().map(|workload| (None, workload));
         let selected = entry.selector.iter().flat_map(|selector| {
             let found = self.entries.selected(&entry.name.namespace, selector);
@@ -173,24 +174,26 @@ impl Member {
         });
         let workloads = told.chain(selected).filter_map(|(name, workload)| {
             let number = workload.port_for(port, target);
-            workload.endpoint(name, number, elsewhere)
+            let endpoint = workload.endpoint(name, number, elsewhere)?;
+            Some(rules.applied(endpoint, &workload.labels))
         });
         let mut endpoints: Vec<_> = workloads.collect();
         if let Some(selector) = &entry.selector {
-            endpoints.extend(self.selected_pods(&entry.name.namespace, selector, port, target, places));
+            let pods = self.selected_pods(&entry.name.namespace, selector, port, target, places);
+            endpoints.extend(pods.map(|(labels, endpoint)| rules.applied(endpoint, labels)));
         }
         endpoints
     }
 
-    /// Pods with these labels, as a Service without slices would have them.
-    fn selected_pods(
-        &self,
-        namespace: &str,
-        selector: &Labels,
+    /// Pods with these labels, as a Service without slices would have them, with all their labels.
+    fn selected_pods<'a>(
+        &'a self,
+        namespace: &'a str,
+        selector: &'a Labels,
         port: &ServicePort,
         target: Option<&TargetPort>,
-        places: &Places<'_>,
-    ) -> Vec<Endpoint> {
+        places: &'a Places<'_>,
+    ) -> impl Iterator<Item = (&'a Labels, Endpoint)> {
         let number = match target {
             Some(TargetPort::Number(number)) => *number,
             Some(TargetPort::Name(_)) | None => port.number,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::entries::Entries;
 use super::pods::{PodChange, Pods};
 use super::record::{Kept, Kind, NodeRecord, Record, RegistryChange, ServiceRecord};
+use super::settings::TableSettings;
 use super::slices::Slices;
 use super::strings::Strings;
 use crate::model::{MemberStanding, NetworkId, ObjectName, ServiceKey};
@@ -57,21 +58,16 @@ pub(super) struct Touched {
     pub(super) everything: bool,
     /// Something that decides where viewers stand.
     pub(super) locations: bool,
+    /// Pods whose sidecars may stand elsewhere.
+    pub(super) workloads: BTreeSet<ObjectName>,
+    /// Namespaces whose workloads may ask something else of who connects.
+    pub(super) policies: BTreeSet<Arc<str>>,
     /// Something that its gateways depend on.
     pub(super) gateways: bool,
     /// Pods whose services are to be derived again.
     pods: HashSet<ObjectName>,
     /// Nodes of which the same is true.
     nodes: HashSet<Arc<str>>,
-}
-
-impl Touched {
-    fn pod(&mut self, name: ObjectName, change: &PodChange) {
-        self.locations |= change.location;
-        if change.facts {
-            self.pods.insert(name);
-        }
-    }
 }
 
 impl Member {
@@ -122,6 +118,15 @@ impl Member {
         let with_slices = self.slices.by_service().map(|(service, _)| service);
         let all = self.services.keys().chain(with_slices).chain(self.entries.hosts());
         all.cloned().collect()
+    }
+
+    /// Those whose endpoints depend on policies of a namespace.
+    pub(super) fn services_under(&self, namespace: &str, settings: &TableSettings) -> BTreeSet<ServiceKey> {
+        let mut services = self.all_services();
+        if *namespace != *settings.system_namespace {
+            services.retain(|service| *service.namespace == *namespace);
+        }
+        services
     }
 
     /// The network that a pod, or a workload that is none, with this address has of its own.
@@ -250,7 +255,7 @@ impl Member {
                 if change.selection {
                     self.touch_selecting_pod(&name, touched);
                 }
-                touched.pod(name, &change);
+                self.pod_changed(name, &change, touched);
             }
             Record::ServiceEntry(entry) => {
                 let name = entry.name.clone();
@@ -261,7 +266,12 @@ impl Member {
                 self.put_workload(&name, Some(Arc::new(*entry)), touched);
             }
             Record::PeerAuthentication(policy) => {
-                self.entries.policies.insert(policy.name.clone(), Arc::new(*policy));
+                let (name, policy) = (policy.name.clone(), Arc::new(*policy));
+                let namespace = Arc::clone(&name.namespace);
+                let old = self.entries.policies.insert(name, Arc::clone(&policy));
+                if old.as_ref() != Some(&policy) {
+                    touched.policies.insert(namespace);
+                }
             }
         }
     }
@@ -314,14 +324,28 @@ impl Member {
             Kind::Pod => {
                 self.touch_selecting_pod(name, touched);
                 if let Some(change) = self.pods.remove(name) {
-                    touched.pod(name.clone(), &change);
+                    self.pod_changed(name.clone(), &change, touched);
                 }
             }
             Kind::ServiceEntry => self.put_host(name, None, touched),
             Kind::WorkloadEntry => self.put_workload(name, None, touched),
             Kind::PeerAuthentication => {
-                self.entries.policies.remove(name);
+                if self.entries.policies.remove(name).is_some() {
+                    touched.policies.insert(Arc::clone(&name.namespace));
+                }
             }
+        }
+    }
+
+    fn pod_changed(&self, name: ObjectName, change: &PodChange, touched: &mut Touched) {
+        touched.locations |= change.location;
+        // Another policy may select it.
+        let selected = change.labels && !self.entries.policies.is_empty();
+        if change.probes || selected {
+            touched.workloads.insert(name.clone());
+        }
+        if change.facts || selected {
+            touched.pods.insert(name);
         }
     }
 

@@ -16,7 +16,7 @@ use envoy_types::pb::google::protobuf::BoolValue;
 use super::cluster::{as_downstream, base, eds, plaintext};
 use super::filters::{address, packed, uint};
 use super::names::SniName;
-use super::settings::{MtlsMode, TrafficSettings};
+use super::settings::TrafficSettings;
 use super::tls;
 use crate::model::{DnsTarget, Mtls};
 use crate::resources::{ClusterName, Resource, ResourceType, Version};
@@ -68,10 +68,12 @@ impl HostClusterSpec {
         };
         if let Some(settings) = &self.settings {
             cluster.typed_extension_protocol_options = as_downstream(0);
-            if settings.mtls != MtlsMode::Disable && self.may_be_mutual() {
-                let ClusterName { service, port } = self.name.clone();
-                let sni = SniName { service, port }.encode(&settings.domain);
-                cluster.transport_socket = Some(tls::upstream(settings, sni, &self.namespace));
+            let ClusterName { service, port } = self.name.clone();
+            let sni = SniName { service, port }.encode(&settings.domain);
+            if self.may_be_mutual()
+                && let Some(socket) = tls::upstream(settings, sni, &self.namespace)
+            {
+                cluster.transport_socket = Some(socket);
                 cluster.transport_socket_matches = vec![TransportSocketMatch {
                     name: "plaintext".to_owned(),
                     r#match: Some(plaintext()),
