@@ -201,12 +201,12 @@ impl Member {
         let pods = self
             .pods
             .iter()
-            .filter(|(name, pod)| *name.namespace == *namespace && selects(selector, &pod.traits.labels));
-        let endpoints = pods.filter_map(|(name, pod)| {
+            .filter(move |(name, pod)| *name.namespace == *namespace && selects(selector, &pod.traits.labels));
+        pods.filter_map(move |(name, pod)| {
             let addresses = pod.addresses()?;
             let node = pod.facts.node.as_ref().and_then(|node| self.nodes.get(node));
             let locality = pod.facts.locality.clone().or_else(|| Some(node?.locality.clone()));
-            Some(Endpoint {
+            let endpoint = Endpoint {
                 addresses,
                 port: number,
                 weight: 1,
@@ -215,9 +215,9 @@ impl Member {
                 network: places.of(Some(&pod.facts), addresses).clone(),
                 locality: locality.unwrap_or_default(),
                 pod: Some(name.clone()),
-            })
-        });
-        endpoints.collect()
+            };
+            Some((&pod.traits.labels, endpoint))
+        })
     }
 
     fn host_lookups(

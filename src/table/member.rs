@@ -124,7 +124,7 @@ impl Member {
     pub(super) fn services_under(&self, namespace: &str, settings: &TableSettings) -> BTreeSet<ServiceKey> {
         let mut services = self.all_services();
         if *namespace != *settings.system_namespace {
-            services.retain(|service| *service.namespace == *namespace);
+            services.retain(|service| *service.namespace == *namespace || service.is_outside());
         }
         services
     }

@@ -183,6 +183,7 @@ fn a_selector_chooses_workloads_and_pods_as_they_come_and_change() {
     pod.traits = Arc::new(PodTraits {
         labels: labels(&[("app", "api")]),
         account: "api".into(),
+        ..PodTraits::default()
     });
     table.apply(upsert("east", Record::Pod(pod.clone())));
     assert_eq!(held(&table, &key(HOST)), ["10.0.0.1:8443@net1", "10.0.9.1:8443@net1"]);
