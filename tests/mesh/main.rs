@@ -26,6 +26,7 @@ mod networks;
 mod pod;
 mod refused;
 mod space;
+mod thief;
 mod three;
 mod tls;
 mod topologies;
