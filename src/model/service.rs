@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterId, Endpoint, Health, Locality, MemberStanding, Mtls, NetworkId, ServiceKey};
+use super::{
+    ClusterId, Endpoint, Health, HostEntry, Locality, MemberStanding, Mtls, NetworkId, Resolution, ServiceKey,
+};
 
 /// One port of a Service. Only TCP ports are kept: xDS clusters carry nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -74,6 +76,12 @@ impl NetworkGroup {
     #[must_use]
     pub fn any_ready(&self) -> bool {
         self.any_ready
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub fn joined(&self, other: &Self) -> Self {
+        Self::new(self.endpoints.iter().chain(&other.endpoints).cloned().collect())
     }
 
     /// All endpoints, in order, those that take no traffic too (a person may ask why).
@@ -215,9 +223,18 @@ pub struct ServiceEndpoints {
     pub ports: Vec<PortEndpoints>,
     /// Where members disagree.
     pub conflicts: Vec<Conflict>,
+    /// Set where no Service of Kubernetes says what it is, but objects `ServiceEntry`.
+    pub entry: Option<Arc<HostEntry>>,
 }
 
 impl ServiceEndpoints {
+    /// Whether connections go to where they were going.
+    #[must_use]
+    pub fn is_pass_through(&self) -> bool {
+        let entry = self.entry.as_ref();
+        entry.is_some_and(|entry| entry.resolution == Resolution::None)
+    }
+
     /// The port of this number.
     #[must_use]
     pub fn port(&self, number: u16) -> Option<&PortEndpoints> {
@@ -228,6 +245,18 @@ impl ServiceEndpoints {
     #[must_use]
     pub fn has_endpoints(&self) -> bool {
         self.groups().any(|(_, group)| !group.endpoints().is_empty())
+    }
+
+    /// Whether it has use for an address of the whole mesh: something answers for it, and no address is given to it everywhere.
+    #[must_use]
+    pub fn needs_virtual_ip(&self) -> bool {
+        match &self.entry {
+            None => self.has_endpoints(),
+            Some(entry) => {
+                let answers = entry.resolution.is_dns() || self.has_endpoints();
+                answers && entry.addresses.is_empty() && !self.is_pass_through() && !self.key.name.starts_with('*')
+            }
+        }
     }
 
     /// The groups of all its ports.
@@ -242,6 +271,7 @@ impl ServiceEndpoints {
     pub fn addresses(&self) -> BTreeSet<IpAddr> {
         let mut addresses: BTreeSet<_> = self.cluster_ips.values().flatten().copied().collect();
         addresses.extend(self.virtual_ip.map(IpAddr::from));
+        addresses.extend(self.entry.iter().flat_map(|entry| &entry.addresses));
         if self.headless {
             let endpoints = self.groups().flat_map(|(_, group)| group.endpoints());
             addresses.extend(endpoints.flat_map(|endpoint| endpoint.addresses.iter()));

@@ -24,7 +24,8 @@ pub use spec::ResourceSpec;
 pub use traffic::{
     Application, CAPTURE_LISTENER, CaptureSpec, CertificateSource, DNS_LISTENER, Destination, DirectClusterSpec,
     DirectName, DnsName, DnsSpec, FixedCluster, FixedClusterSpec, GATEWAY_LISTENER, GatewayClusterSpec,
-    GatewayListenerSpec, INBOUND_LISTENER, InboundSpec, OutboundListener, OutboundSpec, OutboundTarget, Outside,
-    Protocol, RoutesSpec, SidecarClusterSpec, SniName, TrafficSettings, VirtualService,
+    GatewayListenerSpec, HostClusterSpec, HostWay, INBOUND_LISTENER, InboundSpec, OutboundListener, OutboundSpec,
+    OutboundTarget, Outside, OutsideHosts, Protocol, RoutesSpec, SidecarClusterSpec, SniName, TrafficSettings,
+    VirtualService,
 };
 pub use version::Version;

@@ -1,8 +1,8 @@
 //! A resource of any type before it is encoded.
 
 use super::traffic::{
-    CaptureSpec, DirectClusterSpec, DnsSpec, FixedClusterSpec, GatewayClusterSpec, GatewayListenerSpec, InboundSpec,
-    OutboundSpec, RoutesSpec, SidecarClusterSpec,
+    CaptureSpec, DirectClusterSpec, DnsSpec, FixedClusterSpec, GatewayClusterSpec, GatewayListenerSpec,
+    HostClusterSpec, InboundSpec, OutboundSpec, RoutesSpec, SidecarClusterSpec,
 };
 use super::{AssignmentSpec, ClusterSpec, ListenerSpec, Resource, RouteSpec, Version};
 
@@ -23,6 +23,8 @@ pub enum ResourceSpec {
     SidecarCluster(SidecarClusterSpec),
     /// A sidecar's cluster for connections to pods themselves.
     DirectCluster(DirectClusterSpec),
+    /// A cluster of a host outside of Kubernetes.
+    HostCluster(HostClusterSpec),
     /// A gateway's cluster.
     GatewayCluster(GatewayClusterSpec),
     /// The listener of captured connections.
@@ -51,6 +53,7 @@ impl ResourceSpec {
             Self::FixedCluster(spec) => spec.version(),
             Self::SidecarCluster(spec) => spec.version(),
             Self::DirectCluster(spec) => spec.version(),
+            Self::HostCluster(spec) => spec.version(),
             Self::GatewayCluster(spec) => spec.version(),
             Self::Dns(spec) => spec.version(),
             Self::Capture(spec) => spec.version(),
@@ -81,6 +84,7 @@ impl ResourceSpec {
             Self::FixedCluster(spec) => spec.encode(),
             Self::SidecarCluster(spec) => spec.encode(),
             Self::DirectCluster(spec) => spec.encode(),
+            Self::HostCluster(spec) => spec.encode(),
             Self::GatewayCluster(spec) => spec.encode(),
             Self::Dns(spec) => spec.encode(),
             Self::Capture(spec) => spec.encode(),

@@ -120,6 +120,11 @@ impl ServiceChange {
             old.map(|port| &port.port) != new.map(|port| &port.port)
         };
         change.defined = change.ports.iter().filter(differs).copied().collect();
+        let [entry_before, entry_after] = [old, new].map(|service| service.map(|service| &service.entry));
+        if entry_before != entry_after {
+            // What clusters lead to, and how.
+            change.defined.clone_from(&change.ports);
+        }
         let [before, after] = [old, new].map(|service| service.map(facts));
         let [old_ways, new_ways] = [old, new].map(|service| service.map(ways).unwrap_or_default());
         let is_host = both().any(|service| service.key.pod().is_some());
@@ -132,7 +137,7 @@ impl ServiceChange {
         change.addresses.extend(differing.map(|(address, ..)| *address));
         change.headless = both().any(|service| service.headless);
         let [served, serves] = [old, new].map(|service| service.filter(|service| service.headless).map(ready));
-        change.renamed = before != after || moved || served != serves;
+        change.renamed = before != after || entry_before != entry_after || moved || served != serves;
         Some(change)
     }
 

@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry as Joined;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::hosts::HostPart;
 use super::inbound::Rules;
 use super::member::Member;
 use super::pods::PodFacts;
@@ -17,7 +18,7 @@ use crate::model::{
 };
 
 /// The endpoints of one port, by network.
-type Groups = Vec<(NetworkId, Arc<NetworkGroup>)>;
+pub(super) type Groups = Vec<(NetworkId, Arc<NetworkGroup>)>;
 /// The same of each port, by the name of the *slice* port.
 type PortGroups = Vec<(Arc<str>, Groups)>;
 
@@ -31,6 +32,8 @@ pub(super) struct MemberService {
     by_port: PortGroups,
     /// The same of each host that its pods are, by name, where it is headless.
     by_host: Vec<(Arc<str>, PortGroups)>,
+    /// What its `ServiceEntry` objects say of it.
+    pub(super) hosts: Vec<HostPart>,
     /// What its endpoints count.
     pub(super) standing: MemberStanding,
 }
@@ -55,7 +58,7 @@ impl MemberService {
     }
 
     /// The hosts that its pods are.
-    pub(super) fn hosts(&self) -> impl Iterator<Item = &Arc<str>> {
+    pub(super) fn pod_hosts(&self) -> impl Iterator<Item = &Arc<str>> {
         self.by_host.iter().map(|(name, _)| name)
     }
 }
@@ -113,7 +116,8 @@ impl Member {
     pub(super) fn derive(&self, key: &ServiceKey, places: &Places<'_>) -> Option<MemberService> {
         let service = self.services.get(key).cloned();
         let slices = self.slices.of(key);
-        if service.is_none() && slices.is_none() {
+        let hosts = self.host_parts(key, places);
+        if service.is_none() && slices.is_none() && hosts.is_empty() {
             return None;
         }
         let publish_not_ready = service.as_ref().is_some_and(|service| service.publish_not_ready);
@@ -141,7 +145,7 @@ impl Member {
             }
         }
         let by_host = match slices {
-            Some(slices) if headless => hosts(slices, &joined),
+            Some(slices) if headless => pod_hosts(slices, &joined),
             _ => Vec::new(),
         };
         for (port, endpoint) in service
@@ -156,6 +160,7 @@ impl Member {
             service,
             by_port: by_port(joined),
             by_host,
+            hosts,
             standing: self.standing,
         })
     }
@@ -200,7 +205,7 @@ impl Member {
 }
 
 /// The hosts that endpoints of these slices are. Each is one pod, or has as many as are called so.
-fn hosts(slices: &[Slice], joined: &Ports<'_>) -> Vec<(Arc<str>, PortGroups)> {
+fn pod_hosts(slices: &[Slice], joined: &Ports<'_>) -> Vec<(Arc<str>, PortGroups)> {
     let mut hosts: BTreeMap<&Arc<str>, Ports<'_>> = BTreeMap::new();
     for slice in slices {
         for (name, entry) in slice.hosts() {
@@ -225,7 +230,7 @@ fn by_port(ports: Ports<'_>) -> PortGroups {
         .collect()
 }
 
-fn by_network(endpoints: impl Iterator<Item = Endpoint>) -> Groups {
+pub(super) fn by_network(endpoints: impl Iterator<Item = Endpoint>) -> Groups {
     let mut networks: BTreeMap<NetworkId, Vec<Endpoint>> = BTreeMap::new();
     for endpoint in endpoints {
         networks.entry(endpoint.network.clone()).or_default().push(endpoint);

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::derive::MemberService;
+use super::hosts::{self, Claim};
 use super::record::ServiceRecord;
 use crate::model::{
     ClusterId, Conflict, GroupKey, MemberStanding, PortEndpoints, ServiceEndpoints, ServiceKey, ServicePort,
 };
 
-/// Merges; `None` where no member has a Service object, since nothing says then which ports there are.
+/// Merges; `None` where no member has a Service object and none has a `ServiceEntry`, since nothing says then which ports there
+/// are.
 pub(super) fn merge(key: &ServiceKey, shards: &BTreeMap<ClusterId, Arc<MemberService>>) -> Option<ServiceEndpoints> {
     // The oldest Service wins, then the smaller member, as the MCS API has it.
     let mut definers: Vec<_> = shards
@@ -17,10 +19,13 @@ pub(super) fn merge(key: &ServiceKey, shards: &BTreeMap<ClusterId, Arc<MemberSer
         .filter_map(|(member, shard)| Some((member, shard.service.as_deref()?)))
         .collect();
     definers.sort_by_key(|(member, service)| (service.created.unwrap_or(i64::MAX), *member));
-    let (winner, first) = *definers.first()?;
+    let Some((winner, first)) = definers.first().copied() else {
+        return hosts::merge(key, shards);
+    };
+    let (added, passed_over) = hosts::added(key, shards);
     let ports = merged_ports(&definers);
     let ports = ports.into_values();
-    let ports = ports.map(|port| port_endpoints(port, shards, None)).collect();
+    let ports = ports.map(|port| port_endpoints(port, shards, None, &added)).collect();
     Some(ServiceEndpoints {
         key: key.clone(),
         virtual_ip: None,
@@ -34,7 +39,9 @@ pub(super) fn merge(key: &ServiceKey, shards: &BTreeMap<ClusterId, Arc<MemberSer
         conflicts: definers[1..]
             .iter()
             .flat_map(|(member, service)| conflicts(winner, first, member, service))
+            .chain(passed_over)
             .collect(),
+        entry: None,
         defined_in: definers.into_iter().map(|(member, _)| member.clone()).collect(),
     })
 }
@@ -42,16 +49,18 @@ pub(super) fn merge(key: &ServiceKey, shards: &BTreeMap<ClusterId, Arc<MemberSer
 /// When the oldest of a service's objects was made; [`i64::MAX`] where none says so.
 pub(super) fn created(shards: &BTreeMap<ClusterId, Arc<MemberService>>) -> i64 {
     let services = shards.values().filter_map(|shard| shard.service.as_deref());
-    let created = services.filter_map(|service| service.created);
-    created.min().unwrap_or(i64::MAX)
+    let oldest = services.map(|service| service.created.unwrap_or(i64::MAX)).min();
+    let entries = || shards.values().flat_map(|shard| &shard.hosts);
+    let oldest = oldest.or_else(|| entries().filter_map(|part| part.entry.created).min());
+    oldest.unwrap_or(i64::MAX)
 }
 
 /// The hosts of its pods, where it is headless: each a service of its own, with the same ports.
-pub(super) fn hosts(
+pub(super) fn pod_hosts(
     merged: &ServiceEndpoints,
     shards: &BTreeMap<ClusterId, Arc<MemberService>>,
 ) -> BTreeMap<Arc<str>, ServiceEndpoints> {
-    let names: BTreeSet<&Arc<str>> = shards.values().flat_map(|shard| shard.hosts()).collect();
+    let names: BTreeSet<&Arc<str>> = shards.values().flat_map(|shard| shard.pod_hosts()).collect();
     let host = |name: &Arc<str>| {
         let ports = merged.ports.iter().map(|port| port.port.clone());
         ServiceEndpoints {
@@ -60,8 +69,11 @@ pub(super) fn hosts(
             headless: false,
             cluster_ips: BTreeMap::new(),
             virtual_ip: None,
-            ports: ports.map(|port| port_endpoints(port, shards, Some(name))).collect(),
+            ports: ports
+                .map(|port| port_endpoints(port, shards, Some(name), &[]))
+                .collect(),
             conflicts: Vec::new(),
+            entry: None,
         }
     };
     names.into_iter().map(|name| (Arc::clone(name), host(name))).collect()
@@ -82,6 +94,7 @@ fn port_endpoints(
     port: ServicePort,
     shards: &BTreeMap<ClusterId, Arc<MemberService>>,
     host: Option<&str>,
+    added: &[Claim<'_>],
 ) -> PortEndpoints {
     let mut groups = BTreeMap::new();
     let mut standings = BTreeMap::new();
@@ -105,6 +118,7 @@ fn port_endpoints(
             groups.insert(key, Arc::clone(group));
         }
     }
+    hosts::join(&mut groups, added, port.number);
     PortEndpoints::with_standings(port, groups, standings)
 }
 

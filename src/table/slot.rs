@@ -47,12 +47,12 @@ impl Slot {
             };
             moved.extend(ips.claim(key, created));
             // Kept while there are no endpoints, so that it is the same when they are back, but not shown.
-            let virtual_ip = if service.has_endpoints() { ips.get(key) } else { None };
+            let virtual_ip = if service.needs_virtual_ip() { ips.get(key) } else { None };
             Some(ServiceEndpoints { virtual_ip, ..service })
         };
         let merged = merge::merge(key, &self.shards);
         let mut hosts = match &merged {
-            Some(merged) => merge::hosts(merged, &self.shards),
+            Some(merged) => merge::pod_hosts(merged, &self.shards),
             None => BTreeMap::new(),
         };
         let mut differing = Vec::new();

@@ -88,6 +88,13 @@ fn names(table: &EndpointTable, settings: &TrafficSettings, key: &ViewKey) -> Ve
         if addresses.is_empty() {
             return;
         }
+        if service.key.is_outside() {
+            names.push(DnsName {
+                name: service.key.host(&settings.domain),
+                addresses,
+            });
+            return;
+        }
         let (name, namespace) = (&service.key.name, &service.key.namespace);
         let everywhere = [
             format!("{name}.{namespace}.global"),

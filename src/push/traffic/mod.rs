@@ -1,7 +1,11 @@
 //! Which resources of traffic a view has, and what each name stands for, from the table as it is now.
 
 mod dns;
+mod hosts;
 mod pods;
+
+pub(super) use dns::DnsListeners;
+pub(super) use hosts::cluster as host_cluster;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -29,6 +33,9 @@ fn own_target(service: &ServiceEndpoints, port: u16, to: Destination) -> Option<
 
 /// Its `ClusterIP`s where the viewer is.
 fn cluster_ips<'a>(key: &ViewKey, service: &'a ServiceEndpoints) -> &'a [IpAddr] {
+    if let Some(entry) = &service.entry {
+        return &entry.addresses;
+    }
     let member = key.site.as_ref().and_then(|site| site.member.as_ref());
     member
         .and_then(|member| service.cluster_ips.get(member))
@@ -43,6 +50,7 @@ fn addresses(key: &ViewKey, service: &ServiceEndpoints) -> Vec<IpAddr> {
         return own.to_vec();
     }
     let virtual_ip = service.virtual_ip.map(IpAddr::from);
+    let virtual_ip = virtual_ip.filter(|_| hosts::use_virtual_ip(service));
     virtual_ip.into_iter().filter(|ip| key.families.reach(*ip)).collect()
 }
 
@@ -111,7 +119,8 @@ pub(super) fn names(
             for service in table.services().into_iter().chain(table.pod_hosts()) {
                 let whole = addresses(key, &service);
                 for port in service.ports.iter().map(|port| port.port.number) {
-                    let mut listeners = Vec::from_iter(may_be_http(&service, port).then_some(None));
+                    let all = may_be_http(&service, port) || hosts::is_on_all_addresses(&service, port);
+                    let mut listeners = Vec::from_iter(all.then_some(None));
                     if own_target(&service, port, Destination::Passthrough).is_some() {
                         let pods = pods::addresses(key, &service, port);
                         listeners.extend(whole.iter().copied().chain(pods).map(Some));
@@ -172,6 +181,9 @@ pub(super) fn sidecar_spec(
             if is_home_host(key, &service) {
                 return None;
             }
+            if let Some(entry) = &service.entry {
+                return Some(hosts::cluster(name, entry, &settings.domain, Some(&settings)));
+            }
             Some(ResourceSpec::SidecarCluster(SidecarClusterSpec { name, settings }))
         }
         ResourceType::ClusterLoadAssignment | ResourceType::Secret => None,
@@ -187,6 +199,7 @@ pub(super) fn sidecar_spec(
                 Some(ResourceSpec::Outbound(OutboundSpec {
                     listener,
                     target,
+                    hosts: hosts::on_all_addresses(table, listener),
                     settings,
                 }))
             }
@@ -219,7 +232,9 @@ fn target(table: &EndpointTable, key: &ViewKey, listener: OutboundListener) -> O
     let OutboundListener { address, port } = listener;
     let Some(address) = address else {
         let services = table.services_on(port);
-        let any = services.iter().any(|service| may_be_http(service, port));
+        let any =
+            |service: &Arc<ServiceEndpoints>| may_be_http(service, port) || hosts::is_on_all_addresses(service, port);
+        let any = services.iter().any(any);
         return any.then_some(OutboundTarget::Names);
     };
     // In one member an address is one service's; where manifests say otherwise the first by name has it.
@@ -247,6 +262,7 @@ pub(super) fn gateway_spec(
     match kind {
         ResourceType::Listener => (**name == *GATEWAY_LISTENER).then(|| {
             ResourceSpec::GatewayListener(GatewayListenerSpec {
+                hosts: hosts::at_gateway(table, key, settings),
                 settings: Arc::clone(settings),
             })
         }),
@@ -272,8 +288,6 @@ pub(super) fn gateway_spec(
         }
     }
 }
-
-pub(super) use dns::DnsListeners;
 
 #[cfg(test)]
 mod tests;
