@@ -17,7 +17,7 @@ use super::filters::{
 use super::names::OutboundListener;
 use super::settings::TrafficSettings;
 use super::tls::{BYTES_INSIDE, HTTP_INSIDE};
-use crate::resources::{Resource, ResourceType, Version};
+use crate::resources::{ClusterName, Resource, ResourceType, Version};
 
 /// What overrides a cluster's ALPN for one connection.
 const ALPN: &str = "envoy.network.application_protocols";
