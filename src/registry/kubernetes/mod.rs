@@ -22,6 +22,7 @@ mod item;
 mod lines;
 mod listener;
 mod optional;
+mod proxy;
 mod resource;
 mod scope;
 #[cfg(test)]
