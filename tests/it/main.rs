@@ -18,6 +18,7 @@ mod identity;
 mod kubernetes;
 mod lifecycle;
 mod manifests;
+mod member_namespaces;
 mod member_objects;
 mod member_secrets;
 mod members;
