@@ -17,6 +17,7 @@ mod hostile;
 mod identity;
 mod kubernetes;
 mod lifecycle;
+mod lint;
 mod manifests;
 mod member_namespaces;
 mod member_objects;
