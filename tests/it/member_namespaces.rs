@@ -31,6 +31,11 @@ async fn reader(member: &Member, client: &Client) -> String {
     kubeconfig.replace(member.token(), &token.expect("a token"))
 }
 
+/// What is shown of the member west.
+fn west_of(control_plane: &ControlPlane) -> Value {
+    control_plane.json(&["get", "members"])["members"][1].clone()
+}
+
 #[tokio::test]
 async fn a_role_in_each_namespace_is_enough_for_a_member() {
     let kubernetes = Kubernetes::start().await.expect("etcd starts");
@@ -72,11 +77,8 @@ async fn a_role_in_each_namespace_is_enough_for_a_member() {
     let gateway = |weight| format!("192.0.2.2:15443*{weight}@/z1");
     envoys.hold(&[EAST, &gateway(1)]).await;
     control_plane.says(&["get", "members"], "without Node objects").await;
-    let of_west = || {
-        let members = control_plane.json(&["get", "members"]);
-        members["members"][1].clone()
-    };
-    assert_eq!(of_west()["state"], "Synced", "{:#}", of_west());
+    let shown = west_of(&control_plane);
+    assert_eq!(shown["state"], "Synced", "{shown:#}");
     assert!(!control_plane.say(&["get", "services"]).contains("hidden"));
 
     // Changes come in from each namespace, that of the label too.
@@ -97,9 +99,12 @@ async fn a_role_in_each_namespace_is_enough_for_a_member() {
         .await;
     assert!(said.contains("Stale"), "{said}");
     control_plane.change_settings(&settings("[shop]"));
-    let look = async || match of_west()["state"] == "Synced" {
-        true => Ok(()),
-        false => Err(format!("{:#}", of_west())),
+    let look = async || {
+        let shown = west_of(&control_plane);
+        match shown["state"] == "Synced" {
+            true => Ok(()),
+            false => Err(format!("{shown:#}")),
+        }
     };
     eventually("west to be synced", DEADLINE, look)
         .await
