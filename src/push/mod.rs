@@ -158,27 +158,29 @@ impl Pusher {
         }
         let names = Names::of(changes, &self.builder);
         let views = self.cache.live_views();
-        let differing = views.iter().map(|view| {
-            let gateway = if view.key().role == Role::Gateway {
-                view.refresh(ResourceType::Cluster, &names.at_gateways)
-                    + view.refresh(ResourceType::ClusterLoadAssignment, &names.at_gateways)
-            } else {
-                0
-            };
-            // Clusters first: an assignment is of no use to who does not have its cluster yet.
-            gateway
-                + view.refresh(ResourceType::Cluster, &names.clusters)
-                + view.refresh(ResourceType::ClusterLoadAssignment, &names.assignments)
-                + view.refresh(
-                    ResourceType::ClusterLoadAssignment,
-                    &self.behind(view, &changes.networks),
-                )
-                + view.refresh(ResourceType::Listener, &names.listeners)
-                // Routes of gRPC clients are named as their cluster is.
-                + view.refresh(ResourceType::RouteConfiguration, &names.clusters)
-                + view.refresh(ResourceType::RouteConfiguration, &names.routes)
-        });
-        let differing = differing.sum();
+        let mut differing = 0;
+        // Clusters first, in all views: an assignment is of no use to who does not have its cluster yet, and a stream reads its
+        // routes from another view than its clusters.
+        for view in &views {
+            if view.key().role == Role::Gateway {
+                differing += view.refresh(ResourceType::Cluster, &names.at_gateways);
+            }
+            differing += view.refresh(ResourceType::Cluster, &names.clusters);
+        }
+        for view in &views {
+            if view.key().role == Role::Gateway {
+                differing += view.refresh(ResourceType::ClusterLoadAssignment, &names.at_gateways);
+            }
+            let behind = self.behind(view, &changes.networks);
+            differing += view.refresh(ResourceType::ClusterLoadAssignment, &names.assignments);
+            differing += view.refresh(ResourceType::ClusterLoadAssignment, &behind);
+        }
+        for view in &views {
+            differing += view.refresh(ResourceType::Listener, &names.listeners);
+            // Routes of gRPC clients are named as their cluster is.
+            differing += view.refresh(ResourceType::RouteConfiguration, &names.clusters);
+            differing += view.refresh(ResourceType::RouteConfiguration, &names.routes);
+        }
         (views.len(), differing)
     }
 

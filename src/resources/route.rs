@@ -54,5 +54,6 @@ impl RouteSpec {
             self.version(),
             &routes,
         )
+        .to_clusters([Arc::clone(&self.name)])
     }
 }

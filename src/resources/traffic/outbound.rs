@@ -76,7 +76,12 @@ impl OutboundSpec {
             OutboundTarget::Sniffed(cluster) => self.sniff(&mut listener, bytes(cluster)),
             OutboundTarget::Names => self.sniff(&mut listener, outside()),
         }
+        let cluster = match &self.target {
+            OutboundTarget::Bytes(cluster) | OutboundTarget::Sniffed(cluster) => Some(cluster),
+            OutboundTarget::Names => None,
+        };
         Resource::encode(ResourceType::Listener, name.into(), self.version(), &listener)
+            .to_clusters(cluster.map(|cluster| cluster.encode(&settings.domain).into()))
     }
 
     fn sniff(&self, listener: &mut Listener, otherwise: Vec<Filter>) {

@@ -79,6 +79,7 @@ impl RoutesSpec {
         let domain = &self.settings.domain;
         // Envoy refuses all routes of a configuration in which one name is there twice.
         let mut taken = BTreeSet::new();
+        let mut clusters = Vec::new();
         let hosts = self.services.iter().filter_map(|service| {
             let names = service.names(&self.namespace, domain);
             let domains: Vec<String> = names
@@ -90,11 +91,15 @@ impl RoutesSpec {
                 service: service.service.clone(),
                 port: self.port,
             };
-            (!domains.is_empty()).then(|| VirtualHost {
-                name: format!("{}:{}", service.service.host(domain), self.port),
-                domains,
-                routes: vec![to_service(cluster.encode(domain))],
-                ..VirtualHost::default()
+            (!domains.is_empty()).then(|| {
+                let cluster = cluster.encode(domain);
+                clusters.push(Arc::from(cluster.as_str()));
+                VirtualHost {
+                    name: format!("{}:{}", service.service.host(domain), self.port),
+                    domains,
+                    routes: vec![to_service(cluster)],
+                    ..VirtualHost::default()
+                }
             })
         });
         let mut virtual_hosts: Vec<_> = hosts.collect();
@@ -112,7 +117,7 @@ impl RoutesSpec {
             ignore_port_in_host_matching: true,
             ..RouteConfiguration::default()
         };
-        Resource::encode(ResourceType::RouteConfiguration, name, self.version(), &routes)
+        Resource::encode(ResourceType::RouteConfiguration, name, self.version(), &routes).to_clusters(clusters)
     }
 }
 
