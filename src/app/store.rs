@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::members::{default_options, options};
+use super::members::options;
 use super::{Parts, Tasks};
 use crate::config::{Config, MemberSource};
-use crate::model::{ClusterId, MemberStanding};
-use crate::registry::MemberOptions;
+use crate::model::{ClusterId, MemberStanding, MemberWeight, NetworkId};
+use crate::registry::{MemberOptions, list_members_folder};
 use crate::store::{Database, Recorder, Remembered};
 use crate::table::{EventSink, RegistryChange, RegistryEvent};
 
@@ -21,7 +21,18 @@ pub(super) struct Recalled {
     pub(super) sink: Arc<dyn EventSink>,
 }
 
-/// Serves what the file knows of the members of the settings, and forgets the others: their owner took them out.
+/// Whose member a name is.
+enum Whose {
+    /// The settings', as an API server.
+    Settings(MemberOptions),
+    /// Maybe one of Secrets and `Member` objects, which tell.
+    Secrets,
+    /// Nobody's, or now a folder's, which is read at once.
+    Nobody,
+}
+
+/// Serves what the file knows of the members of the settings, and of those that Secrets may still have. It forgets the others:
+/// their owner took them out, or reads them from a folder now.
 pub(super) async fn recall(tasks: &mut Tasks, config: &Config, parts: &Parts) -> anyhow::Result<Recalled> {
     let Some(path) = config.store.clone() else {
         return Ok(Recalled {
@@ -37,26 +48,31 @@ pub(super) async fn recall(tasks: &mut Tasks, config: &Config, parts: &Parts) ->
     });
     let (database, known) = opened.await??;
     let recorder = Recorder::new(parts.sink(), database, parts.store_metrics.clone());
+    let folders = match &config.members_folder {
+        Some(folder) => list_members_folder(folder.clone()).await.unwrap_or_default(),
+        None => Vec::new(),
+    };
     let (mut members, mut of_secrets) = (BTreeSet::new(), BTreeSet::new());
     for (name, remembered) in known {
-        match options_of(config, &name)? {
-            Some(options) => {
-                serve(parts, &name, &options, remembered);
-                members.insert(name);
+        match whose(config, &folders, &name)? {
+            Whose::Settings(options) => {
+                serve(parts, &name, options.network, options.weight, remembered);
             }
-            None if config.member_secrets.is_some() => {
-                serve(parts, &name, &default_options(&config.member_defaults), remembered);
+            Whose::Secrets => {
+                let (network, weight) = (remembered.network.clone(), remembered.weight);
+                serve(parts, &name, network, weight, remembered);
                 of_secrets.insert(name.clone());
-                members.insert(name);
             }
-            None => {
-                tracing::info!(member = %name, "no longer a member; its last known good is removed");
+            Whose::Nobody => {
+                tracing::info!(member = %name, "no longer an API server's; its last known good is removed");
                 recorder.apply(RegistryEvent {
                     member: name,
                     change: RegistryChange::Left,
                 });
+                continue;
             }
         }
+        members.insert(name);
     }
     let (writer, drained) = (Arc::clone(&recorder), parts.drain.clone());
     tasks.spawn("store", async move { writer.run(drained).await });
@@ -67,30 +83,33 @@ pub(super) async fn recall(tasks: &mut Tasks, config: &Config, parts: &Parts) ->
     })
 }
 
-/// How the settings have a member treated that is an API server; `None` for any other name.
-fn options_of(config: &Config, name: &ClusterId) -> anyhow::Result<Option<MemberOptions>> {
-    let api_server = |source: &MemberSource| !matches!(source, MemberSource::Folder(_));
+fn whose(config: &Config, folders: &[ClusterId], name: &ClusterId) -> anyhow::Result<Whose> {
     let mut members = config.members.iter();
-    let member = members.find(|member| member.name == name.as_str() && api_server(&member.source));
-    member.map(options).transpose()
+    Ok(match members.find(|member| member.name == name.as_str()) {
+        Some(member) if matches!(member.source, MemberSource::Folder(_)) => Whose::Nobody,
+        Some(member) => Whose::Settings(options(member)?),
+        None if folders.contains(name) || config.member_secrets.is_none() => Whose::Nobody,
+        None => Whose::Secrets,
+    })
 }
 
-fn serve(parts: &Parts, name: &ClusterId, options: &MemberOptions, remembered: Remembered) {
+/// Serves what is remembered of a member, placed and weighed like this until its reader says otherwise.
+fn serve(parts: &Parts, name: &ClusterId, network: Option<NetworkId>, weight: MemberWeight, remembered: Remembered) {
     let Remembered {
         records,
         at,
         unreadable,
+        ..
     } = remembered;
     let objects: usize = records.values().map(Vec::len).sum();
     tracing::info!(member = %name, objects, unreadable, age = ?at.elapsed().unwrap_or_default(), "serving what was known");
     let counts = records.iter().map(|(kind, records)| (*kind, records.len()));
-    parts.members.remember(name, at, counts.collect());
-    let sink = parts.sink();
-    let network = options.network.clone();
     let standing = MemberStanding {
-        weight: options.weight,
+        weight,
         ..MemberStanding::default()
     };
+    parts.members.remember(name, at, counts.collect(), standing);
+    let sink = parts.sink();
     for change in [
         RegistryChange::Joined { network },
         RegistryChange::Stands(standing),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use super::error::ConfigErrors;
-use super::settings::{Config, Listen};
+use super::settings::{Config, Listen, MeshConfig};
 
 /// A settings file, with what the command line says beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,37 +55,52 @@ impl Config {
     /// The keys whose values differ, where only a restart can change them.
     #[must_use]
     pub fn differing_until_restart(&self, newer: &Self) -> Vec<&'static str> {
-        let new = &self.with_live_parts_of(newer);
+        // Without `..`, so that whoever adds a key has to say here which it is.
+        let Self {
+            listen,
+            admin,
+            mesh:
+                MeshConfig {
+                    default_network: _,
+                    system_namespace,
+                    domain,
+                },
+            members_folder,
+            members: _,
+            member_secrets,
+            networks: _,
+            dns_servers,
+            member_defaults,
+            readiness,
+            drain,
+            store,
+            xds,
+            tls,
+            traffic,
+            identity,
+            log,
+        } = newer;
         let keys = [
-            ("listen", new.listen != newer.listen),
-            ("admin", new.admin != newer.admin),
-            (
-                "mesh.systemNamespace",
-                new.mesh.system_namespace != newer.mesh.system_namespace,
-            ),
-            ("mesh.domain", new.mesh.domain != newer.mesh.domain),
-            ("membersFolder", new.members_folder != newer.members_folder),
-            ("memberSecrets", new.member_secrets != newer.member_secrets),
+            ("listen", self.listen != *listen),
+            ("admin", self.admin != *admin),
+            ("mesh.systemNamespace", self.mesh.system_namespace != *system_namespace),
+            ("mesh.domain", self.mesh.domain != *domain),
+            ("membersFolder", self.members_folder != *members_folder),
+            ("memberSecrets", self.member_secrets != *member_secrets),
             // Members of the settings have theirs beside themselves; those of Secrets and folders were told at the start.
-            ("memberDefaults", new.member_defaults != newer.member_defaults),
-            ("identity", new.identity != newer.identity),
-            ("dns", new.dns_servers != newer.dns_servers),
-            ("readiness", new.readiness != newer.readiness),
-            ("drain", new.drain != newer.drain),
-            ("store", new.store != newer.store),
-            ("xds", new.xds != newer.xds),
-            ("tls", new.tls != newer.tls),
-            ("log", new.log != newer.log),
+            ("memberDefaults", self.member_defaults != *member_defaults),
+            ("traffic", self.traffic != *traffic),
+            ("identity", self.identity != *identity),
+            ("dns", self.dns_servers != *dns_servers),
+            ("readiness", self.readiness != *readiness),
+            ("drain", self.drain != *drain),
+            ("store", self.store != *store),
+            ("xds", self.xds != *xds),
+            ("tls", self.tls != *tls),
+            ("log", self.log != *log),
         ];
-        let mut keys: Vec<_> = keys
-            .iter()
-            .filter(|(_, differs)| *differs)
-            .map(|(key, _)| *key)
-            .collect();
-        if keys.is_empty() && new != newer {
-            keys.push("a key that is new in this version");
-        }
-        keys
+        let keys = keys.iter().filter(|(_, differs)| *differs);
+        keys.map(|(key, _)| *key).collect()
     }
 }
 
@@ -187,6 +202,7 @@ mod tests {
             "store: {path: p}",
             "xds: {maxStreams: 1}",
             "tls: {certificate: c, key: k}",
+            "traffic: {enabled: true}",
             "log: {format: json}",
         ] {
             let keys = old.differing_until_restart(&read(text));

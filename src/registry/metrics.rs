@@ -160,26 +160,35 @@ impl RegistryMetrics {
         metrics
     }
 
+    /// Drops the series that are about where a member is read from: it is read from elsewhere now.
+    pub(super) fn forget_source(&self, member: &ClusterId) {
+        for kind in Kind::ALL {
+            let label = ByKind::new(member, kind);
+            self.connected.remove(&label);
+            self.held_back.remove(&label);
+        }
+        for credential in Credential::ALL {
+            self.expiry.remove(&ByCredential::new(member, credential));
+        }
+        let label = ByMember::new(member);
+        self.problems.remove(&label);
+        self.heartbeat.remove(&label);
+        self.over_budget.remove(&label);
+    }
+
     /// Drops the series of a member that left.
     pub(super) fn forget(&self, member: &ClusterId) {
+        self.forget_source(member);
         for kind in Kind::ALL {
             let label = ByKind::new(member, kind);
             self.events.remove(&label);
             self.objects.remove(&label);
-            self.connected.remove(&label);
-            self.held_back.remove(&label);
         }
         let label = ByMember::new(member);
-        self.problems.remove(&label);
         self.synced.remove(&label);
         self.failures.remove(&label);
-        self.over_budget.remove(&label);
         self.throttled.remove(&label);
-        for credential in Credential::ALL {
-            self.expiry.remove(&ByCredential::new(member, credential));
-        }
         self.confirmed.remove(&label);
-        self.heartbeat.remove(&label);
         self.rank.remove(&label);
         self.weight.remove(&label);
     }

@@ -48,7 +48,7 @@ impl Sinks {
 
 /// Reads the members that are wanted, the latest set of them, until cancelled. One that is no longer wanted leaves; one that is
 /// read from elsewhere now keeps what is known of it until that is listed; other options take effect while it is read. Names that
-/// are taken already are reported in [`Members::problems`] and not read.
+/// are taken already are reported in [`Members::problems`], and read once they are free.
 ///
 /// # Errors
 /// When a reader broke off, which none should.
@@ -58,6 +58,7 @@ pub async fn run_named_members(
     members: Members,
     cancel: CancellationToken,
 ) -> Result<(), JoinError> {
+    let mut freed = members.freed();
     let mut named = Named {
         sinks,
         members,
@@ -69,12 +70,9 @@ pub async fn run_named_members(
         let now = wanted.borrow_and_update().clone();
         named.want(&now).await?;
         tokio::select! {
-            changed = wanted.changed() => if changed.is_err() {
-                // What is wanted does not change any more.
-                cancel.cancelled().await;
-                break;
-            },
+            Ok(()) = wanted.changed() => {}
             Some(ended) = named.tasks.join_next() => { ended?; }
+            _ = freed.changed() => {}
             () = cancel.cancelled() => break,
         }
     }
@@ -280,19 +278,17 @@ mod tests {
             "{problems:?}"
         );
 
-        // Another network, while it is read; then another folder; then the name that became free.
-        want.send_replace(BTreeMap::from([(id("east"), on(&web, "net2"))]));
+        // Another network, while it is read; then another folder; then the name that became free, without a word.
+        let taken = || (id("taken"), on(&web, "net9"));
+        want.send_replace(BTreeMap::from([(id("east"), on(&web, "net2")), taken()]));
         table.until("east on net2, web.shop").await;
-        assert!(members.problems().is_empty());
-        want.send_replace(BTreeMap::from([(id("east"), on(&cart, "net2"))]));
+        want.send_replace(BTreeMap::from([(id("east"), on(&cart, "net2")), taken()]));
         table.until("east on net2, cart.shop").await;
+        assert_eq!(members.problems().len(), 1);
         drop(elsewhere);
         members.leave(&id("taken"));
-        want.send_replace(BTreeMap::from([
-            (id("east"), on(&cart, "net2")),
-            (id("taken"), on(&web, "net9")),
-        ]));
         table.until("east on net2, taken on net9, cart.shop, web.shop").await;
+        assert_eq!(members.problems(), []);
 
         want.send_replace(BTreeMap::from([(id("taken"), on(&web, "net9"))]));
         table.until("taken on net9, web.shop").await;

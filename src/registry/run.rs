@@ -15,7 +15,7 @@ use crate::table::EventSink;
 /// the owner of the list of members sends [`crate::table::RegistryChange::Left`].
 ///
 /// `options` may change later, by [`Members::reconfigure`]. A name that is taken already is reported in
-/// [`Members::problems`], and nothing is read; this too lasts until cancelled.
+/// [`Members::problems`], and nothing is read until it is free.
 pub(super) async fn run_member(
     name: ClusterId,
     source: MemberSource,
@@ -24,15 +24,20 @@ pub(super) async fn run_member(
     members: Members,
     cancel: CancellationToken,
 ) {
-    let Some(status) = members.join(&name, &source, options) else {
-        members.set_problems(
-            Path::new(&source.to_string()),
-            vec![Problem::name_taken(&name, &source)],
-        );
+    let place = source.to_string();
+    let mut freed = members.freed();
+    let status = loop {
+        if let Some(status) = members.join(&name, &source, options.clone()) {
+            break status;
+        }
+        let taken = vec![Problem::name_taken(&name, &source)];
+        members.set_problems(Path::new(&place), taken);
         // Whoever runs members takes one that ends for one that broke off, and this is no reason to stop the others.
-        cancel.cancelled().await;
-        return;
+        if cancel.run_until_cancelled(freed.changed()).await.is_none() {
+            return;
+        }
     };
+    members.set_problems(Path::new(&place), Vec::new());
     read_member(name, source, sink, status, cancel).await;
 }
 

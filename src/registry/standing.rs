@@ -218,7 +218,12 @@ mod tests {
         let (recorder, members) = (Arc::new(Recorder::default()), Members::default());
         let name = id("east");
         let long_ago = std::time::SystemTime::now() - AFTER * 1000;
-        members.remember(&name, long_ago, std::collections::BTreeMap::new());
+        members.remember(
+            &name,
+            long_ago,
+            std::collections::BTreeMap::new(),
+            MemberStanding::default(),
+        );
         let status = members
             .join(
                 &name,

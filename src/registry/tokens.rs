@@ -1,12 +1,13 @@
 //! What the members' API servers say of service account tokens: the keys that they sign them with, and their own look at one.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use kube::api::PostParams;
 use kube::{Api, Client};
 use serde::Deserialize;
-use tokio::sync::Mutex;
+use tokio::sync::OnceCell;
 
 use super::kubernetes::{self, Failure};
 use super::{MemberSource, Members};
@@ -42,17 +43,20 @@ pub enum TokenVerdict {
 #[derive(Debug)]
 pub struct MemberTokens {
     members: Members,
-    /// A client for each, and what it was made from.
-    clients: Mutex<BTreeMap<ClusterId, Connected>>,
+    /// A way to each member that was asked something. Never held while one is made: a member that can't be reached holds up nobody
+    /// else.
+    ways: Mutex<BTreeMap<ClusterId, Arc<Way>>>,
 }
 
-struct Connected {
+/// The way to an API server.
+struct Way {
     source: MemberSource,
-    client: Client,
+    /// Made by whoever needs it first.
+    client: OnceCell<Client>,
 }
 
 /// The client has nothing to show.
-impl std::fmt::Debug for Connected {
+impl std::fmt::Debug for Way {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.source)
     }
@@ -70,7 +74,7 @@ impl MemberTokens {
     pub fn new(members: Members) -> Self {
         Self {
             members,
-            clients: Mutex::default(),
+            ways: Mutex::default(),
         }
     }
 
@@ -85,13 +89,13 @@ impl MemberTokens {
     /// # Errors
     /// In words, when it does not answer, or not to us: the role `system:service-account-issuer-discovery` lets it.
     pub async fn keys(&self, member: &ClusterId) -> Result<TokenKeys, String> {
-        let client = self.client(member).await?;
+        let (way, client) = self.client(member).await?;
         let get = async |path: &str| {
             let request = http::Request::get(path).body(Vec::new()).expect("a constant request");
             client.request_text(request).await
         };
         let jwks = get("/openid/v1/jwks").await;
-        let jwks = jwks.map_err(|error| Failure::of("openid/v1/jwks", &error).to_string())?;
+        let jwks = jwks.map_err(|error| self.failed(member, &way, Failure::of("openid/v1/jwks", &error)))?;
         let configuration = get("/.well-known/openid-configuration").await;
         let issuer = configuration
             .ok()
@@ -107,7 +111,8 @@ impl MemberTokens {
     /// # Errors
     /// In words, when it does not answer, or not to us: the role `system:auth-delegator` lets it.
     pub async fn review(&self, member: &ClusterId, token: &str, audiences: &[String]) -> Result<TokenVerdict, String> {
-        let reviews: Api<TokenReview> = Api::all(self.client(member).await?);
+        let (way, client) = self.client(member).await?;
+        let reviews: Api<TokenReview> = Api::all(client);
         let review = TokenReview {
             spec: TokenReviewSpec {
                 token: Some(token.to_owned()),
@@ -116,7 +121,7 @@ impl MemberTokens {
             ..TokenReview::default()
         };
         let answer = reviews.create(&PostParams::default(), &review).await;
-        let answer = answer.map_err(|error| Failure::of("tokenreviews", &error).to_string())?;
+        let answer = answer.map_err(|error| self.failed(member, &way, Failure::of("tokenreviews", &error)))?;
         let status = answer.status.unwrap_or_default();
         // An API server that does not know audiences says none, and would take a token for anybody.
         let for_us = status
@@ -136,22 +141,86 @@ impl MemberTokens {
         }
     }
 
-    async fn client(&self, member: &ClusterId) -> Result<Client, String> {
+    /// What is said of a failure. Credentials that are refused are not used again: another token may be there by now.
+    fn failed(&self, member: &ClusterId, way: &Arc<Way>, failure: Failure) -> String {
+        if matches!(failure, Failure::Unauthorized(_)) {
+            let mut ways = self.ways();
+            if ways.get(member).is_some_and(|known| Arc::ptr_eq(known, way)) {
+                ways.remove(member);
+            }
+        }
+        failure.to_string()
+    }
+
+    async fn client(&self, member: &ClusterId) -> Result<(Arc<Way>, Client), String> {
+        let way = self.way(member)?;
+        let connecting = way
+            .client
+            .get_or_try_init(async || kubernetes::connect(&way.source).await);
+        let client = connecting.await.map_err(|failure| failure.to_string())?.clone();
+        Ok((way, client))
+    }
+
+    /// The way to a member as it is read at present. Those to members that left are forgotten.
+    fn way(&self, member: &ClusterId) -> Result<Arc<Way>, String> {
+        let mut ways = self.ways();
+        ways.retain(|name, way| self.members.source(name).as_ref() == Some(&way.source));
         let Some(source) = self.members.source(member) else {
             return Err("it is no member any more".to_owned());
         };
-        let mut clients = self.clients.lock().await;
-        if let Some(known) = clients.get(member).filter(|known| known.source == source) {
-            return Ok(known.client.clone());
+        let way = ways.entry(member.clone()).or_insert_with(|| {
+            Arc::new(Way {
+                source,
+                client: OnceCell::new(),
+            })
+        });
+        Ok(Arc::clone(way))
+    }
+
+    fn ways(&self) -> std::sync::MutexGuard<'_, BTreeMap<ClusterId, Arc<Way>>> {
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::id;
+    use super::super::{MemberOptions, SecretText};
+    use super::*;
+    use crate::model::ObjectName;
+
+    fn source(kubeconfig: &str) -> MemberSource {
+        MemberSource::Secret {
+            secret: ObjectName::new("home", "east"),
+            kubeconfig: SecretText::new(kubeconfig),
+            allowed: Arc::default(),
         }
-        let client = kubernetes::connect(&source)
-            .await
-            .map_err(|failure| failure.to_string())?;
-        let connected = Connected {
-            source,
-            client: client.clone(),
-        };
-        clients.insert(member.clone(), connected);
-        Ok(client)
+    }
+
+    #[tokio::test]
+    async fn a_way_lasts_until_the_member_moves_or_leaves_or_refuses_us() {
+        let members = Members::default();
+        let _east = members.join(&id("east"), &source("one"), MemberOptions::default());
+        let _west = members.join(&id("west"), &source("one"), MemberOptions::default());
+        let tokens = MemberTokens::new(members.clone());
+        let east = tokens.way(&id("east")).unwrap();
+        tokens.way(&id("west")).unwrap();
+        assert!(Arc::ptr_eq(&east, &tokens.way(&id("east")).unwrap()));
+        // A kubeconfig that is of no use is tried again, and told each time.
+        for _ in 0..2 {
+            let said = tokens.keys(&id("east")).await.unwrap_err();
+            assert!(said.contains("kubeconfig"), "{said}");
+        }
+        tokens.failed(&id("east"), &east, Failure::Unauthorized("expired".to_owned()));
+        let again = tokens.way(&id("east")).unwrap();
+        assert!(!Arc::ptr_eq(&east, &again));
+        // Late news of the way before costs the new one nothing.
+        tokens.failed(&id("east"), &east, Failure::Unauthorized("expired".to_owned()));
+        assert!(Arc::ptr_eq(&again, &tokens.way(&id("east")).unwrap()));
+        members.moved(&id("east"), &source("two"));
+        assert!(!Arc::ptr_eq(&again, &tokens.way(&id("east")).unwrap()));
+        members.leave(&id("west"));
+        tokens.way(&id("east")).unwrap();
+        assert_eq!(tokens.ways().keys().collect::<Vec<_>>(), [&id("east")]);
     }
 }

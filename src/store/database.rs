@@ -8,18 +8,21 @@ use std::time::{Duration, SystemTime};
 
 use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 
-use super::pending::Pending;
+use super::pending::{OfMember, Pending};
 use super::row;
-use crate::model::{ClusterId, ObjectName};
+use crate::model::{ClusterId, MemberWeight, NetworkId, ObjectName};
 use crate::table::{Kind, Record};
 
 /// Raised whenever rows change their form. A file of another schema is set aside, and a new one begun.
-const SCHEMA: u64 = 2;
+const SCHEMA: u64 = 4;
 
 /// Member, kind, namespace and name, to the record.
 const OBJECTS: TableDefinition<(&str, u8, &str, &str), &[u8]> = TableDefinition::new("objects");
 /// Member, to the time when it was last written: seconds since the epoch.
 const WRITTEN: TableDefinition<&str, u64> = TableDefinition::new("written");
+/// Member, to its network in the settings (empty where it has none) and its weight in percent: how it is treated until the
+/// list of members is read again.
+const TREATED: TableDefinition<&str, (&str, u16)> = TableDefinition::new("treated");
 /// `schema`, to its number.
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 
@@ -35,6 +38,14 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
         /// What the system or the database says.
+        problem: String,
+    },
+    /// It was as it should be, and is not any more. A new one in its place would hold only what came since.
+    #[error("{path} was damaged or taken away while it was in use: {problem}; start again, which begins a new one")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
         problem: String,
     },
     /// It can't be written at present.
@@ -54,6 +65,10 @@ pub struct Remembered {
     pub records: BTreeMap<Kind, Vec<Record>>,
     /// When the last of it was written.
     pub at: SystemTime,
+    /// The network of what nothing in it places, by the word of whoever listed it.
+    pub network: Option<NetworkId>,
+    /// What its endpoints count, by the same word.
+    pub weight: MemberWeight,
     /// How many rows could not be read; they were removed.
     pub unreadable: usize,
 }
@@ -119,9 +134,20 @@ impl Database {
                 Remembered {
                     records,
                     at,
+                    network: None,
+                    weight: MemberWeight::FULL,
                     unreadable: 0,
                 },
             );
+        }
+        for entry in read.open_table(TREATED)?.iter()? {
+            let (member, treated) = entry?;
+            let member = ClusterId::new(member.value());
+            if let Some(remembered) = member.ok().and_then(|member| members.get_mut(&member)) {
+                let (network, weight) = treated.value();
+                remembered.network = NetworkId::new(network).ok();
+                remembered.weight = MemberWeight::new(weight).unwrap_or_default();
+            }
         }
         for entry in read.open_table(OBJECTS)?.iter()? {
             let (key, bytes) = entry?;
@@ -142,7 +168,7 @@ impl Database {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let open = match file.take() {
             Some(open) => open,
-            None => open_file(&self.path, self.create)?,
+            None => open_again(&self.path, self.create)?,
         };
         match Self::try_write(&open, batch) {
             Ok(()) => {
@@ -162,12 +188,15 @@ impl Database {
         {
             let mut objects = write.open_table(OBJECTS)?;
             let mut written = write.open_table(WRITTEN)?;
+            let mut treated = write.open_table(TREATED)?;
             for (member, words) in &batch.0 {
                 let member = member.as_str();
                 if words.left {
                     objects.retain_in((member, 0, "", "")..=(member, u8::MAX, "", ""), |_, _| false)?;
                     written.remove(member)?;
+                    treated.remove(member)?;
                 }
+                treat(&mut treated, member, words)?;
                 for (kind, words) in &words.kinds {
                     let kind = row::number(*kind);
                     if words.replaces {
@@ -192,6 +221,50 @@ impl Database {
         write.commit()?;
         Ok(())
     }
+}
+
+/// Notes how a member is treated, as far as that was said.
+fn treat(treated: &mut redb::Table<'_, &str, (&str, u16)>, member: &str, words: &OfMember) -> Result<(), redb::Error> {
+    if words.network.is_none() && words.weight.is_none() {
+        return Ok(());
+    }
+    let (mut network, mut weight) = match treated.get(member)? {
+        Some(known) => (known.value().0.to_owned(), known.value().1),
+        None => (String::new(), MemberWeight::FULL.percent()),
+    };
+    if let Some(said) = &words.network {
+        network = said.as_ref().map(ToString::to_string).unwrap_or_default();
+    }
+    if let Some(said) = words.weight {
+        weight = said.percent();
+    }
+    treated.insert(member, (&*network, weight))?;
+    Ok(())
+}
+
+/// Opens the file again that was open before, after a failure to write.
+fn open_again(path: &Path, create: Create) -> Result<redb::Database, StoreError> {
+    let damaged = |problem: String| StoreError::Damaged {
+        path: path.to_owned(),
+        problem,
+    };
+    if !path.exists() {
+        return Err(damaged("it is gone".to_owned()));
+    }
+    let opened = create(path).map_err(Trouble::of_opening).and_then(|file| {
+        let complete = is_complete(&file).map_err(Trouble::of_use)?;
+        complete
+            .then_some(file)
+            .ok_or_else(|| Trouble::Damaged("its tables are gone".to_owned()))
+    });
+    opened.map_err(|trouble| match trouble {
+        Trouble::InUse => StoreError::InUse(path.to_owned()),
+        Trouble::Damaged(problem) => damaged(problem),
+        Trouble::Fatal(problem) => StoreError::Write {
+            path: path.to_owned(),
+            problem,
+        },
+    })
 }
 
 /// Opens the file, or makes it; sets one aside that is damaged.
@@ -235,7 +308,7 @@ fn is_complete(file: &redb::Database) -> Result<bool, redb::Error> {
     let read = file.begin_read()?;
     let tables = read.list_tables()?.map(|table| table.name().to_owned());
     let tables: BTreeSet<String> = tables.collect();
-    if ![META.name(), OBJECTS.name(), WRITTEN.name()]
+    if ![META.name(), OBJECTS.name(), WRITTEN.name(), TREATED.name()]
         .iter()
         .all(|name| tables.contains(*name))
     {
@@ -259,6 +332,7 @@ fn begin(file: &redb::Database) -> Result<(), redb::Error> {
         }
         write.open_table(OBJECTS)?;
         write.open_table(WRITTEN)?;
+        write.open_table(TREATED)?;
     }
     write.commit()?;
     Ok(())

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::row;
-use crate::model::{ClusterId, ObjectName};
+use crate::model::{ClusterId, MemberWeight, NetworkId, ObjectName};
 use crate::table::{Kept, Kind, Record, RegistryChange, RegistryEvent};
 
 /// The words on one kind of one member.
@@ -52,6 +52,9 @@ impl Words {
 pub(super) struct OfMember {
     /// The member left: everything of it goes first.
     pub(super) left: bool,
+    /// How it is treated, where that was said.
+    pub(super) network: Option<Option<NetworkId>>,
+    pub(super) weight: Option<MemberWeight>,
     pub(super) kinds: BTreeMap<Kind, Words>,
 }
 
@@ -67,15 +70,15 @@ impl Pending {
     /// Adds a member's word.
     pub(super) fn add(&mut self, event: &RegistryEvent) {
         match &event.change {
-            RegistryChange::Joined { .. } | RegistryChange::Stands(_) => {}
+            RegistryChange::Joined { network } => self.of(&event.member).network = Some(network.clone()),
+            // Its rank is a matter of how old its words are, which a restart begins to count anew.
+            RegistryChange::Stands(standing) => self.of(&event.member).weight = Some(standing.weight),
             RegistryChange::Left => {
-                self.0.insert(
-                    event.member.clone(),
-                    OfMember {
-                        left: true,
-                        kinds: BTreeMap::new(),
-                    },
-                );
+                let left = OfMember {
+                    left: true,
+                    ..OfMember::default()
+                };
+                self.0.insert(event.member.clone(), left);
             }
             RegistryChange::Replace(lists) => {
                 for (kind, records) in lists {
@@ -108,6 +111,8 @@ impl Pending {
                 continue;
             }
             newer.left = older.left;
+            newer.network = newer.network.take().or(older.network);
+            newer.weight = newer.weight.or(older.weight);
             for (kind, older) in older.kinds {
                 let newer = newer.kinds.entry(kind).or_default();
                 if newer.replaces {
@@ -123,8 +128,12 @@ impl Pending {
         }
     }
 
+    fn of(&mut self, member: &ClusterId) -> &mut OfMember {
+        self.0.entry(member.clone()).or_default()
+    }
+
     fn words(&mut self, member: &ClusterId, kind: Kind) -> &mut Words {
-        self.0.entry(member.clone()).or_default().kinds.entry(kind).or_default()
+        self.of(member).kinds.entry(kind).or_default()
     }
 }
 

@@ -192,17 +192,22 @@ async fn words_reach_the_table_at_once_and_the_file_before_the_end() {
     assert_eq!(known(&database, "east").len(), everything().len() + 1);
 }
 
-/// A disk that is full while this is set. Each test has a file of its own, and only one of them a full disk.
-static FULL: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
-
+/// A disk that is full while there is something at the second path.
 #[derive(Debug)]
-struct Disk(redb::backends::FileBackend);
+struct Disk(redb::backends::FileBackend, std::path::PathBuf);
 
-fn unless_full() -> std::io::Result<()> {
-    match FULL.load(Ordering::SeqCst) {
-        true => Err(std::io::ErrorKind::StorageFull.into()),
-        false => Ok(()),
+impl Disk {
+    fn unless_full(&self) -> std::io::Result<()> {
+        match self.1.exists() {
+            true => Err(std::io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
     }
+}
+
+/// What fills the disk of a file.
+fn filler(path: &std::path::Path) -> std::path::PathBuf {
+    path.with_extension("full")
 }
 
 impl redb::StorageBackend for Disk {
@@ -215,15 +220,15 @@ impl redb::StorageBackend for Disk {
     }
 
     fn set_len(&self, len: u64) -> std::io::Result<()> {
-        unless_full().and_then(|()| self.0.set_len(len))
+        self.unless_full().and_then(|()| self.0.set_len(len))
     }
 
     fn sync_data(&self) -> std::io::Result<()> {
-        unless_full().and_then(|()| self.0.sync_data())
+        self.unless_full().and_then(|()| self.0.sync_data())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
-        unless_full().and_then(|()| self.0.write(offset, data))
+        self.unless_full().and_then(|()| self.0.write(offset, data))
     }
 
     fn close(&self) -> std::io::Result<()> {
@@ -238,7 +243,8 @@ fn on_disk(path: &std::path::Path) -> Result<redb::Database, redb::DatabaseError
         .create(true)
         .truncate(false)
         .open(path);
-    let disk = Disk(redb::backends::FileBackend::new(file.map_err(redb::StorageError::Io)?)?);
+    let file = redb::backends::FileBackend::new(file.map_err(redb::StorageError::Io)?)?;
+    let disk = Disk(file, filler(path));
     redb::Builder::new().create_with_backend(disk)
 }
 
@@ -268,12 +274,12 @@ async fn a_full_disk_costs_only_the_file_and_is_over_once_there_is_room() {
     });
     recorder.apply(listed("east", everything()));
     until("it is written", || !metrics.is_waiting()).await;
-    FULL.store(true, Ordering::SeqCst);
+    std::fs::write(filler(&path), "").unwrap();
     recorder.apply(upsert("east", node("late", "z9")));
     until("the alarm", || metrics.is_failing()).await;
     recorder.apply(upsert("east", node("later", "z9")));
     assert_eq!(table.0.load(Ordering::Relaxed), 3, "the table has all of it");
-    FULL.store(false, Ordering::SeqCst);
+    std::fs::remove_file(filler(&path)).unwrap();
     until("the end of the alarm", || {
         !metrics.is_failing() && !metrics.is_waiting()
     })
@@ -331,5 +337,73 @@ fn what_a_list_is_not_trusted_to_remove_stays() {
         let put_back = Database::open(&folder.path().join(format!("back-{split}.redb"))).unwrap();
         put_back.write(&back).unwrap();
         assert_eq!(known(&put_back, "east"), expected, "put back at {split}");
+    }
+}
+
+#[test]
+fn how_a_member_is_treated_comes_back_as_it_was_said_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&folder.path().join("known.redb")).unwrap();
+    let joined = |network: Option<&str>| {
+        let network = network.map(|network| crate::model::NetworkId::new(network).unwrap());
+        event("east", RegistryChange::Joined { network })
+    };
+    let weighs = |percent| {
+        event(
+            "east",
+            RegistryChange::Stands(crate::model::MemberStanding {
+                weight: crate::model::MemberWeight::new(percent).unwrap(),
+                rank: crate::model::Rank::Out,
+            }),
+        )
+    };
+    let treated = || {
+        let remembered = database.load().unwrap().remove(&member("east")).unwrap();
+        let network = remembered.network.map(|network| network.to_string());
+        (network, remembered.weight.percent())
+    };
+    database.write(&batch(&[listed("east", everything())])).unwrap();
+    assert_eq!(treated(), (None, 100));
+    database.write(&batch(&[joined(Some("net2"))])).unwrap();
+    let mut unwritten = batch(&[weighs(50)]);
+    unwritten.put_back(batch(&[weighs(7)]));
+    database.write(&unwritten).unwrap();
+    assert_eq!(treated(), (Some("net2".to_owned()), 50));
+    database.write(&batch(&[joined(None), weighs(0)])).unwrap();
+    assert_eq!(treated(), (None, 0));
+    // A member that left and came again is another one.
+    database
+        .write(&batch(&[
+            event("east", RegistryChange::Left),
+            listed("east", everything()),
+        ]))
+        .unwrap();
+    assert_eq!(treated(), (None, 100));
+}
+
+#[test]
+fn a_file_that_is_damaged_in_use_is_not_replaced_by_one_that_holds_less() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, damage) in [("gone", None), ("damaged", Some(b"no database".repeat(1_000)))] {
+        let path = folder.path().join(name);
+        let database = Database::open_by(&path, on_disk).unwrap();
+        database.write(&batch(&[listed("east", everything())])).unwrap();
+        std::fs::write(filler(&path), "").unwrap();
+        let late = batch(&[upsert("east", node("late", "z9"))]);
+        assert!(database.write(&late).is_err(), "the disk is full");
+        match damage {
+            None => std::fs::remove_file(&path).unwrap(),
+            Some(text) => std::fs::write(&path, text).unwrap(),
+        }
+        std::fs::remove_file(filler(&path)).unwrap();
+        for _ in 0..2 {
+            let error = database.write(&late).unwrap_err().to_string();
+            assert!(error.contains("start again"), "{name}: {error}");
+        }
+        drop(database);
+        // A start begins a new one.
+        let database = Database::open(&path).unwrap();
+        database.write(&late).unwrap();
+        assert_eq!(known(&database, "east"), [node("late", "z9")]);
     }
 }

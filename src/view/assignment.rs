@@ -127,7 +127,7 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
                             socket: SocketAddr::new(address, endpoint.port),
                             rank,
                             locality: &endpoint.locality,
-                            weight: scale,
+                            weight: scale * u128::from(endpoint.weight),
                             speaks: Speaks::with(viewer, endpoint),
                             direct: true,
                         });

@@ -40,14 +40,15 @@ pub struct GatewayShare {
     pub parts: Vec<SharePart>,
 }
 
-/// One group's part in a gateway's weight: `ready × scale ÷ ways`, times the weight of its member.
+/// One group's part in a gateway's weight: `ready × scale ÷ ways`, times the weight of its member. An endpoint with a weight
+/// counts as so many.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharePart {
     /// The group.
     pub group: GroupKey,
     /// What its member's endpoints count.
     pub standing: MemberStanding,
-    /// How many of its endpoints take traffic and speak mutual TLS.
+    /// What its endpoints count that take traffic and speak mutual TLS.
     pub ready: u32,
     /// Over how many gateways it is split.
     pub ways: usize,

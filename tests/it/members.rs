@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::control_plane::ControlPlane;
 use super::envoys::{DEADLINE, Envoys};
-use super::harness::{Kubernetes, Member, eventually, get};
+use super::harness::{self, Kubernetes, Member, eventually, get};
 use super::kubernetes::{create, furnish, run_pod};
 
 const EAST: &str = "10.1.0.1:8080*1@net1/z1";
@@ -21,21 +21,7 @@ pub(crate) const SECRET: &str = "istio-remote-secret-west";
 
 /// One kubeconfig with a context for each member, as people have.
 pub(crate) fn kubeconfig_of(folder: &Path, members: &[&Member]) -> PathBuf {
-    let mut merged = json!({"apiVersion": "v1", "kind": "Config", "clusters": [], "users": [], "contexts": []});
-    for member in members {
-        let text = member.kubeconfig().expect("it can be read");
-        let mut one: Value = serde_json::from_str(&text).expect("it is JSON");
-        let name = member.name();
-        one["users"][0]["name"] = name.into();
-        one["contexts"][0]["context"]["user"] = name.into();
-        for part in ["clusters", "users", "contexts"] {
-            let list = merged[part].as_array_mut().expect("a list");
-            list.push(one[part][0].clone());
-        }
-    }
-    let file = folder.join("people.kubeconfig");
-    std::fs::write(&file, merged.to_string()).expect("it can be written");
-    file
+    harness::kubeconfig_of(folder, members).expect("it can be written")
 }
 
 /// Standard output and standard error.

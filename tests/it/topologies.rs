@@ -4,16 +4,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret, Service, ServiceAccount};
-use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret, Service};
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::GroupVersionKind;
 use kube::{Api, Client, Config};
 use serde_json::{Value, json};
 
 use super::control_plane::ControlPlane;
 use super::envoys::{DEADLINE, Envoys};
-use super::harness::{Kubernetes, Member, envoy_versions, eventually};
+use super::harness::{self, Kubernetes, Member, envoy_versions, eventually};
 use super::kubernetes::{create, run_pod};
 use super::members::{kubeconfig_of, said};
 
@@ -31,26 +30,12 @@ fn documents(file: &Path) -> Vec<Value> {
 
 /// What `kubectl apply --server-side -f` does.
 async fn apply(client: &Client, file: &Path) {
-    apply_text(client, &text(file)).await;
+    harness::apply_file(client, file).await.expect("it is taken");
 }
 
 /// The same with `-f -`.
 pub(crate) async fn apply_text(client: &Client, text: &str) {
-    for object in serde_saphyr::from_multiple::<Value>(text).unwrap_or_else(|error| panic!("{error}: {text}")) {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let (version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
-        let (group, version) = version.split_once('/').unwrap_or(("", &version));
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &kind));
-        let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
-            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-            None => Api::all_with(client.clone(), &resource),
-        };
-        let name = text(&object["metadata"]["name"]);
-        // Strict, so that a field which no version of the API has is an error.
-        let params = PatchParams::apply("person").force().validation_strict();
-        let applied = api.patch(&name, &params, &Patch::Apply(&object)).await;
-        applied.unwrap_or_else(|error| panic!("{kind} {name}: {error}"));
-    }
+    harness::apply_text(client, text).await.expect("it is taken");
 }
 
 /// A cluster with a Service `web`, one pod of it, and a pod that could be a gateway.
@@ -90,21 +75,7 @@ async fn furnish(member: &Member, address: &str) -> Client {
 
 /// A kubeconfig with the account that `control-plane.yaml` makes: what `inCluster` finds in a pod.
 pub(crate) async fn account(member: &Member, client: &Client, folder: &Path) -> PathBuf {
-    apply(client, &config("kubernetes/crds.yaml")).await;
-    apply(client, &config("kubernetes/control-plane.yaml")).await;
-    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "istio-system");
-    let request = serde_json::from_value(json!({"metadata": {}, "spec": {"audiences": []}})).expect("a request");
-    let answer = accounts
-        .create_token_request("parallax", &Default::default(), &request)
-        .await;
-    let token = answer.expect("a token").status.expect("it has a token").token;
-    let text = member
-        .kubeconfig()
-        .expect("it can be read")
-        .replace(member.token(), &token);
-    let file = folder.join(format!("{}.kubeconfig", member.name()));
-    std::fs::write(&file, text).expect("it can be written");
-    file
+    harness::account(member, client, folder).await.expect("an account")
 }
 
 /// The settings of a control plane with what a pod has replaced by what this machine has: addresses, certificates, a disk, and

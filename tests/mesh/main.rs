@@ -8,13 +8,29 @@ mod harness;
 
 mod certificates;
 mod client;
+mod cluster;
+mod faults;
 mod gateways;
+mod ground;
+mod held;
 mod issued;
+mod load;
 mod manifests;
+mod mesh;
 mod modes;
 mod networks;
 mod pod;
 mod refused;
 mod space;
+mod three;
 mod tls;
+mod topologies;
+mod wire;
 mod world;
+
+use std::path::PathBuf;
+
+/// The binary under test.
+fn parallax() -> PathBuf {
+    env!("CARGO_BIN_EXE_parallax").into()
+}

@@ -1,28 +1,23 @@
-//! Two networks that share no addresses and reach each other only through gateways, three members, a control plane.
-//!
-//! ```text
-//! net1 10.1.0.0/24, members east and east2     192.168.100.0/24      net2 10.2.0.0/24, member west
-//! pods ── r1 ───────────────────────────── wan ── control plane ─────────────────────── r2 ── pods
-//!  └───── gw1 ──────────────────────────── wan ──────────────────────────────────────── gw2 ───┘
-//! ```
+//! Two networks, three members (east and east2 on net1, west on net2), a control plane that reads folders of manifests.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::certificates::{Authority, Credentials};
+pub(crate) use super::client::told;
 use super::client::{self, Answer};
+use super::ground::{APART, Ground};
 use super::harness::{Process, Stop, eventually};
 use super::issued::{account, namespace};
 use super::manifests;
 use super::pod::{self, Envoy, FOLDER, Workload};
-use super::space::{Space, shell};
+use super::space::Space;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) const CONTROL: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 100, 50));
@@ -74,9 +69,7 @@ pub(crate) struct World {
     pub(crate) root: Authority,
     certificates: Certificates,
     control: Space,
-    routers: BTreeMap<&'static str, Space>,
-    folder: tempfile::TempDir,
-    prefix: String,
+    ground: Ground,
 }
 
 impl World {
@@ -86,43 +79,15 @@ impl World {
     }
 
     pub(crate) async fn with(certificates: Certificates, traffic: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let prefix = format!("px{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let space = |name: &str| Space::new(format!("{prefix}-{name}"));
-        let wan = space("wan");
-        wan.bridge();
-        let control = space("cp");
-        control.plug("eth0", &format!("{CONTROL}/24"), &wan);
-        let mut routers = BTreeMap::new();
-        for (network, inner, outer) in [
-            ("net1", "10.1.0.1", "192.168.100.1"),
-            ("net2", "10.2.0.1", "192.168.100.2"),
-        ] {
-            let router = space(network);
-            router.bridge();
-            router.plug("wan0", &format!("{outer}/24"), &wan);
-            // Out of a network goes everything, under the router's address; into it nothing that was not asked for.
-            router.shell(&format!(
-                "ip addr add {inner}/24 dev br0
-                 sysctl -qw net.ipv4.ip_forward=1
-                 iptables -w -t nat -A POSTROUTING -o wan0 -j MASQUERADE
-                 iptables -w -A FORWARD -i wan0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
-                 iptables -w -A FORWARD -i wan0 -j DROP"
-            ));
-            routers.insert(network, router);
-        }
-        routers.insert("wan", wan);
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        shell(&format!("chmod 755 {}", folder.path().display()));
+        let ground = Ground::new(&APART);
+        let control = ground.outside("cp", &CONTROL.to_string());
         let mut world = Self {
             control_plane: None,
             pods: BTreeMap::new(),
             root: Authority::root("root of the mesh"),
             certificates,
             control,
-            routers,
-            folder,
-            prefix,
+            ground,
         };
         for (member, network) in [("east", "net1"), ("east2", "net1"), ("west", "net2")] {
             world.say(member, "member.yaml", &manifests::member(network));
@@ -192,7 +157,7 @@ membersFolder: members
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.ground.path(name)
     }
 
     /// Puts a manifest in place.
@@ -206,12 +171,8 @@ membersFolder: members
 
     /// A namespace on a network, with a way out.
     fn place(&self, name: &str, address: &str) -> Space {
-        let space = Space::new(format!("{}-{name}", self.prefix));
         let network = if address.starts_with("10.1.") { "net1" } else { "net2" };
-        space.plug("eth0", &format!("{address}/24"), &self.routers[network]);
-        let (net, _) = address.rsplit_once('.').expect("an address");
-        space.shell(&format!("ip route add default via {net}.1"));
-        space
+        self.ground.inside(name, network, address)
     }
 
     /// A pod with an application, and a sidecar if it has one.
@@ -245,7 +206,7 @@ membersFolder: members
     /// An east-west gateway with a leg outside.
     pub(crate) async fn add_gateway(&mut self, workload: Workload, outside: &str) {
         let space = self.place(workload.name, workload.address);
-        space.plug("wan0", &format!("{outside}/24"), &self.routers["wan"]);
+        self.ground.reach_out(&space, outside);
         let node = json!({
             "id": format!("router~{0}~{1}.istio-system~istio-system.svc.cluster.local", workload.address, workload.name),
             "cluster": "eastwest",
@@ -412,17 +373,7 @@ impl Drop for World {
     fn drop(&mut self) {
         self.control_plane = None;
         self.pods.clear();
-        if std::thread::panicking() {
-            let kept = Path::new("/tmp").join(format!("{}-failed", self.prefix));
-            eprintln!("what was logged stays in {}", kept.display());
-            shell(&format!("cp -r {} {}", self.folder.path().display(), kept.display()));
-        }
     }
-}
-
-/// What the application told.
-pub(crate) fn told(answer: &Answer) -> Value {
-    serde_json::from_str(&answer.body).unwrap_or_default()
 }
 
 /// The identity of a pod.

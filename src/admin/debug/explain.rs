@@ -173,7 +173,7 @@ fn how(explanation: &Explanation, port: &PortEndpoints, socket: SocketAddr, weig
     for candidate in &explanation.candidates {
         if candidate.verdict == Verdict::Direct(socket) {
             let entry = direct.entry(&candidate.member).or_insert((candidate.standing, 0));
-            entry.1 += 1;
+            entry.1 += u128::from(candidate.endpoint.weight);
         }
     }
     let behind = || {

@@ -7,11 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::super::kubernetes::is_doubtful;
 use super::super::status::Voice;
 use crate::table::{EventSink, Kind, RegistryChange, RegistryEvent};
-
-/// How many objects of a kind are few: their going is no reason to wonder.
-const FEW: usize = 10;
 
 /// How many objects of each kind a list has.
 pub(super) type Sizes = BTreeMap<Kind, usize>;
@@ -86,7 +84,8 @@ pub(super) struct Candidate {
     gate: Gate,
     /// Whose words are shown before, and after.
     voices: Voices,
-    /// How many objects are known, and the lists that were doubtful the last time: those that come again are believed.
+    /// How many objects are known, and how many were listed the last time, where that was doubted: lists that say about the same
+    /// again are believed.
     known: Sizes,
     doubted: Option<Sizes>,
     /// Held while it is decided what becomes of it.
@@ -137,12 +136,12 @@ impl Candidate {
             // How it is treated is known.
             return Progress::Listing;
         };
-        // A reader tells all kinds at once, and nothing before.
-        if lists.len() < Kind::ALL.len() {
+        // A reader tells all kinds at once that every member has, and nothing before.
+        if !Kind::CORE.iter().all(|kind| lists.contains_key(kind)) {
             return Progress::Listing;
         }
         let sizes: Sizes = lists.iter().map(|(kind, list)| (*kind, list.len())).collect();
-        if lacks_much(&self.known, &sizes) && self.doubted.as_ref() != Some(&sizes) {
+        if lacks_much(self.doubted.as_ref().unwrap_or(&self.known), &sizes) {
             return Progress::Doubtful(sizes);
         }
         let mut speaker = self.gate.turn.lock();
@@ -180,11 +179,16 @@ impl EventSink for Candidate {
     }
 }
 
-/// Whether lists lack more than half of what is known of a kind, and this is not just a few.
+/// Whether lists lack so much of what is known of a kind that they have to be confirmed. Of which objects is not known: that is
+/// the least that is missing.
 fn lacks_much(known: &Sizes, listed: &Sizes) -> bool {
     known.iter().any(|(kind, known)| {
-        let listed = listed.get(kind).copied().unwrap_or(0);
-        *known >= FEW && listed < *known / 2
+        // Of a kind that is not listed nothing is said.
+        let listed = listed
+            .get(kind)
+            .copied()
+            .unwrap_or(if kind.is_optional() { *known } else { 0 });
+        is_doubtful(*known, known.saturating_sub(listed))
     })
 }
 
@@ -299,24 +303,26 @@ mod tests {
     #[test]
     fn lists_that_lack_much_are_doubted_once() {
         let scene = scene();
-        let new = scene.candidate(20, None);
-        new.apply(lists(9));
+        let new = scene.candidate(90, None);
+        new.apply(lists(40));
         let Progress::Doubtful(sizes) = new.progress().borrow().clone() else {
             panic!("believed");
         };
-        new.apply(lists(20));
+        new.apply(lists(90));
         scene.old.apply(changed());
         assert_eq!(scene.sink.changes().len(), 1, "the old one goes on");
-        // Another number is another doubt; the same again is believed.
-        for (listed, took_over) in [(8, false), (9, true)] {
-            let again = scene.candidate(20, Some(sizes.clone()));
+        // A member at work never lists the same twice; much less again is another doubt.
+        for (listed, took_over) in [(41, true), (40, true), (39, true), (90, true), (19, false), (0, false)] {
+            let again = scene.candidate(90, Some(sizes.clone()));
             again.apply(lists(listed));
             assert_eq!(*again.progress().borrow() == Progress::TookOver, took_over, "{listed}");
         }
-        // Few are no reason to wonder.
-        let few = scene.candidate(FEW - 1, None);
-        few.apply(lists(0));
-        assert_eq!(*few.progress().borrow(), Progress::TookOver);
+        // Few are no reason to wonder, nor is half.
+        for (known, listed) in [(9, 0), (20, 10)] {
+            let few = scene.candidate(known, None);
+            few.apply(lists(listed));
+            assert_eq!(*few.progress().borrow(), Progress::TookOver);
+        }
     }
 
     #[test]

@@ -154,6 +154,7 @@ struct Attached {
 impl Attached {
     /// Follows the watches until a new connection is needed.
     async fn follow(&mut self, mut watches: Watches) {
+        let mut freed = self.members.freed();
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.state.failures = 0;
@@ -172,6 +173,10 @@ impl Attached {
                     None => return,
                 },
                 () = self.running.tried() => self.show(),
+                _ = freed.changed() => {
+                    self.running.join_free();
+                    self.show();
+                }
                 _ = look.tick() => self.running.look(),
             }
         }

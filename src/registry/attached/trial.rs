@@ -45,7 +45,8 @@ pub(super) struct NewReader {
     pub(super) number: u64,
     pub(super) cluster: String,
     pub(super) voice: Voice,
-    pub(super) cancel: CancellationToken,
+    /// Whoever drops it ends the reading.
+    pub(super) cancel: DropGuard,
     pub(super) task: JoinHandle<()>,
 }
 
@@ -141,7 +142,7 @@ impl Trial {
             self.source.clone(),
             Arc::clone(&candidate) as Arc<dyn EventSink>,
             status,
-            cancel.clone(),
+            cancel,
         );
         let task = tokio::spawn(reading);
         let mut progress = candidate.progress();
@@ -155,7 +156,7 @@ impl Trial {
                 number: takeover.number,
                 cluster,
                 voice: voices.after,
-                cancel: DropGuard::disarm(guard),
+                cancel: guard,
                 task,
             }),
             Progress::Doubtful(sizes) => Outcome::Doubtful(sizes),

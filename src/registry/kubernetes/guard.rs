@@ -8,7 +8,7 @@
 const FEWEST: usize = 10;
 
 /// Whether a list has to be confirmed by another one, that leaves out `missing` of the `held` objects of its kind.
-pub(super) fn is_doubtful(held: usize, missing: usize) -> bool {
+pub(in super::super) fn is_doubtful(held: usize, missing: usize) -> bool {
     missing >= FEWEST && missing > held / 2
 }
 

@@ -40,6 +40,8 @@ pub(super) enum Topic {
     Object(Kind, ObjectName),
     /// Objects of a kind that have no name.
     Nameless(Kind),
+    /// All objects of a kind.
+    Kind(Kind),
     /// Everything in a folder.
     Folder,
     /// How fast the member changes.
@@ -81,8 +83,15 @@ pub enum Settled {
     Unreached,
 }
 
-/// When a member last said something before the start, and how many objects of each kind are served.
-type Before = (SystemTime, BTreeMap<Kind, usize>);
+/// What is served of a member from before the start.
+#[derive(Debug, Clone)]
+struct Before {
+    /// When it last said something.
+    at: SystemTime,
+    /// How many objects of each kind are served.
+    counts: BTreeMap<Kind, usize>,
+    standing: MemberStanding,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -94,6 +103,8 @@ struct Inner {
     synced: watch::Sender<BTreeSet<ClusterId>>,
     /// Members whose last attempt to connect failed.
     unreached: watch::Sender<BTreeSet<ClusterId>>,
+    /// How many names became free since the start.
+    freed: watch::Sender<u64>,
     metrics: RegistryMetrics,
 }
 
@@ -149,9 +160,10 @@ impl Members {
         general.values().flatten().cloned().collect()
     }
 
-    /// Notes, before it is read, that so many objects of a member, of this age, are being served.
-    pub fn remember(&self, name: &ClusterId, at: SystemTime, counts: BTreeMap<Kind, usize>) {
-        lock(&self.inner.remembered).insert(name.clone(), (at, counts));
+    /// Notes, before it is read, that so many objects of a member, of this age, are being served, and what they count.
+    pub fn remember(&self, name: &ClusterId, at: SystemTime, counts: BTreeMap<Kind, usize>, standing: MemberStanding) {
+        let before = Before { at, counts, standing };
+        lock(&self.inner.remembered).insert(name.clone(), before);
     }
 
     /// Returns once the member was synced, at once if it was already. Without a limit: the caller sets a deadline.
@@ -197,7 +209,9 @@ impl Members {
         if entries.contains_key(name) {
             return None;
         }
-        let (remembered, counts) = lock(&self.inner.remembered).get(name).cloned().unzip();
+        let before = lock(&self.inner.remembered).get(name).cloned();
+        let remembered = before.as_ref().map(|before| before.at);
+        let standing = before.as_ref().map(|before| before.standing).unwrap_or_default();
         let state = match remembered {
             Some(since) => MemberState::Stale {
                 since,
@@ -216,14 +230,14 @@ impl Members {
             stale: watch::Sender::new(remembered.map(|_| Instant::now())),
             confirmed: remembered,
             heartbeat: None,
-            standing: MemberStanding::default(),
+            standing,
             kinds: Kind::ALL.map(|kind| (kind, unseen(remembered))).into(),
             synced_once: false,
             remembered: remembered.is_some(),
             last_event: remembered,
             server_version: None,
             credentials: Vec::new(),
-            counts: counts.unwrap_or_else(|| Kind::ALL.map(|kind| (kind, 0)).into()),
+            counts: before.map_or_else(|| Kind::ALL.map(|kind| (kind, 0)).into(), |before| before.counts),
             problems: BTreeMap::new(),
             problem_count: 0,
             events_total: 0,
@@ -261,9 +275,22 @@ impl Members {
         }
     }
 
-    /// Goes on with a member that is read from elsewhere now: what is shown of it stays until its new reader says otherwise.
+    /// Goes on with a member that is read from elsewhere now. What is held of it stays, and its state until its new reader says
+    /// otherwise; what the old reader said of itself goes, since the new one may never speak of it.
     pub(super) fn join_again(&self, name: &ClusterId, source: &MemberSource, options: MemberOptions) -> MemberStatus {
-        self.moved(name, source);
+        if let Some(entry) = self.entries().get_mut(name) {
+            entry.source = source.clone();
+            entry.kinds = Kind::ALL.map(|kind| (kind, unseen(entry.confirmed))).into();
+            entry.problems.clear();
+            entry.problem_count = 0;
+            entry.credentials.clear();
+            entry.heartbeat = None;
+            entry.server_version = None;
+        }
+        self.inner.metrics.forget_source(name);
+        self.inner
+            .unreached
+            .send_if_modified(|unreached| unreached.remove(name));
         self.reconfigure(name, options);
         MemberStatus::new(name, self)
     }
@@ -279,6 +306,21 @@ impl Members {
         lock(&self.inner.attachments).clone()
     }
 
+    /// Ends what is served of a member from before the start, if nobody reads one of this name by now; `gone` is called then,
+    /// and nobody joins under this name before it returns.
+    pub(super) fn forget_remembered(&self, name: &ClusterId, gone: impl FnOnce()) {
+        let entries = self.entries();
+        if !entries.contains_key(name) {
+            gone();
+            lock(&self.inner.remembered).remove(name);
+        }
+    }
+
+    /// Changes whenever a name becomes free.
+    pub(super) fn freed(&self) -> watch::Receiver<u64> {
+        self.inner.freed.subscribe()
+    }
+
     /// Takes a member out.
     pub(super) fn leave(&self, name: &ClusterId) {
         self.entries().remove(name);
@@ -288,6 +330,7 @@ impl Members {
         self.inner
             .unreached
             .send_if_modified(|unreached| unreached.remove(name));
+        self.inner.freed.send_modify(|freed| *freed += 1);
     }
 
     /// Notes what is wrong with a place where members are listed: a folder, or the Secrets of a namespace.

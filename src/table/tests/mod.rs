@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 mod gateways;
 mod networks;
 mod order;
+mod workloads;
 
 use super::testing::*;
 use super::*;

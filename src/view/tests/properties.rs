@@ -14,9 +14,11 @@ fn any_endpoint() -> impl Strategy<Value = Endpoint> {
     ];
     let health = prop_oneof![3 => Just(Health::Ready), 1 => Just(Health::Draining), 1 => Just(Health::NotReady)];
     let mtls = prop_oneof![3 => Just(Mtls::Yes), 1 => Just(Mtls::No), 1 => Just(Mtls::PodUnknown)];
-    (address, health, mtls, 0u8..4, 0u8..3).prop_map(|(address, health, mtls, on, zone)| Endpoint {
+    let weight = prop_oneof![4 => Just(1u16), 1 => 1u16..200, 1 => Just(u16::MAX)];
+    (address, health, mtls, 0u8..4, 0u8..3, weight).prop_map(|(address, health, mtls, on, zone, weight)| Endpoint {
         addresses: address.into(),
         port: 8080,
+        weight,
         health,
         mtls,
         network: network(&format!("net{on}")),
@@ -90,7 +92,7 @@ fn expected_shares(explanation: &Explanation) -> BTreeMap<u32, BTreeMap<SocketAd
     let mut by_rank: BTreeMap<Rank, BTreeMap<SocketAddr, u128>> = BTreeMap::new();
     for candidate in &explanation.candidates {
         let MemberStanding { weight, rank } = candidate.standing;
-        let one = one * u128::from(weight.percent());
+        let one = one * u128::from(weight.percent()) * u128::from(candidate.endpoint.weight);
         let sockets = match &candidate.verdict {
             Verdict::Direct(socket) => vec![*socket],
             Verdict::Via(gateways) => gateways.iter().map(NetworkGateway::socket).collect(),
@@ -111,7 +113,7 @@ fn expected_shares(explanation: &Explanation) -> BTreeMap<u32, BTreeMap<SocketAd
 
 proptest! {
     #[test]
-    fn share_of_traffic_is_share_of_ready_endpoints(viewer in any_viewer(), port in any_port(), gateways in any_gateways()) {
+    fn share_of_traffic_is_share_of_the_weight_of_ready_endpoints(viewer in any_viewer(), port in any_port(), gateways in any_gateways()) {
         let explanation = explain(&viewer, &port, &gateways);
         let expected = expected_shares(&explanation);
         let mut weights: BTreeMap<u32, BTreeMap<SocketAddr, u128>> = BTreeMap::new();

@@ -1,6 +1,7 @@
 //! What is held never shrinks by a mistake of ours or of a server that is not itself.
 
 use super::*;
+use crate::model::MemberStanding;
 use crate::registry::MemberReport;
 
 /// So many Nodes that most of them missing is worth a second look.
@@ -155,8 +156,8 @@ async fn a_reader_that_takes_over_does_not_empty_a_member() {
     // The same where it is known from before the start.
     let (recorder, members) = (Arc::new(Recorder::default()), Members::default());
     let at = std::time::SystemTime::now();
-    members.remember(&id("west"), at, [(Kind::Node, NODES)].into());
-    members.remember(&id("east"), at, [(Kind::Node, NODES)].into());
+    members.remember(&id("west"), at, [(Kind::Node, NODES)].into(), MemberStanding::default());
+    members.remember(&id("east"), at, [(Kind::Node, NODES)].into(), MemberStanding::default());
     let started = Running::start_with(FakeApi::new(), recorder, members);
     started.until_held_back(NODES).await;
     let removed = started

@@ -1,5 +1,7 @@
 //! The members that are being read, and the new kubeconfigs that are being tried.
 
+mod settle;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,14 +9,14 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::super::kubernetes::Allowed;
 use super::super::run::read_member;
 use super::super::status::Voice;
 use super::super::{MemberSource, MemberState, Members, Problem, Verdict};
 use super::handover::{Gate, Sizes, Turn};
-use super::trial::{Outcome, Rest, Takeover, Trial, verdict};
+use super::trial::{Outcome, Rest, Takeover, Trial};
 use super::wanted::{Place, Wanted};
 use crate::lifecycle::Backoff;
 use crate::model::ClusterId;
@@ -40,18 +42,25 @@ struct Reader {
     wanted: Wanted,
     turn: Turn,
     voice: Voice,
-    cancel: CancellationToken,
+    /// Dropping it ends the reading.
+    cancel: DropGuard,
     task: JoinHandle<()>,
     /// Which cluster it is, once that is known.
     cluster: Option<String>,
     /// What is known of its credentials.
     credentials: Verdict,
-    /// A trial is under way; it is told here that it is not wanted any more.
-    trial: Option<Arc<Notify>>,
+    trial: Option<UnderWay>,
     tried: Option<Instant>,
     /// It was not up to date when last looked at.
     away: bool,
     doubted: Option<Sizes>,
+}
+
+/// A trial that is under way.
+struct UnderWay {
+    task: tokio::task::Id,
+    /// It is told here that it is not wanted any more.
+    hurry: Arc<Notify>,
 }
 
 pub(super) struct Running {
@@ -125,9 +134,9 @@ impl Running {
             if let Some(reader) = self.readers.remove(&name) {
                 // Its last word must come before the one that it left.
                 reader.turn.close();
-                reader.cancel.cancel();
+                drop(reader.cancel);
                 if let Some(trial) = &reader.trial {
-                    trial.notify_one();
+                    trial.hurry.notify_one();
                 }
                 let _ = reader.task.await;
                 self.leave(&name);
@@ -138,7 +147,8 @@ impl Running {
                 if pending.contains(&name) {
                     self.known.insert(name);
                 } else if !wanted.contains_key(&name) {
-                    self.leave(&name);
+                    // Unless the settings have a member of that name by now.
+                    self.members.forget_remembered(&name, || self.say_left(&name));
                 }
             }
         }
@@ -161,7 +171,7 @@ impl Running {
                     // Back to the one in use while another was tried.
                     reader.credentials = Verdict::unknown("NotTried", "they are not tried yet");
                     match &reader.trial {
-                        Some(trial) => trial.notify_one(),
+                        Some(trial) => trial.hurry.notify_one(),
                         None => self.attempt(name, Rest::No, None),
                     }
                 }
@@ -169,7 +179,7 @@ impl Running {
                 reader.doubted = None;
                 match &reader.trial {
                     // What comes of it is seen to then.
-                    Some(trial) => trial.notify_one(),
+                    Some(trial) => trial.hurry.notify_one(),
                     None => self.begin(name, wanted.clone(), Rest::No, None),
                 }
             }
@@ -180,10 +190,10 @@ impl Running {
     /// Waits until something became of a kubeconfig that is being tried, and acts on it. Safe to drop and call again.
     pub(super) async fn tried(&mut self) {
         loop {
-            match self.trials.join_next().await {
-                Some(Ok((trial, outcome))) => return self.settle(trial, outcome).await,
-                // It panicked, which the log tells; or was aborted at the end.
-                Some(Err(_)) => {}
+            match self.trials.join_next_with_id().await {
+                Some(Ok((_, (trial, outcome)))) => return self.settle(trial, outcome).await,
+                // It panicked, which the log tells.
+                Some(Err(error)) => return self.broke_off(error.id()),
                 None => std::future::pending().await,
             }
         }
@@ -207,6 +217,19 @@ impl Running {
         }
     }
 
+    /// Reads what could not be read while another member had its name, where that is free by now.
+    pub(super) fn join_free(&mut self) {
+        let waiting: Vec<_> = self
+            .wanted
+            .iter()
+            .filter(|(name, _)| !self.readers.contains_key(*name) && self.members.source(name).is_none())
+            .map(|(name, wanted)| (name.clone(), wanted.clone()))
+            .collect();
+        for (name, wanted) in waiting {
+            self.join(&name, &wanted);
+        }
+    }
+
     /// Waits until nothing is read any more; to be called once all is cancelled.
     pub(super) async fn end(&mut self) {
         self.trials.shutdown().await;
@@ -227,6 +250,7 @@ impl Running {
             return;
         };
         let cancel = self.cancel.child_token();
+        let guard = cancel.clone().drop_guard();
         self.numbers += 1;
         let turn = Turn::new(self.numbers);
         let gate = Gate {
@@ -235,19 +259,13 @@ impl Running {
             reader: self.numbers,
         };
         let voice = status.voice();
-        let task = tokio::spawn(read_member(
-            name.clone(),
-            source,
-            Arc::new(gate),
-            status,
-            cancel.clone(),
-        ));
+        let task = tokio::spawn(read_member(name.clone(), source, Arc::new(gate), status, cancel));
         let reader = Reader {
             number: self.numbers,
             wanted: wanted.clone(),
             turn,
             voice,
-            cancel,
+            cancel: guard,
             task,
             cluster: None,
             credentials: Verdict::unknown("NotTried", "they are not tried yet"),
@@ -263,12 +281,16 @@ impl Running {
     }
 
     fn leave(&self, name: &ClusterId) {
+        self.say_left(name);
+        self.members.leave(name);
+    }
+
+    fn say_left(&self, name: &ClusterId) {
         tracing::info!(member = %name, "member left: nothing in the home cluster asks for it any more");
         self.sink.apply(RegistryEvent {
             member: name.clone(),
             change: RegistryChange::Left,
         });
-        self.members.leave(name);
     }
 
     /// Tries the kubeconfig in use.
@@ -298,7 +320,6 @@ impl Running {
             }
         });
         let hurry = Arc::new(Notify::new());
-        reader.trial = Some(Arc::clone(&hurry));
         let trial = Trial {
             name: name.clone(),
             wanted,
@@ -306,95 +327,25 @@ impl Running {
             reader: reader.number,
             backoff: backoff.unwrap_or_else(|| Backoff::new(TRY_AGAIN, TRY_AGAIN_AT_MOST)),
             rest,
-            hurry,
+            hurry: Arc::clone(&hurry),
             takeover,
         };
-        self.trials.spawn(trial.run());
+        let task = self.trials.spawn(trial.run()).id();
+        reader.trial = Some(UnderWay { task, hurry });
     }
 
-    async fn settle(&mut self, trial: Trial, outcome: Outcome) {
-        let Trial {
-            name,
-            wanted,
-            source,
-            reader: number,
-            backoff,
-            ..
-        } = trial;
-        let Some(reader) = self.readers.get_mut(&name).filter(|reader| reader.number == number) else {
-            return;
-        };
+    /// A trial ended without a word: the next one comes after a long rest.
+    fn broke_off(&mut self, task: tokio::task::Id) {
+        let mut readers = self.readers.iter_mut();
+        let found = readers.find(|(_, reader)| reader.trial.as_ref().is_some_and(|trial| trial.task == task));
+        let Some((name, reader)) = found else { return };
         reader.trial = None;
         reader.tried = Some(Instant::now());
-        let in_use = reader.wanted.kubeconfig == wanted.kubeconfig;
-        let latest = self.wanted.get(&name).cloned();
-        let is_latest = latest
-            .as_ref()
-            .is_some_and(|latest| latest.kubeconfig == wanted.kubeconfig);
-        let superseded = matches!(outcome, Outcome::Superseded);
-        let refused = match outcome {
-            Outcome::TookOver(new) => {
-                tracing::info!(member = %name, source = %wanted.subject(), "going on with the new kubeconfig");
-                self.members.moved(&name, &source);
-                reader.number = new.number;
-                reader.voice = new.voice;
-                reader.cluster = Some(new.cluster);
-                reader.wanted = Wanted {
-                    kubeconfig: wanted.kubeconfig.clone(),
-                    ..latest.clone().unwrap_or(wanted)
-                };
-                reader.doubted = None;
-                reader.credentials = Verdict::yes("Valid", "the API server takes them");
-                std::mem::replace(&mut reader.cancel, new.cancel).cancel();
-                let old = std::mem::replace(&mut reader.task, new.task);
-                let _ = old.await;
-                self.problems.remove(&name);
-                None
-            }
-            Outcome::Superseded => None,
-            Outcome::Works(cluster) => {
-                reader.cluster.get_or_insert(cluster);
-                if is_latest {
-                    reader.credentials = Verdict::yes("Valid", "the API server takes them");
-                }
-                None
-            }
-            // The reader tells by itself how it fares.
-            Outcome::Failed(failure) if in_use && is_latest => {
-                reader.credentials = verdict(&failure);
-                self.attempt(&name, Rest::First, Some(backoff));
-                return;
-            }
-            Outcome::Failed(failure) => {
-                Some(("RotationFailed", format!("its new kubeconfig does not work: {failure}")))
-            }
-            Outcome::OtherCluster => Some((
-                "OtherCluster",
-                "its new kubeconfig leads to another cluster: the UID of the namespace kube-system is not the same"
-                    .to_owned(),
-            )),
-            Outcome::Doubtful(sizes) => {
-                reader.doubted = Some(sizes);
-                let why = "its new kubeconfig lists less than half of what is known; a second list is awaited";
-                Some(("ListsDiffer", why.to_owned()))
-            }
-        };
-        let Some(latest) = latest else { return };
-        if !is_latest || superseded {
-            self.begin(&name, latest, Rest::No, None);
-            return;
+        let name = name.clone();
+        if let Some(latest) = self.wanted.get(&name).cloned() {
+            let rarely = Backoff::new(TRY_AGAIN_AT_MOST, TRY_AGAIN_AT_MOST);
+            self.begin(&name, latest, Rest::First, Some(rarely));
         }
-        let Some((reason, why)) = refused else { return };
-        let subject = format!("Secret {}", latest.secret);
-        let remedy = "put a kubeconfig there that leads to the same cluster, or give another cluster a name of its own";
-        reader.credentials = Verdict::no(reason, format!("{why}; the one before stays in use; {remedy}"));
-        let problem = Problem::new(
-            subject,
-            format!("member {name}: {why}; the one before stays in use"),
-            remedy,
-        );
-        self.problems.insert(name.clone(), problem);
-        self.begin(&name, latest, Rest::First, Some(backoff));
     }
 
     fn source(&self, wanted: &Wanted) -> MemberSource {
@@ -405,3 +356,6 @@ impl Running {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
