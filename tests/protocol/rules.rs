@@ -226,11 +226,7 @@ pub(crate) const RULES: &[Rule] = &[
         Kept,
         "What is new goes from clusters to routes, what goes the other way",
     ),
-    rule(
-        73,
-        Kept,
-        "A change of both kinds goes in two steps, each acknowledged",
-    ),
+    rule(73, Kept, "A change of both kinds goes in two steps, each acknowledged"),
     rule(
         74,
         Kept,
@@ -254,11 +250,7 @@ pub(crate) const RULES: &[Rule] = &[
         "Each cluster has an assignment of its own, so that no client asks for one on behalf of two",
     ),
     rule(80, Kept, "A new route name is answered at once, for its listener warms"),
-    rule(
-        81,
-        Kept,
-        "A route names only clusters that are acknowledged",
-    ),
+    rule(81, Kept, "A route names only clusters that are acknowledged"),
     rule(82, Kept, "A change of endpoints touches nothing but assignments"),
     rule(83, Kept, "Clusters are not sent for changes that change nothing"),
     rule(84, Kept, "Of several types that changed, the order of sending is fixed"),
