@@ -124,7 +124,7 @@ impl Resource {
     }
 
     /// The same, which sends traffic to these clusters.
-    pub(super) fn to_clusters(self, clusters: impl IntoIterator<Item = Arc<str>>) -> Self {
+    pub(super) fn leading_to(self, clusters: impl IntoIterator<Item = Arc<str>>) -> Self {
         Self {
             clusters: clusters.into_iter().collect(),
             ..self

@@ -54,6 +54,6 @@ impl RouteSpec {
             self.version(),
             &routes,
         )
-        .to_clusters([Arc::clone(&self.name)])
+        .leading_to([Arc::clone(&self.name)])
     }
 }

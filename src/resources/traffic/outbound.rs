@@ -83,7 +83,7 @@ impl OutboundSpec {
             OutboundTarget::Names => None,
         };
         Resource::encode(ResourceType::Listener, name.into(), self.version(), &listener)
-            .to_clusters(cluster.map(|cluster| cluster.encode(&settings.domain).into()))
+            .leading_to(cluster.map(|cluster| cluster.encode(&settings.domain).into()))
     }
 
     fn sniff(&self, listener: &mut Listener, otherwise: Vec<Filter>) {

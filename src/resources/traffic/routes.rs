@@ -125,7 +125,7 @@ impl RoutesSpec {
             ignore_port_in_host_matching: true,
             ..RouteConfiguration::default()
         };
-        Resource::encode(ResourceType::RouteConfiguration, name, self.version(), &routes).to_clusters(clusters)
+        Resource::encode(ResourceType::RouteConfiguration, name, self.version(), &routes).leading_to(clusters)
     }
 }
 
