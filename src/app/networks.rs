@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::traffic;
 use crate::config::{Config, GatewayPlace};
 use crate::model::{Cidr, ClusterId, HostName, NetworkId, ObjectName};
 use crate::table::{CidrRule, SettingsGateway, SettingsPlace, TableSettings};
@@ -42,6 +43,7 @@ pub(super) fn table_settings(config: &Config) -> anyhow::Result<TableSettings> {
         members,
         cidrs: cidrs.into_iter().collect(),
         gateways,
+        mtls: traffic::mtls(config),
         ..TableSettings::new(
             NetworkId::new(&config.mesh.default_network)?,
             &config.mesh.system_namespace,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use super::error::ConfigErrors;
-use super::settings::{Config, Listen, MeshConfig};
+use super::settings::{Config, Listen, MeshConfig, TrafficConfig};
 
 /// A settings file, with what the command line says beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,10 @@ impl Config {
         config.members.clone_from(&newer.members);
         config.networks.clone_from(&newer.networks);
         config.mesh.default_network.clone_from(&newer.mesh.default_network);
+        config.traffic = TrafficConfig {
+            enabled: self.traffic.enabled,
+            ..newer.traffic.clone()
+        };
         config
     }
 
@@ -89,7 +93,7 @@ impl Config {
             ("memberSecrets", self.member_secrets != *member_secrets),
             // Members of the settings have theirs beside themselves; those of Secrets and folders were told at the start.
             ("memberDefaults", self.member_defaults != *member_defaults),
-            ("traffic", self.traffic != *traffic),
+            ("traffic.enabled", self.traffic.enabled != traffic.enabled),
             ("identity", self.identity != *identity),
             ("dns", self.dns_servers != *dns_servers),
             ("readiness", self.readiness != *readiness),

@@ -4,6 +4,7 @@ mod cidr;
 mod endpoint;
 mod gateway;
 mod ids;
+mod inbound;
 mod locality;
 mod service;
 mod standing;
@@ -16,8 +17,9 @@ pub use gateway::{
     GatewayOrigin, GatewaySet, GatewaySource, GatewayWay, NetworkGateway, UnusableGateway, UnusableReason,
 };
 pub use ids::{ClusterId, HostName, InvalidId, NetworkId, ObjectName, PodName, ServiceKey};
+pub use inbound::{InboundPolicy, MtlsMode, Probe, ProbeQuestion};
 pub use locality::Locality;
 pub use service::{Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, Sums};
 pub use standing::{MemberStanding, MemberWeight, Rank};
 pub use view_key::{AddressFamilies, Balancing, Role, Site, ViewKey};
-pub use viewer::{NetworkOrigin, Standpoint, Viewer};
+pub use viewer::{NetworkOrigin, PodRef, Standpoint, Viewer};

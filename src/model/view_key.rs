@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{ClusterId, NetworkId};
+use super::{ClusterId, InboundPolicy, NetworkId};
 
 /// Which address families a proxy can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,6 +111,9 @@ pub struct ViewKey {
     /// Set in the views of listeners and routes of sidecars, which are many and small; clusters and endpoints, which are few
     /// and large, don't depend on it.
     pub site: Option<Site>,
+    /// Set in the views of the one listener where connections to workloads arrive, which depends on nothing else: so that what one
+    /// workload has of its own is a view of one resource and no copy of all others.
+    pub inbound: Option<Arc<InboundPolicy>>,
 }
 
 impl ViewKey {
@@ -123,6 +126,7 @@ impl ViewKey {
             balancing: Balancing::ByEndpoint,
             role: Role::Endpoints,
             site: None,
+            inbound: None,
         }
     }
 }
@@ -139,6 +143,9 @@ impl fmt::Display for ViewKey {
         if let Some(Site { member, namespace }) = &self.site {
             let member = member.as_ref().map_or("-", |member| member.as_str());
             text = format!("{text}@{member}/{namespace}");
+        }
+        if let Some(inbound) = &self.inbound {
+            text = format!("{text} inbound {inbound}");
         }
         f.pad(&text)
     }

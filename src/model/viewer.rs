@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Balancing, ClusterId, NetworkId, Role, Site, ViewKey};
+use super::{Balancing, ClusterId, InboundPolicy, NetworkId, ObjectName, Role, Site, ViewKey};
 
 /// What a proxy says about itself, as far as it matters for where it stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +21,17 @@ pub struct Viewer {
     pub role: Role,
     /// The namespace it says it is in; may be empty.
     pub namespace: Arc<str>,
+    /// The pod it says it is beside; may be empty.
+    pub pod: Arc<str>,
+}
+
+/// A pod of a member.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PodRef {
+    /// The member.
+    pub member: ClusterId,
+    /// The pod's namespace and name.
+    pub pod: ObjectName,
 }
 
 impl Viewer {
@@ -32,6 +43,19 @@ impl Viewer {
             namespace: Arc::clone(&self.namespace),
         });
         ViewKey { site, ..key.clone() }
+    }
+
+    /// The pod it stands beside, where it is a sidecar that says so.
+    #[must_use]
+    pub fn workload(&self) -> Option<PodRef> {
+        let member = self.member.as_ref().filter(|_| self.role == Role::Sidecar)?;
+        (!self.pod.is_empty()).then(|| PodRef {
+            member: member.clone(),
+            pod: ObjectName {
+                namespace: Arc::clone(&self.namespace),
+                name: Arc::clone(&self.pod),
+            },
+        })
     }
 }
 
@@ -67,8 +91,21 @@ impl fmt::Display for NetworkOrigin {
 pub struct Standpoint {
     /// What decides its answers.
     pub key: ViewKey,
+    /// What its workload asks of who connects to it; of sidecars only, and nothing where their member is not known yet.
+    pub inbound: Option<Arc<InboundPolicy>>,
     /// How its network was found.
     pub origin: NetworkOrigin,
     /// What it says that the table contradicts, for people; it is served by its own word.
     pub contradiction: Option<String>,
+}
+
+impl Standpoint {
+    /// The key of the view that has the way in to its workload.
+    #[must_use]
+    pub fn inbound_key(&self) -> ViewKey {
+        ViewKey {
+            inbound: self.inbound.clone(),
+            ..self.key.clone()
+        }
+    }
 }

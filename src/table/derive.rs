@@ -5,10 +5,11 @@ use std::collections::btree_map::Entry as Joined;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::inbound::Rules;
 use super::member::Member;
 use super::pods::PodFacts;
 use super::record::ServiceRecord;
-use super::settings::{CidrRules, TableSettings};
+use super::settings::TableSettings;
 use super::slices::Entry;
 use crate::model::{
     Addresses, ClusterId, Endpoint, Health, Locality, MemberStanding, Mtls, NetworkGroup, NetworkId, PodName,
@@ -31,6 +32,11 @@ pub(super) struct MemberService {
 }
 
 impl MemberService {
+    /// What this member's slices call their ports, sorted.
+    pub(super) fn slice_ports(&self) -> Vec<Arc<str>> {
+        self.by_port.iter().map(|(name, _)| Arc::clone(name)).collect()
+    }
+
     /// The groups of the port that this member calls so.
     pub(super) fn groups(&self, port: &str) -> &[(NetworkId, Arc<NetworkGroup>)] {
         let found = self.by_port.iter().find(|(name, _)| **name == *port);
@@ -50,7 +56,7 @@ enum Identity<'a> {
 #[derive(Debug)]
 pub(super) struct Places<'a> {
     pub(super) member: &'a ClusterId,
-    pub(super) cidrs: &'a CidrRules,
+    pub(super) settings: &'a TableSettings,
     /// The network of what nothing else places.
     pub(super) home: NetworkId,
 }
@@ -58,7 +64,7 @@ pub(super) struct Places<'a> {
 impl Places<'_> {
     pub(super) fn of<'p>(&'p self, pod: Option<&'p PodFacts>, addresses: Addresses) -> &'p NetworkId {
         pod.and_then(|pod| pod.network.as_ref())
-            .or_else(|| self.cidrs.network_of(Some(self.member), addresses.iter()))
+            .or_else(|| self.settings.cidrs.network_of(Some(self.member), addresses.iter()))
             .unwrap_or(&self.home)
     }
 }
@@ -83,6 +89,7 @@ impl Member {
             return None;
         }
         let publish_not_ready = service.as_ref().is_some_and(|service| service.publish_not_ready);
+        let rules = self.rules(&key.namespace, places.settings);
         let mut joined: BTreeMap<Arc<str>, BTreeMap<Identity<'_>, Endpoint>> = BTreeMap::new();
         for slice in slices.into_iter().flatten() {
             for (name, port) in &*slice.ports {
@@ -95,7 +102,7 @@ impl Member {
                     };
                     match endpoints.entry(identity) {
                         Joined::Vacant(vacant) => {
-                            vacant.insert(self.endpoint(entry, *port, health, places));
+                            vacant.insert(self.endpoint(entry, *port, health, places, &rules));
                         }
                         // The other family of a dual-stack pod, or a slice that is being replaced and lists it twice.
                         Joined::Occupied(mut occupied) => {
@@ -108,7 +115,10 @@ impl Member {
                 }
             }
         }
-        for (port, endpoint) in service.iter().flat_map(|service| self.workloads_of(service, places)) {
+        for (port, endpoint) in service
+            .iter()
+            .flat_map(|service| self.workloads_of(service, places, &rules))
+        {
             let identity = Identity::Workload(endpoint.pod.clone(), endpoint.port);
             let endpoints = joined.entry(Arc::clone(port)).or_default();
             endpoints.insert(identity, endpoint);
@@ -128,15 +138,18 @@ impl Member {
         self.pods.get(entry.pod.as_ref()?)
     }
 
-    fn endpoint(&self, entry: &Entry, port: u16, health: Health, places: &Places<'_>) -> Endpoint {
+    fn endpoint(&self, entry: &Entry, port: u16, health: Health, places: &Places<'_>, rules: &Rules<'_>) -> Endpoint {
         let pod = self.pod(entry);
+        let known = || self.pods.pod(entry.pod.as_ref()?);
+        let speaks_mtls = || rules.speaks_mtls(known().map(|pod| &pod.traits.labels), port);
         Endpoint {
             addresses: entry.addresses,
             port,
             weight: 1,
             health,
             mtls: match (pod, &entry.pod) {
-                (Some(pod), _) if pod.mtls => Mtls::Yes,
+                (Some(pod), _) if pod.mtls && speaks_mtls() => Mtls::Yes,
+                (Some(pod), _) if pod.mtls => Mtls::Disabled,
                 (None, Some(_)) => Mtls::PodUnknown,
                 _ => Mtls::No,
             },

@@ -9,8 +9,10 @@ mod derive;
 mod entries;
 mod entry;
 mod gateways;
+mod inbound;
 mod member;
 mod merge;
+mod parts;
 mod pods;
 mod record;
 mod settings;
@@ -26,18 +28,19 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 
 use crate::model::{
-    AddressFamilies, ClusterId, GatewaySet, HostName, NetworkId, NetworkOrigin, ServiceEndpoints, ServiceKey,
-    Standpoint, ViewKey, Viewer,
+    AddressFamilies, ClusterId, GatewaySet, HostName, NetworkId, NetworkOrigin, ObjectName, PodRef, Role,
+    ServiceEndpoints, ServiceKey, Standpoint, ViewKey, Viewer,
 };
 use derive::{MemberService, Places};
 use gateways::{Claims, GatewayCandidate};
 use member::{Member, Touched};
 
-pub use change::{ChangeSet, Face, Locations, ServiceChange};
+pub use change::{ChangeSet, Face, Locations, Scope, ServiceChange};
 pub use entry::{
     EntryHost, EntryPort, Location, PeerAuthenticationRecord, PeerMode, Resolution, ServiceEntryRecord, Workload,
     WorkloadAddress, WorkloadEntryRecord, selects,
 };
+pub use parts::ServicePart;
 pub use record::{
     Exposure, GatewayClaim, Kept, Kind, Labels, NamespaceRecord, NodeExposure, NodeRecord, PodRecord, PodTraits,
     Record, RegistryChange, RegistryEvent, ServiceRecord, SliceEndpoint, SliceRecord, TargetPort,
@@ -139,10 +142,15 @@ impl EndpointTable {
         let (home, _) = member.network(name, &settings);
         let places = Places {
             member: name,
-            cidrs: &settings.cidrs,
+            settings: &settings,
             home,
         };
-        for key in &touched.services {
+        let under = touched.policies.iter();
+        let mut services: BTreeSet<_> = under
+            .flat_map(|namespace| member.services_under(namespace, &settings))
+            .collect();
+        services.extend(touched.services.iter().cloned());
+        for key in &services {
             let shard = member.derive(key, &places).map(Arc::new);
             if let Some(change) = self.put_shard(key, name, shard) {
                 changes.services.insert(key.clone(), change);
@@ -150,11 +158,17 @@ impl EndpointTable {
         }
         let named = |key: &ServiceKey| settings.gateways.iter().any(|gateway| gateway.is_at(key));
         let gateway = |key: &ServiceKey| member.gateway_services.contains(key) || named(key);
-        if touched.gateways || touched.services.iter().any(gateway) {
+        if touched.gateways || services.iter().any(gateway) {
             changes.networks = self.put_claims(name, member.gateway_candidates(name, &places.home, &settings));
         }
-        if touched.locations {
+        if touched.locations || !touched.policies.is_empty() {
             changes.locations = Locations::Changed;
+        } else {
+            let of = |pod: &ObjectName| PodRef {
+                member: name.clone(),
+                pod: pod.clone(),
+            };
+            changes.workloads = touched.workloads.iter().map(of).collect();
         }
         changes
     }
@@ -359,8 +373,12 @@ impl EndpointTable {
         };
         let name = viewer.member.as_ref();
         let member = name.and_then(|name| Some((name, Arc::clone(self.members.get(name)?.value()))));
+        let mut inbound = None;
         let known = member.map(|(name, member)| {
             let member = lock(&member);
+            if viewer.role == Role::Sidecar && member.is_complete() {
+                inbound = Some(Arc::new(member.inbound(viewer, &settings).0));
+            }
             let mut addresses = viewer.addresses.iter();
             match addresses.find_map(|address| member.network_of_pod_at(*address).cloned()) {
                 Some(network) => (network, NetworkOrigin::Pod),
@@ -380,8 +398,10 @@ impl EndpointTable {
                 families,
                 role: viewer.role,
                 site: None,
+                inbound: None,
                 balancing: viewer.balancing,
             },
+            inbound,
             origin,
             contradiction,
         }

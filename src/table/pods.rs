@@ -80,6 +80,10 @@ pub(super) struct PodChange {
     pub(super) location: bool,
     /// Anything that matters to who selects it by its labels.
     pub(super) selection: bool,
+    /// Its labels, by which policies select it.
+    pub(super) labels: bool,
+    /// How a kubelet asks after it.
+    pub(super) probes: bool,
 }
 
 impl Pods {
@@ -148,12 +152,16 @@ impl Pods {
                 change.facts = old.facts != pod.facts;
                 change.location = old.facts.network != pod.facts.network;
                 change.selection = *old != pod;
+                change.labels = old.traits.labels != pod.traits.labels;
+                change.probes = old.traits.probes != pod.traits.probes;
                 (known.clone(), old.placed())
             }
             None => {
                 change.facts = true;
                 change.location = pod.facts.network.is_some();
                 change.selection = true;
+                change.labels = true;
+                change.probes = !pod.traits.probes.is_empty();
                 (name.into(), None)
             }
         };
@@ -177,6 +185,8 @@ impl Pods {
             facts: true,
             location: pod.facts.network.is_some(),
             selection: true,
+            labels: true,
+            probes: !pod.traits.probes.is_empty(),
         })
     }
 

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::entry::{PeerAuthenticationRecord, ServiceEntryRecord, WorkloadEntryRecord};
 use super::strings::Strings;
 use crate::model::{
-    Addresses, ClusterId, Health, HostName, Locality, MemberStanding, NetworkId, ObjectName, ServiceKey, ServicePort,
+    Addresses, ClusterId, Health, HostName, Locality, MemberStanding, NetworkId, ObjectName, Probe, ServiceKey,
+    ServicePort,
 };
 
 /// The kinds of objects that a member is read for.
@@ -229,6 +230,8 @@ pub struct PodTraits {
     pub labels: Labels,
     /// `serviceAccountName`; empty where it is not said.
     pub account: Arc<str>,
+    /// What a kubelet asks its containers by request, sorted, each once.
+    pub probes: Box<[Probe]>,
 }
 
 /// One object.

@@ -1,12 +1,12 @@
-//! What the mesh's settings say about networks. It may change while we run.
+//! What the mesh's settings say about networks and workloads. It may change while we run.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::model::{Cidr, ClusterId, HostName, NetworkId, ObjectName, ServiceKey};
+use crate::model::{Cidr, ClusterId, HostName, MtlsMode, NetworkId, ObjectName, ServiceKey};
 
-/// What the mesh's settings say about networks.
+/// What the mesh's settings say about networks and workloads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableSettings {
     /// The network of members that nothing places.
@@ -19,6 +19,8 @@ pub struct TableSettings {
     pub cidrs: CidrRules,
     /// Gateways that the settings give.
     pub gateways: Vec<SettingsGateway>,
+    /// What workloads ask of who connects, where nothing else is said.
+    pub mtls: MtlsMode,
 }
 
 impl TableSettings {
@@ -31,6 +33,7 @@ impl TableSettings {
             members: BTreeMap::new(),
             cidrs: CidrRules::default(),
             gateways: Vec::new(),
+            mtls: MtlsMode::default(),
         }
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Workload {
     pub(crate) member: &'static str,
     pub(crate) address: &'static str,
     pub(crate) sidecar: bool,
+    /// Of its Envoy.
+    pub(crate) version: &'static str,
 }
 
 /// A running Envoy in a namespace.
@@ -59,6 +61,18 @@ pub(crate) fn capture(space: &Space) {
 impl Envoy {
     /// Starts one by the bootstrap in a folder of its own, which it sees at [`FOLDER`], and waits until it says that it is live.
     pub(crate) async fn start(space: &Space, folder: &Path, name: &str) -> Self {
+        Self::start_version(space, folder, name, envoy_versions()[0]).await
+    }
+
+    /// The same of a version.
+    pub(crate) async fn start_version(space: &Space, folder: &Path, name: &str, version: &str) -> Self {
+        let mut envoy = Self::start_only(space, folder, name, version);
+        envoy.ready(space).await;
+        envoy
+    }
+
+    /// The same without waiting.
+    pub(crate) fn start_only(space: &Space, folder: &Path, name: &str, version: &str) -> Self {
         let log = folder.join("envoy.log");
         for file in [&log, &folder.join("access.log")] {
             OpenOptions::new()
@@ -69,7 +83,7 @@ impl Envoy {
             fs::set_permissions(file, Permissions::from_mode(0o666)).expect("it is ours");
         }
         fs::set_permissions(folder, Permissions::from_mode(0o755)).expect("it is ours");
-        let binary = envoy_binary(envoy_versions()[0]).expect("Envoy is there");
+        let binary = envoy_binary(version).expect("Envoy is there");
         let mut command = Command::new("ip");
         command.args(["netns", "exec", space.name(), "sh", "-euc"]);
         command.args([r#"mount --bind "$1" "$2"; shift 2; exec "$@""#, "sh"]);
@@ -92,12 +106,10 @@ impl Envoy {
         ]);
         command.args(["--log-level", "info"]);
         let process = Process::start(name, command, &log, Stop::Kill).expect("it starts");
-        let mut envoy = Self {
+        Self {
             process,
             folder: folder.to_owned(),
-        };
-        envoy.ready(space).await;
-        envoy
+        }
     }
 
     async fn ready(&mut self, space: &Space) {

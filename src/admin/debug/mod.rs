@@ -1,6 +1,7 @@
 //! The debug service: finds what is asked for and hands it to the pure conversions beside this file.
 
 mod explain;
+pub(super) mod lint;
 mod members;
 mod networks;
 mod proxies;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::{AdminState, proto as v1};
+use crate::lint::Lookups;
 use crate::model::{NetworkId, ServiceEndpoints};
 use crate::xds::{Detail, StreamInfo};
 use target::Target;
@@ -154,10 +156,20 @@ impl v1::debug_server::Debug for DebugService {
             let detailed =
                 proxies::needs_detail(&stream).then(|| self.state.streams.get(&stream.node.id, Detail::Resources));
             let detailed = detailed.and_then(|found| found.into_iter().find(|each| each.id == stream.id));
-            proxies::proxy(detailed.as_ref().unwrap_or(&stream), now)
+            proxies::proxy(detailed.as_ref().unwrap_or(&stream), &self.state.table, now)
         });
         let proxies = proxies.collect();
         Ok(Response::new(v1::ListProxiesResponse { proxies }))
+    }
+
+    async fn lint(&self, _: Request<v1::LintRequest>) -> Result<Response<v1::LintResponse>, Status> {
+        let members = &self.state.members;
+        let of_mesh = crate::lint::lint(&self.state.table, &self.state.domain, Lookups::Made);
+        Ok(Response::new(lint::lint_response(
+            &members.list(),
+            &members.problems(),
+            of_mesh,
+        )))
     }
 
     async fn explain(&self, request: Request<v1::ExplainRequest>) -> Result<Response<v1::ExplainResponse>, Status> {
