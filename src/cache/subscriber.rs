@@ -44,8 +44,10 @@ impl Subscriber {
         let mailbox = Arc::new(Mailbox::default());
         let view = cache.view(&standpoint.key);
         let site = cache.view(&viewer.site_key(&standpoint.key));
-        view.join(id, Arc::clone(&mailbox));
-        site.join(id, Arc::clone(&mailbox));
+        let vantage = Arc::new(standpoint.vantage.clone());
+        for view in [&view, &site] {
+            view.join(id, Arc::clone(&mailbox), Arc::clone(&vantage));
+        }
         let hold = Hold {
             standpoint,
             view,
@@ -122,30 +124,30 @@ impl Subscriber {
     pub(super) fn relocate(&self) {
         let standpoint = self.cache.locate(&self.viewer);
         let mut hold = lock(&self.hold);
-        if hold.standpoint.key != standpoint.key {
+        let stood = (&hold.standpoint.key, &hold.standpoint.vantage);
+        if stood != (&standpoint.key, &standpoint.vantage) {
             let view = self.cache.view(&standpoint.key);
             let site = self.cache.view(&self.viewer.site_key(&standpoint.key));
-            let old = [
-                std::mem::replace(&mut hold.view, view),
-                std::mem::replace(&mut hold.site, site),
-            ];
-            for view in [&hold.view, &hold.site] {
-                view.join(self.id, Arc::clone(&self.mailbox));
-            }
             let mut told = hold.names.clone();
+            for kind in &hold.whole {
+                told.entry(*kind).or_default().extend(hold.view(*kind).names(*kind));
+            }
+            // It may come back to the view that it leaves, to see it from elsewhere.
+            for old in [&hold.view, &hold.site] {
+                old.leave(self.id, &hold.names);
+            }
+            (hold.view, hold.site) = (view, site);
+            let vantage = Arc::new(standpoint.vantage.clone());
+            for view in [&hold.view, &hold.site] {
+                view.join(self.id, Arc::clone(&self.mailbox), Arc::clone(&vantage));
+            }
             for (kind, names) in &hold.names {
                 hold.view(*kind).subscribe(self.id, *kind, names);
             }
             for kind in &hold.whole {
                 let view = hold.view(*kind);
                 view.subscribe_all(self.id, *kind);
-                let both = old.iter().map(|view| &**view).chain([view]);
-                told.entry(*kind)
-                    .or_default()
-                    .extend(both.flat_map(|view| view.names(*kind)));
-            }
-            for view in &old {
-                view.leave(self.id, &hold.names);
+                told.entry(*kind).or_default().extend(view.names(*kind));
             }
             for (kind, names) in &told {
                 for name in names {
@@ -165,11 +167,11 @@ impl Lookup for Subscriber {
         if !self.cache.source.covers(kind, name) && !asked() {
             return None;
         }
-        hold.view(kind).get(kind, name)
+        hold.view(kind).get(self.id, kind, name)
     }
 
     fn all(&self, kind: ResourceType) -> Vec<Arc<Resource>> {
-        lock(&self.hold).view(kind).all(kind)
+        lock(&self.hold).view(kind).all(self.id, kind)
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{ClusterId, NetworkId};
+use super::{ClusterId, NetworkId, Vantage};
 
 /// Which address families a proxy can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,6 +111,8 @@ pub struct ViewKey {
     /// Set in the views of listeners and routes of sidecars, which are many and small; clusters and endpoints, which are few
     /// and large, don't depend on it.
     pub site: Option<Site>,
+    /// What counts for single services only. Empty in the key of a view, which has a content for each of these where one counts.
+    pub vantage: Vantage,
 }
 
 impl ViewKey {
@@ -123,6 +125,7 @@ impl ViewKey {
             balancing: Balancing::ByEndpoint,
             role: Role::Endpoints,
             site: None,
+            vantage: Vantage::default(),
         }
     }
 }

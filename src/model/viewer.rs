@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Balancing, ClusterId, NetworkId, Role, Site, ViewKey};
+use super::{Balancing, ClusterId, Locality, NetworkId, Role, Site, Vantage, ViewKey};
 
 /// What a proxy says about itself, as far as it matters for where it stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +21,10 @@ pub struct Viewer {
     pub role: Role,
     /// The namespace it says it is in; may be empty.
     pub namespace: Arc<str>,
+    /// The pod that it says it is, in this namespace; may be empty.
+    pub pod: Arc<str>,
+    /// Where it says it runs.
+    pub locality: Locality,
 }
 
 impl Viewer {
@@ -65,10 +69,23 @@ impl fmt::Display for NetworkOrigin {
 /// Where a viewer stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standpoint {
-    /// What decides its answers.
+    /// What decides its answers, but for those services that ask for more.
     pub key: ViewKey,
+    /// What counts for those.
+    pub vantage: Vantage,
     /// How its network was found.
     pub origin: NetworkOrigin,
     /// What it says that the table contradicts, for people; it is served by its own word.
     pub contradiction: Option<String>,
+}
+
+impl Standpoint {
+    /// All that decides its answers.
+    #[must_use]
+    pub fn whole_key(&self) -> ViewKey {
+        ViewKey {
+            vantage: self.vantage.clone(),
+            ..self.key.clone()
+        }
+    }
 }

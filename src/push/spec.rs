@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::ViewKey;
+use crate::model::{Vantage, ViewKey};
 use crate::resources::{
     AssignmentSpec, ClusterName, ClusterSpec, ListenerName, ListenerSpec, ResourceSpec, ResourceType, RouteSpec,
 };
@@ -30,6 +30,10 @@ pub fn resource_spec(
     let service = table.service(&parsed.service)?;
     let port = service.port(parsed.port)?;
     let name = Arc::clone(name);
+    let Vantage { member, namespace, .. } = &view.vantage;
+    if kind == ResourceType::Cluster && !service.is_visible_to(member.as_ref(), namespace) {
+        return None;
+    }
     Some(match kind {
         ResourceType::Cluster => ResourceSpec::Cluster(ClusterSpec { name }),
         ResourceType::ClusterLoadAssignment => ResourceSpec::Assignment(AssignmentSpec {

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use super::member::Member;
 use super::pods::PodFacts;
 use super::record::ServiceRecord;
-use super::settings::{CidrRules, TableSettings};
+use super::settings::TableSettings;
 use super::slices::Entry;
+use super::terms::MemberTerms;
 use crate::model::{
     Addresses, ClusterId, Endpoint, Health, Locality, MemberStanding, Mtls, NetworkGroup, NetworkId, PodName,
     ServiceKey,
@@ -28,6 +29,8 @@ pub(super) struct MemberService {
     by_port: Vec<(Arc<str>, Groups)>,
     /// What its endpoints count.
     pub(super) standing: MemberStanding,
+    /// On which terms it gives them, where these are not the usual ones.
+    pub(super) terms: Option<Box<MemberTerms>>,
 }
 
 impl MemberService {
@@ -49,7 +52,7 @@ enum Identity<'a> {
 #[derive(Debug)]
 pub(super) struct Places<'a> {
     pub(super) member: &'a ClusterId,
-    pub(super) cidrs: &'a CidrRules,
+    pub(super) settings: &'a TableSettings,
     /// The network of what nothing else places.
     pub(super) home: NetworkId,
 }
@@ -57,7 +60,7 @@ pub(super) struct Places<'a> {
 impl Places<'_> {
     fn of<'p>(&'p self, pod: Option<&'p PodFacts>, addresses: Addresses) -> &'p NetworkId {
         pod.and_then(|pod| pod.network.as_ref())
-            .or_else(|| self.cidrs.network_of(Some(self.member), addresses.iter()))
+            .or_else(|| self.settings.cidrs.network_of(Some(self.member), addresses.iter()))
             .unwrap_or(&self.home)
     }
 }
@@ -115,6 +118,7 @@ impl Member {
             service,
             by_port,
             standing: self.standing,
+            terms: self.terms(key, places.settings),
         })
     }
 

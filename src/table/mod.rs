@@ -14,6 +14,7 @@ mod record;
 mod settings;
 mod slices;
 mod strings;
+mod terms;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
@@ -23,8 +24,8 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 
 use crate::model::{
-    AddressFamilies, ClusterId, GatewaySet, HostName, NetworkId, NetworkOrigin, ServiceEndpoints, ServiceKey,
-    Standpoint, ViewKey, Viewer,
+    AddressFamilies, ClusterId, GatewaySet, HostName, NetworkId, NetworkOrigin, ObjectName, ServiceEndpoints,
+    ServiceKey, Standpoint, Vantage, ViewKey, Viewer,
 };
 use derive::{MemberService, Places};
 use gateways::{Claims, GatewayCandidate};
@@ -37,6 +38,7 @@ pub use record::{
 };
 pub use settings::{CidrRule, CidrRules, Resolved, SettingsGateway, SettingsPlace, TableSettings};
 pub use strings::{Shared, Strings};
+pub use terms::{ClusterLocal, Distribution, ExportTo, TermsRecord};
 
 /// Takes what members say. A plain call without a queue: whoever reads a member's API server applies its words itself, so
 /// that a slow member delays nobody else.
@@ -132,7 +134,7 @@ impl EndpointTable {
         let (home, _) = member.network(name, &settings);
         let places = Places {
             member: name,
-            cidrs: &settings.cidrs,
+            settings: &settings,
             home,
         };
         for key in &touched.services {
@@ -223,7 +225,7 @@ impl EndpointTable {
             Some(shard) => slot.shards.insert(member.clone(), shard),
             None => slot.shards.remove(member),
         };
-        let merged = merge::merge(key, &slot.shards);
+        let merged = merge::merge(key, &slot.shards, &self.settings.load());
         let change = ServiceChange::between(slot.merged.as_deref(), merged.as_ref());
         if change.is_some() {
             let old = std::mem::replace(&mut slot.merged, merged.map(Arc::new));
@@ -352,8 +354,13 @@ impl EndpointTable {
         };
         let name = viewer.member.as_ref();
         let member = name.and_then(|name| Some((name, Arc::clone(self.members.get(name)?.value()))));
+        let mut locality = viewer.locality.clone();
         let known = member.map(|(name, member)| {
             let member = lock(&member);
+            if locality.is_unknown() && !viewer.pod.is_empty() {
+                let pod = ObjectName::new(&viewer.namespace, &viewer.pod);
+                locality = member.locality_of_pod(&pod).unwrap_or_default();
+            }
             let mut addresses = viewer.addresses.iter();
             match addresses.find_map(|address| member.network_of_pod_at(*address).cloned()) {
                 Some(network) => (network, NetworkOrigin::Pod),
@@ -373,7 +380,13 @@ impl EndpointTable {
                 families,
                 role: viewer.role,
                 site: None,
+                vantage: Vantage::default(),
                 balancing: viewer.balancing,
+            },
+            vantage: Vantage {
+                member: viewer.member.clone(),
+                namespace: Arc::clone(&viewer.namespace),
+                locality,
             },
             origin,
             contradiction,

@@ -55,6 +55,12 @@ impl Pods {
         self.known.keys().map(|name| &**name)
     }
 
+    /// Whether any runs on this Node.
+    pub(super) fn any_on(&self, node: &str) -> bool {
+        let mut facts = self.known.values();
+        facts.any(|facts| facts.node.as_deref() == Some(node))
+    }
+
     /// The network that a pod with this address has of its own.
     pub(super) fn network_at(&self, address: IpAddr) -> Option<&NetworkId> {
         let from = (address, PodName::from(ObjectName::new("", "")));
@@ -87,7 +93,8 @@ impl Pods {
         let name = match self.known.get_key_value(&name) {
             Some((known, old)) => {
                 change.facts = *old != facts;
-                change.location = old.network != facts.network;
+                change.location =
+                    old.network != facts.network || old.locality != facts.locality || old.node != facts.node;
                 known.clone()
             }
             None => {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::strings::Strings;
+use super::terms::TermsRecord;
 use crate::model::{
     Addresses, ClusterId, Health, HostName, Locality, MemberStanding, NetworkId, ObjectName, ServiceKey, ServicePort,
 };
@@ -57,6 +58,8 @@ pub struct NamespaceRecord {
     pub name: Arc<str>,
     /// Its label `topology.istio.io/network`; counts on the member's system namespace.
     pub network: Option<NetworkId>,
+    /// What it says for Services in it that say nothing themselves.
+    pub terms: Option<Box<TermsRecord>>,
 }
 
 /// A Node.
@@ -98,6 +101,8 @@ pub struct ServiceRecord {
     pub gateway: Option<GatewayClaim>,
     /// Set where something outside of the cluster can reach it.
     pub exposure: Option<Box<Exposure>>,
+    /// What it says of who is sent to its endpoints.
+    pub terms: Option<Box<TermsRecord>>,
 }
 
 /// What a Service with a network label says of itself.

@@ -76,6 +76,7 @@ pub(crate) fn service_record(name: &str, ports: Vec<ServicePort>) -> ServiceReco
         ports,
         gateway: None,
         exposure: None,
+        terms: None,
     }
 }
 
@@ -150,6 +151,7 @@ pub(crate) fn namespace(name: &str, on: Option<&str>) -> Record {
     Record::Namespace(NamespaceRecord {
         name: Arc::from(name),
         network: on.map(network),
+        terms: None,
     })
 }
 

@@ -211,6 +211,7 @@ fn service() -> Record {
         }],
         gateway: None,
         exposure: None,
+        terms: None,
     })
 }
 

@@ -21,7 +21,7 @@ pub(super) fn resolve(
             return Err(Unanswerable::TwoViewers);
         }
         let stream = find(&wanted.proxy, streams)?;
-        return Ok((stream.standpoint.key.clone(), of_stream(stream)));
+        return Ok((stream.standpoint.whole_key(), of_stream(stream)));
     }
     let mut viewer = Viewer::default();
     if !wanted.member.is_empty() {
@@ -42,7 +42,7 @@ pub(super) fn resolve(
     }
     standpoint.key.families = families(&wanted.families)?;
     let message = message("", viewer.member.as_ref(), &standpoint);
-    Ok((standpoint.key, message))
+    Ok((standpoint.whole_key(), message))
 }
 
 /// Where a connected proxy stands.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::model::{Role, ServiceEndpoints, ServiceKey, ViewKey};
+use crate::model::{Role, ServiceEndpoints, ServiceKey, Vantage, ViewKey};
 use crate::resources::{
     AssignmentSpec, CAPTURE_LISTENER, CaptureSpec, ClusterName, FixedCluster, FixedClusterSpec, GATEWAY_LISTENER,
     GatewayClusterSpec, GatewayListenerSpec, INBOUND_LISTENER, InboundSpec, OutboundListener, OutboundSpec,
@@ -12,7 +12,7 @@ use crate::resources::{
     VirtualService, port_number,
 };
 use crate::table::EndpointTable;
-use crate::view::assign;
+use crate::view::{assign, is_carried};
 
 /// The listener for connections to this port of a service at its `ClusterIP`s, where it needs one of its own.
 fn own_target(service: &ServiceEndpoints, port: u16) -> Option<OutboundTarget> {
@@ -43,11 +43,18 @@ fn may_be_http(service: &ServiceEndpoints, port: u16) -> bool {
         .is_some_and(|port| Protocol::of(&port.port) != Protocol::Tcp)
 }
 
-/// Whether a port has endpoints on the viewer's own network, ready or not.
+/// Whether a port has endpoints on the viewer's own network that a gateway leads to, ready or not.
 fn is_at_home(key: &ViewKey, service: &ServiceEndpoints, port: u16) -> bool {
     service
         .port(port)
-        .is_some_and(|port| port.groups().keys().any(|group| group.network == key.network))
+        .is_some_and(|port| port.groups().keys().any(|group| is_carried(key, port, group)))
+}
+
+/// Whether there are names for it where the viewer is.
+fn is_visible(key: &ViewKey, service: &ServiceEndpoints) -> bool {
+    let site = key.site.as_ref();
+    let namespace = site.map_or("", |site| &site.namespace);
+    service.is_visible_to(site.and_then(|site| site.member.as_ref()), namespace)
 }
 
 /// All names of a type that a proxy of this role has beside those that every client may ask for.
@@ -72,7 +79,8 @@ pub(super) fn names(
         }
         (Role::Sidecar, ResourceType::Listener) => {
             names.extend([CAPTURE_LISTENER.into(), INBOUND_LISTENER.into()]);
-            for service in table.services() {
+            let services = table.services().into_iter();
+            for service in services.filter(|service| is_visible(key, service)) {
                 for port in service.ports.iter().map(|port| port.port.number) {
                     let all = may_be_http(&service, port).then_some(None);
                     let own = own_target(&service, port).map(|_| cluster_ips(key, &service).iter());
@@ -111,7 +119,12 @@ pub(super) fn sidecar_spec(
                 return Some(ResourceSpec::FixedCluster(FixedClusterSpec { cluster }));
             }
             let name = ClusterName::parse(name, &settings.domain)?;
-            table.service(&name.service)?.port(name.port)?;
+            let service = table.service(&name.service)?;
+            service.port(name.port)?;
+            let Vantage { member, namespace, .. } = &key.vantage;
+            if !service.is_visible_to(member.as_ref(), namespace) {
+                return None;
+            }
             Some(ResourceSpec::SidecarCluster(SidecarClusterSpec { name, settings }))
         }
         ResourceType::ClusterLoadAssignment | ResourceType::Secret => None,
@@ -131,7 +144,9 @@ pub(super) fn sidecar_spec(
         ResourceType::RouteConfiguration => {
             let port = port_number(name)?;
             let services = table.services_on(port);
-            let services = services.iter().filter(|service| may_be_http(service, port));
+            let services = services
+                .iter()
+                .filter(|service| is_visible(key, service) && may_be_http(service, port));
             Some(ResourceSpec::Routes(RoutesSpec {
                 port,
                 namespace: key
@@ -155,12 +170,14 @@ fn target(table: &EndpointTable, key: &ViewKey, listener: OutboundListener) -> O
     let OutboundListener { address, port } = listener;
     let services = table.services_on(port);
     let Some(address) = address else {
-        let any = services.iter().any(|service| may_be_http(service, port));
+        let any = services
+            .iter()
+            .any(|service| is_visible(key, service) && may_be_http(service, port));
         return any.then_some(OutboundTarget::Names);
     };
     let mut services = services.iter();
     // In one member an address is one service's; where manifests say otherwise the first by name has it.
-    let service = services.find(|service| cluster_ips(key, service).contains(&address))?;
+    let service = services.find(|service| is_visible(key, service) && cluster_ips(key, service).contains(&address))?;
     own_target(service, port)
 }
 

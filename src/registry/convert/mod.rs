@@ -11,6 +11,7 @@ mod pod;
 mod service;
 mod slice;
 mod subject;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod wanted;
