@@ -66,7 +66,7 @@ pub enum Health {
 /// Whether the workload can be reached by mutual TLS, which a gateway needs to route by SNI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mtls {
-    /// Its pod is labelled `security.istio.io/tlsMode: istio`.
+    /// Its pod is labelled `security.istio.io/tlsMode: istio`, or a workload that is no pod says the like.
     Yes,
     /// Its pod is known and has no such label, or there is no pod behind it.
     No,
@@ -81,6 +81,8 @@ pub struct Endpoint {
     pub addresses: Addresses,
     /// The port it listens on (the Service's target port).
     pub port: u16,
+    /// What it counts, where a pod counts one; at least one.
+    pub weight: u16,
     /// What Kubernetes says about it.
     pub health: Health,
     /// Whether mutual TLS reaches it.
@@ -89,7 +91,7 @@ pub struct Endpoint {
     pub network: NetworkId,
     /// Where it runs.
     pub locality: Locality,
-    /// The pod, for people; none for a bare address.
+    /// The pod, or the `WorkloadEntry`, for people; none for a bare address.
     pub pod: Option<PodName>,
 }
 

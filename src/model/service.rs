@@ -32,7 +32,7 @@ pub struct GroupKey {
     pub member: ClusterId,
 }
 
-/// How many endpoints there are in each locality, sorted by locality.
+/// What the endpoints of each locality count together, sorted by locality: their number, where none has a weight.
 pub type Sums = Vec<(Locality, u32)>;
 
 /// The endpoints of one port on one network in one member, with the sums that other networks need: a view of another
@@ -57,7 +57,8 @@ impl NetworkGroup {
             let mut sums: BTreeMap<&Locality, u32> = BTreeMap::new();
             for endpoint in &endpoints {
                 if endpoint.health == health && endpoint.mtls == Mtls::Yes {
-                    *sums.entry(&endpoint.locality).or_default() += 1;
+                    let sum = sums.entry(&endpoint.locality).or_default();
+                    *sum = sum.saturating_add(endpoint.weight.into());
                 }
             }
             sums.into_iter()
@@ -168,7 +169,7 @@ impl PortEndpoints {
         }
     }
 
-    /// How many endpoints of a group a gateway may stand for: they take traffic and are reachable by mutual TLS.
+    /// What the endpoints of a group count that a gateway may stand for: they take traffic and are reachable by mutual TLS.
     #[must_use]
     pub fn behind_gateway<'a>(&self, group: &'a NetworkGroup) -> &'a Sums {
         if self.draining_serves {

@@ -23,5 +23,8 @@ pub(super) fn number(kind: Kind) -> u8 {
         Kind::Service => 2,
         Kind::EndpointSlice => 3,
         Kind::Pod => 4,
+        Kind::ServiceEntry => 5,
+        Kind::WorkloadEntry => 6,
+        Kind::PeerAuthentication => 7,
     }
 }

@@ -46,6 +46,7 @@ impl MemberService {
 enum Identity<'a> {
     Pod(&'a PodName, u16),
     Address(Option<IpAddr>, u16),
+    Workload(Option<PodName>, u16),
 }
 
 /// What decides the network of a member's endpoints.
@@ -58,7 +59,7 @@ pub(super) struct Places<'a> {
 }
 
 impl Places<'_> {
-    fn of<'p>(&'p self, pod: Option<&'p PodFacts>, addresses: Addresses) -> &'p NetworkId {
+    pub(super) fn of<'p>(&'p self, pod: Option<&'p PodFacts>, addresses: Addresses) -> &'p NetworkId {
         pod.and_then(|pod| pod.network.as_ref())
             .or_else(|| self.settings.cidrs.network_of(Some(self.member), addresses.iter()))
             .unwrap_or(&self.home)
@@ -110,6 +111,11 @@ impl Member {
                 }
             }
         }
+        for (port, endpoint) in service.iter().flat_map(|service| self.workloads_of(service, places)) {
+            let identity = Identity::Workload(endpoint.pod.clone(), endpoint.port);
+            let endpoints = joined.entry(Arc::clone(port)).or_default();
+            endpoints.insert(identity, endpoint);
+        }
         let by_port = joined
             .into_iter()
             .map(|(name, endpoints)| (name, by_network(endpoints.into_values())));
@@ -131,6 +137,7 @@ impl Member {
         Endpoint {
             addresses: entry.addresses,
             port,
+            weight: 1,
             health,
             mtls: match (pod, &entry.pod) {
                 (Some(pod), _) if pod.mtls => Mtls::Yes,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::entries::Entries;
 use super::pods::{PodChange, Pods};
 use super::record::{Kept, Kind, NodeRecord, Record, RegistryChange, ServiceRecord};
 use super::slices::Slices;
@@ -13,12 +14,15 @@ use crate::model::{Locality, MemberStanding, NetworkId, ObjectName, ServiceKey};
 
 /// The order in which the lists of one step are taken in: pods before the slices that name them, whose names then are the
 /// pods' own.
-const ORDER: [Kind; 5] = [
+const ORDER: [Kind; Kind::ALL.len()] = [
     Kind::Namespace,
     Kind::Node,
     Kind::Service,
     Kind::Pod,
     Kind::EndpointSlice,
+    Kind::WorkloadEntry,
+    Kind::ServiceEntry,
+    Kind::PeerAuthentication,
 ];
 
 /// The records of one member, indexed for the joins that endpoints need.
@@ -36,6 +40,8 @@ pub(super) struct Member {
     pub(super) services: HashMap<ServiceKey, Arc<ServiceRecord>>,
     pub(super) slices: Slices,
     pub(super) pods: Pods,
+    /// What it says beside Services and pods.
+    pub(super) entries: Entries,
     /// Services that claim to be gateways.
     pub(super) gateway_services: BTreeSet<ServiceKey>,
     /// Its namespaces, labelled or not.
@@ -83,9 +89,10 @@ impl Member {
         }
     }
 
-    /// True once every kind was listed completely; nothing of a member is shown before, since half a member is a wrong one.
+    /// True once every kind that all members have was listed completely; nothing of a member is shown before, since half a
+    /// member is a wrong one.
     pub(super) fn is_complete(&self) -> bool {
-        self.listed.len() == Kind::ALL.len()
+        Kind::CORE.iter().all(|kind| self.listed.contains(kind))
     }
 
     /// How many objects of each kind are held.
@@ -96,6 +103,9 @@ impl Member {
             (Kind::Service, self.services.len()),
             (Kind::EndpointSlice, self.slices.len()),
             (Kind::Pod, self.pods.len()),
+            (Kind::ServiceEntry, self.entries.services.len()),
+            (Kind::WorkloadEntry, self.entries.workloads.len()),
+            (Kind::PeerAuthentication, self.entries.policies.len()),
         ])
     }
 
@@ -105,9 +115,10 @@ impl Member {
         self.services.keys().chain(with_slices).cloned().collect()
     }
 
-    /// The network that a pod with this address has of its own.
+    /// The network that a pod, or a workload that is none, with this address has of its own.
     pub(super) fn network_of_pod_at(&self, address: IpAddr) -> Option<&NetworkId> {
-        self.pods.network_at(address)
+        let of_pod = self.pods.network_at(address);
+        of_pod.or_else(|| self.network_of_workload_at(address))
     }
 
     /// Takes one word in, and tells what it touched.
@@ -190,6 +201,9 @@ impl Member {
                 .collect(),
             Kind::EndpointSlice => self.slices.names().cloned().collect(),
             Kind::Pod => self.pods.names().cloned().collect(),
+            Kind::ServiceEntry => self.entries.services.keys().cloned().collect(),
+            Kind::WorkloadEntry => self.entries.workloads.keys().cloned().collect(),
+            Kind::PeerAuthentication => self.entries.policies.keys().cloned().collect(),
         }
     }
 
@@ -227,6 +241,16 @@ impl Member {
                 let change = self.pods.put(pod, &mut self.strings);
                 touched.pod(name, &change);
             }
+            Record::ServiceEntry(entry) => {
+                self.entries.services.insert(entry.name.clone(), Arc::new(*entry));
+            }
+            Record::WorkloadEntry(entry) => {
+                let name = entry.name.clone();
+                self.put_workload(&name, Some(Arc::new(*entry)), touched);
+            }
+            Record::PeerAuthentication(policy) => {
+                self.entries.policies.insert(policy.name.clone(), Arc::new(*policy));
+            }
         }
     }
 
@@ -239,6 +263,7 @@ impl Member {
             self.strings.share(&mut port.name);
             self.strings.share(&mut port.app_protocol);
         }
+        self.strings.share_labels(&mut service.selector);
         service.ports.shrink_to_fit();
         let key = service.key.clone();
         match service.gateway {
@@ -279,6 +304,13 @@ impl Member {
                 if let Some(change) = self.pods.remove(name) {
                     touched.pod(name.clone(), &change);
                 }
+            }
+            Kind::ServiceEntry => {
+                self.entries.services.remove(name);
+            }
+            Kind::WorkloadEntry => self.put_workload(name, None, touched),
+            Kind::PeerAuthentication => {
+                self.entries.policies.remove(name);
             }
         }
     }

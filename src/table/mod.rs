@@ -6,6 +6,8 @@
 mod candidates;
 mod change;
 mod derive;
+mod entries;
+mod entry;
 mod gateways;
 mod member;
 mod merge;
@@ -15,6 +17,7 @@ mod settings;
 mod slices;
 mod strings;
 mod terms;
+mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
@@ -32,9 +35,13 @@ use gateways::{Claims, GatewayCandidate};
 use member::{Member, Touched};
 
 pub use change::{ChangeSet, Face, Locations, ServiceChange};
+pub use entry::{
+    EntryHost, EntryPort, Location, PeerAuthenticationRecord, PeerMode, Resolution, ServiceEntryRecord, Workload,
+    WorkloadAddress, WorkloadEntryRecord, selects,
+};
 pub use record::{
-    Exposure, GatewayClaim, Kept, Kind, Labels, NamespaceRecord, NodeExposure, NodeRecord, PodRecord, Record,
-    RegistryChange, RegistryEvent, ServiceRecord, SliceEndpoint, SliceRecord,
+    Exposure, GatewayClaim, Kept, Kind, Labels, NamespaceRecord, NodeExposure, NodeRecord, PodRecord, PodTraits,
+    Record, RegistryChange, RegistryEvent, ServiceRecord, SliceEndpoint, SliceRecord, TargetPort,
 };
 pub use settings::{CidrRule, CidrRules, Resolved, SettingsGateway, SettingsPlace, TableSettings};
 pub use strings::{Shared, Strings};

@@ -1,10 +1,10 @@
 //! The pods of a member, small: there are as many as endpoints, and all that differs between most of them is the name.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use super::record::PodRecord;
+use super::record::{PodRecord, PodTraits};
 use super::strings::{Shared, Strings};
 use crate::model::{Addresses, Locality, NetworkId, ObjectName, PodName};
 
@@ -17,15 +17,58 @@ pub(super) struct PodFacts {
     pub(super) locality: Option<Locality>,
 }
 
+/// One pod.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Pod {
+    pub(super) facts: Arc<PodFacts>,
+    /// What selectors and identities go by. Pods of one Deployment share one.
+    pub(super) traits: Arc<PodTraits>,
+    at: PodAddresses,
+    pub(super) ready: bool,
+}
+
+/// The addresses of a pod, which mostly has one.
+#[derive(Debug, PartialEq, Eq)]
+enum PodAddresses {
+    None,
+    V4(Ipv4Addr),
+    Others(Box<Addresses>),
+}
+
+impl Pod {
+    /// Its addresses, once it has any.
+    pub(super) fn addresses(&self) -> Option<Addresses> {
+        match &self.at {
+            PodAddresses::None => None,
+            PodAddresses::V4(address) => Some(IpAddr::V4(*address).into()),
+            PodAddresses::Others(addresses) => Some(**addresses),
+        }
+    }
+
+    /// The addresses that viewers in it are found by.
+    fn placed(&self) -> Option<Addresses> {
+        self.addresses().filter(|_| self.facts.network.is_some())
+    }
+}
+
+impl From<Option<Addresses>> for PodAddresses {
+    fn from(addresses: Option<Addresses>) -> Self {
+        let Some(addresses) = addresses else { return Self::None };
+        let mut all = addresses.iter();
+        match (all.next(), all.next()) {
+            (Some(IpAddr::V4(address)), None) => Self::V4(address),
+            _ => Self::Others(Box::new(addresses)),
+        }
+    }
+}
+
 /// The pods of one member.
 #[derive(Debug, Default)]
 pub(super) struct Pods {
-    known: HashMap<PodName, Arc<PodFacts>>,
+    known: HashMap<PodName, Pod>,
     facts: Shared<PodFacts>,
     /// Pods with a network of their own by address, to find a viewer's.
     placed: BTreeSet<(IpAddr, PodName)>,
-    /// The addresses of the same pods, to take them out again.
-    placed_at: HashMap<PodName, Addresses>,
 }
 
 /// What was different about a pod.
@@ -35,6 +78,8 @@ pub(super) struct PodChange {
     pub(super) facts: bool,
     /// Where a viewer in it stands.
     pub(super) location: bool,
+    /// Anything that matters to who selects it by its labels.
+    pub(super) selection: bool,
 }
 
 impl Pods {
@@ -42,8 +87,14 @@ impl Pods {
         self.known.len()
     }
 
+    /// What is known of a pod beside its name.
     pub(super) fn get(&self, name: &ObjectName) -> Option<&PodFacts> {
-        self.known.get(name).map(|facts| &**facts)
+        self.pod(name).map(|pod| &*pod.facts)
+    }
+
+    /// One pod.
+    pub(super) fn pod(&self, name: &ObjectName) -> Option<&Pod> {
+        self.known.get(name)
     }
 
     /// The copy of a name that is kept here.
@@ -57,8 +108,8 @@ impl Pods {
 
     /// Whether any runs on this Node.
     pub(super) fn any_on(&self, node: &str) -> bool {
-        let mut facts = self.known.values();
-        facts.any(|facts| facts.node.as_deref() == Some(node))
+        let mut pods = self.known.values();
+        pods.any(|pod| pod.facts.node.as_deref() == Some(node))
     }
 
     /// The network that a pod with this address has of its own.
@@ -77,10 +128,12 @@ impl Pods {
             mut node,
             locality,
             addresses,
+            ready,
+            mut traits,
         } = record;
         strings.share(&mut name.namespace);
         strings.share_some(&mut node);
-        let placed = network.is_some();
+        strings.share_traits(&mut traits);
         let mut facts = Arc::new(PodFacts {
             network,
             mtls,
@@ -88,52 +141,58 @@ impl Pods {
             locality,
         });
         self.facts.share(&mut facts);
+        let pod = Pod {
+            facts,
+            traits,
+            at: addresses.into(),
+            ready,
+        };
         let mut change = PodChange::default();
         // The name that is there stays: slices share it.
-        let name = match self.known.get_key_value(&name) {
+        let (name, old) = match self.known.get_key_value(&name) {
             Some((known, old)) => {
-                change.facts = *old != facts;
-                change.location =
-                    old.network != facts.network || old.locality != facts.locality || old.node != facts.node;
-                known.clone()
+                change.facts = old.facts != pod.facts;
+                change.location = old.facts.network != pod.facts.network
+                    || old.facts.locality != pod.facts.locality
+                    || old.facts.node != pod.facts.node;
+                change.selection = *old != pod;
+                (known.clone(), old.placed())
             }
             None => {
                 change.facts = true;
-                change.location = placed;
-                name.into()
+                change.location = pod.facts.network.is_some();
+                change.selection = true;
+                (name.into(), None)
             }
         };
-        let addresses = addresses.filter(|_| placed);
-        if self.placed_at.get(&name) != addresses.as_ref() {
-            self.place(&name, addresses);
+        let new = pod.placed();
+        if old != new {
+            self.place(&name, old, new);
             change.location = true;
         }
-        if change.facts {
-            self.known.insert(name, facts);
+        if change.selection {
+            self.known.insert(name, pod);
         }
         change
     }
 
     /// Takes a pod out; nothing where it was not there.
     pub(super) fn remove(&mut self, name: &ObjectName) -> Option<PodChange> {
-        let (name, facts) = self.known.remove_entry(name)?;
-        self.place(&name, None);
+        let (name, pod) = self.known.remove_entry(name)?;
+        self.place(&name, pod.placed(), None);
         super::shrink(&mut self.known);
         Some(PodChange {
             facts: true,
-            location: facts.network.is_some(),
+            location: pod.facts.network.is_some(),
+            selection: true,
         })
     }
 
-    fn place(&mut self, name: &PodName, addresses: Option<Addresses>) {
-        let old = match addresses {
-            Some(addresses) => self.placed_at.insert(name.clone(), addresses),
-            None => self.placed_at.remove(name),
-        };
+    fn place(&mut self, name: &PodName, old: Option<Addresses>, new: Option<Addresses>) {
         for address in old.iter().flat_map(Addresses::iter) {
             self.placed.remove(&(address, name.clone()));
         }
-        for address in addresses.iter().flat_map(Addresses::iter) {
+        for address in new.iter().flat_map(Addresses::iter) {
             self.placed.insert((address, name.clone()));
         }
     }

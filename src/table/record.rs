@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::entry::{PeerAuthenticationRecord, ServiceEntryRecord, WorkloadEntryRecord};
 use super::strings::Strings;
 use super::terms::TermsRecord;
 use crate::model::{
@@ -26,17 +27,42 @@ pub enum Kind {
     EndpointSlice,
     /// For networks of single pods, and for mutual TLS.
     Pod,
+    /// For hosts outside of Kubernetes.
+    ServiceEntry,
+    /// For endpoints outside of Kubernetes.
+    WorkloadEntry,
+    /// For what workloads ask of who connects.
+    PeerAuthentication,
 }
 
 impl Kind {
-    /// All kinds. A member is served once each of them was listed completely.
-    pub const ALL: [Self; 5] = [
+    /// All kinds.
+    pub const ALL: [Self; 8] = [
+        Self::Namespace,
+        Self::Node,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::Pod,
+        Self::ServiceEntry,
+        Self::WorkloadEntry,
+        Self::PeerAuthentication,
+    ];
+    /// The kinds that every member has. It is served once each of them was listed completely.
+    pub const CORE: [Self; 5] = [
         Self::Namespace,
         Self::Node,
         Self::Service,
         Self::EndpointSlice,
         Self::Pod,
     ];
+    /// The kinds that a member may not know, or not let us read; it is complete without them.
+    pub const OPTIONAL: [Self; 3] = [Self::ServiceEntry, Self::WorkloadEntry, Self::PeerAuthentication];
+
+    /// Whether a member is complete without it.
+    #[must_use]
+    pub fn is_optional(self) -> bool {
+        Self::OPTIONAL.contains(&self)
+    }
 }
 
 impl fmt::Display for Kind {
@@ -47,6 +73,9 @@ impl fmt::Display for Kind {
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
             Self::Pod => "Pod",
+            Self::ServiceEntry => "ServiceEntry",
+            Self::WorkloadEntry => "WorkloadEntry",
+            Self::PeerAuthentication => "PeerAuthentication",
         })
     }
 }
@@ -97,12 +126,25 @@ pub struct ServiceRecord {
     pub publish_not_ready: bool,
     /// Its TCP ports.
     pub ports: Vec<ServicePort>,
+    /// `spec.selector`, sorted: which `WorkloadEntry` objects are endpoints too. Of pods its slices tell.
+    pub selector: Labels,
+    /// By service port, the `targetPort`, where it is another; known only where there is a selector.
+    pub targets: Vec<(u16, TargetPort)>,
     /// Set when it is labelled `topology.istio.io/network`.
     pub gateway: Option<GatewayClaim>,
     /// Set where something outside of the cluster can reach it.
     pub exposure: Option<Box<Exposure>>,
     /// What it says of who is sent to its endpoints.
     pub terms: Option<Box<TermsRecord>>,
+}
+
+/// The port of a workload that a service port leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TargetPort {
+    /// This one.
+    Number(u16),
+    /// The one that the workload calls so.
+    Name(Arc<str>),
 }
 
 /// What a Service with a network label says of itself.
@@ -179,6 +221,19 @@ pub struct PodRecord {
     pub locality: Option<Locality>,
     /// `podIPs`; none before it has any.
     pub addresses: Option<Addresses>,
+    /// Its condition `Ready`; a pod without one counts as ready.
+    pub ready: bool,
+    /// What selectors and identities go by.
+    pub traits: Arc<PodTraits>,
+}
+
+/// What many pods have in common: those of one Deployment share one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PodTraits {
+    /// Its labels, sorted, but for those that differ from pod to pod or from revision to revision.
+    pub labels: Labels,
+    /// `serviceAccountName`; empty where it is not said.
+    pub account: Arc<str>,
 }
 
 /// One object.
@@ -190,6 +245,9 @@ pub enum Record {
     Service(ServiceRecord),
     EndpointSlice(SliceRecord),
     Pod(PodRecord),
+    ServiceEntry(Box<ServiceEntryRecord>),
+    WorkloadEntry(Box<WorkloadEntryRecord>),
+    PeerAuthentication(Box<PeerAuthenticationRecord>),
 }
 
 impl Record {
@@ -202,6 +260,9 @@ impl Record {
             Self::Service(_) => Kind::Service,
             Self::EndpointSlice(_) => Kind::EndpointSlice,
             Self::Pod(_) => Kind::Pod,
+            Self::ServiceEntry(_) => Kind::ServiceEntry,
+            Self::WorkloadEntry(_) => Kind::WorkloadEntry,
+            Self::PeerAuthentication(_) => Kind::PeerAuthentication,
         }
     }
 
@@ -214,6 +275,9 @@ impl Record {
             Self::Service(service) => ObjectName::new(&service.key.namespace, &service.key.name),
             Self::EndpointSlice(slice) => slice.name.clone(),
             Self::Pod(pod) => pod.name.clone(),
+            Self::ServiceEntry(entry) => entry.name.clone(),
+            Self::WorkloadEntry(entry) => entry.name.clone(),
+            Self::PeerAuthentication(policy) => policy.name.clone(),
         }
     }
 
@@ -238,16 +302,26 @@ impl Record {
             Self::EndpointSlice(slice) => {
                 512 + slice.name.name.len() + slice.endpoints.len() * slice.ports.len().max(1) * 160
             }
-            Self::Pod(pod) => 192 + pod.name.name.len(),
+            Self::Pod(pod) => 224 + pod.name.name.len(),
+            Self::ServiceEntry(entry) => {
+                1024 + 256 * (entry.hosts.len() + entry.ports.len()) + 512 * entry.endpoints.len()
+            }
+            Self::WorkloadEntry(entry) => 512 + entry.name.name.len() + 64 * entry.workload.labels.len(),
+            Self::PeerAuthentication(policy) => 256 + policy.name.name.len() + 16 * policy.ports.len(),
         }
     }
 
     /// Uses the known copies of what objects repeat: names of namespaces, Nodes, zones and ports.
     pub fn share(&mut self, strings: &mut Strings) {
         match self {
-            Self::Namespace(_) | Self::Node(_) => {}
+            Self::Namespace(_)
+            | Self::Node(_)
+            | Self::ServiceEntry(_)
+            | Self::WorkloadEntry(_)
+            | Self::PeerAuthentication(_) => {}
             Self::Service(service) => {
                 strings.share(&mut service.key.namespace);
+                strings.share_labels(&mut service.selector);
                 for port in &mut service.ports {
                     strings.share(&mut port.name);
                     strings.share(&mut port.app_protocol);
@@ -270,6 +344,7 @@ impl Record {
             Self::Pod(pod) => {
                 strings.share(&mut pod.name.namespace);
                 strings.share_some(&mut pod.node);
+                strings.share_traits(&mut pod.traits);
             }
         }
     }

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use super::record::{Labels, PodTraits};
+
 /// Below this many values it is not worth looking for those that nobody uses any more.
 const SMALL: usize = 256;
 
@@ -15,8 +17,48 @@ pub struct Shared<T: ?Sized> {
     sweep_at: usize,
 }
 
-/// Texts of which one copy is kept.
-pub type Strings = Shared<str>;
+/// Texts, and traits of pods, of which one copy is kept.
+#[derive(Debug, Default)]
+pub struct Strings {
+    texts: Shared<str>,
+    traits: Shared<PodTraits>,
+}
+
+impl Strings {
+    /// Puts the known copy of an equal text in the place of this one.
+    pub(super) fn share(&mut self, text: &mut Arc<str>) {
+        self.texts.share(text);
+    }
+
+    /// The same for a text that may be missing.
+    pub(super) fn share_some(&mut self, text: &mut Option<Arc<str>>) {
+        if let Some(text) = text {
+            self.share(text);
+        }
+    }
+
+    /// The same for all keys and values.
+    pub(super) fn share_labels(&mut self, labels: &mut Labels) {
+        for (key, value) in labels {
+            self.share(key);
+            self.share(value);
+        }
+    }
+
+    /// The same for traits as a whole, and for what is in those that are new.
+    pub(super) fn share_traits(&mut self, traits: &mut Arc<PodTraits>) {
+        if let Some(known) = self.traits.known.get(traits) {
+            *traits = Arc::clone(known);
+            return;
+        }
+        if let Some(traits) = Arc::get_mut(traits) {
+            self.share_labels(&mut traits.labels);
+            traits.labels.shrink_to_fit();
+            self.share(&mut traits.account);
+        }
+        self.traits.share(traits);
+    }
+}
 
 impl<T: ?Sized> Default for Shared<T> {
     fn default() -> Self {
@@ -42,13 +84,6 @@ impl<T: ?Sized + Hash + Eq> Shared<T> {
             }
         }
     }
-
-    /// The same for a value that may be missing.
-    pub(super) fn share_some(&mut self, value: &mut Option<Arc<T>>) {
-        if let Some(value) = value {
-            self.share(value);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -65,7 +100,11 @@ mod tests {
         for number in 0..10_000 {
             strings.share(&mut number.to_string().into());
         }
-        assert!(strings.known.len() <= 2 * SMALL, "{} are left", strings.known.len());
-        assert!(strings.known.contains("zone-1"), "one in use stays");
+        assert!(
+            strings.texts.known.len() <= 2 * SMALL,
+            "{} are left",
+            strings.texts.known.len()
+        );
+        assert!(strings.texts.known.contains("zone-1"), "one in use stays");
     }
 }

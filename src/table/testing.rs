@@ -74,6 +74,8 @@ pub(crate) fn service_record(name: &str, ports: Vec<ServicePort>) -> ServiceReco
         cluster_ips: Vec::new(),
         publish_not_ready: false,
         ports,
+        selector: Vec::new(),
+        targets: Vec::new(),
         gateway: None,
         exposure: None,
         terms: None,
@@ -125,6 +127,8 @@ pub(crate) fn pod_record(name: &str, address: &str) -> PodRecord {
         node: Some("node-1".into()),
         locality: None,
         addresses: Some(address.parse::<std::net::IpAddr>().unwrap().into()),
+        ready: true,
+        traits: Arc::default(),
     }
 }
 

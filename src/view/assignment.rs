@@ -134,7 +134,7 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
                             rank,
                             distance: distance(&endpoint.locality),
                             locality: &endpoint.locality,
-                            weight: scale,
+                            weight: scale * u128::from(endpoint.weight),
                             speaks: Speaks::with(viewer, endpoint),
                             direct: true,
                         });

@@ -40,14 +40,14 @@ pub struct GatewayShare {
     pub parts: Vec<SharePart>,
 }
 
-/// One group's part in a gateway's weight: `ready × scale ÷ ways`, times its weight.
+/// One group's part in a gateway's weight: `ready × scale ÷ ways`, times its weight. An endpoint with a weight counts as so many.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharePart {
     /// The group.
     pub group: GroupKey,
-    /// What its endpoints count.
+    /// What each of its endpoints counts.
     pub standing: GroupStanding,
-    /// How many of its endpoints take traffic and speak mutual TLS.
+    /// What its endpoints count that take traffic and speak mutual TLS.
     pub ready: u32,
     /// Over how many gateways it is split.
     pub ways: usize,

@@ -25,6 +25,7 @@ mod members_drain;
 mod members_refused;
 mod metrics;
 mod networks;
+mod optional_kinds;
 mod raw;
 mod replicas;
 mod restart;

@@ -23,13 +23,19 @@ pub(crate) fn connect(to: SocketAddr) -> std::io::Result<TcpStream> {
 }
 
 /// Sends a GET with these further lines of the header, and reads until the server closes.
-pub(crate) fn get_over(
-    mut stream: impl Read + Write,
-    host: &str,
-    path: &str,
-    headers: &str,
-) -> std::io::Result<Answer> {
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\r\n");
+pub(crate) fn get_over(stream: impl Read + Write, host: &str, path: &str, headers: &str) -> std::io::Result<Answer> {
+    exchange(
+        stream,
+        &format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\r\n"),
+    )
+}
+
+/// Sends a whole request, after which the server has to close.
+pub(crate) fn send(to: SocketAddr, request: &str) -> std::io::Result<Answer> {
+    exchange(connect(to)?, request)
+}
+
+fn exchange(mut stream: impl Read + Write, request: &str) -> std::io::Result<Answer> {
     stream.write_all(request.as_bytes())?;
     stream.flush()?;
     let mut bytes = Vec::new();
@@ -38,10 +44,29 @@ pub(crate) fn get_over(
     let broken = || std::io::Error::other(format!("no HTTP answer: {text:?}"));
     let (head, body) = text.split_once("\r\n\r\n").ok_or_else(broken)?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
     Ok(Answer {
         status: status.ok_or_else(broken)?,
-        body: body.to_owned(),
+        body: if chunked {
+            joined(body).ok_or_else(broken)?
+        } else {
+            body.to_owned()
+        },
     })
+}
+
+/// What chunks have in them: each follows its length, in hexadecimal digits.
+fn joined(mut chunks: &str) -> Option<String> {
+    let mut whole = String::new();
+    loop {
+        let (length, rest) = chunks.split_once("\r\n")?;
+        let length = usize::from_str_radix(length.trim(), 16).ok()?;
+        if length == 0 {
+            return Some(whole);
+        }
+        whole += rest.get(..length)?;
+        chunks = rest.get(length..)?.strip_prefix("\r\n")?;
+    }
 }
 
 pub(crate) fn get(to: SocketAddr, host: &str, path: &str) -> std::io::Result<Answer> {

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use super::harness::{Member, apply, delete, report, token};
 
+/// Tells one pod of a set from another, as StatefulSets have it.
+const POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
+
 /// A pod as the mesh tests run it: in a namespace of the machine, on one of the networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PodSpec {
@@ -45,6 +48,10 @@ impl PodSpec {
         }
     }
 
+    pub(crate) const fn in_zone(self, zone: &'static str) -> Self {
+        Self { zone, ..self }
+    }
+
     pub(crate) const fn is_gateway(&self) -> bool {
         self.outside.is_some()
     }
@@ -63,7 +70,7 @@ impl PodSpec {
     }
 
     fn object(&self, ready: bool) -> Value {
-        let mut labels = json!({ "app": self.account(), "security.istio.io/tlsMode": "istio" });
+        let mut labels = json!({ "app": self.account(), POD_NAME: self.name, "security.istio.io/tlsMode": "istio" });
         if self.is_gateway() {
             labels["istio"] = "eastwestgateway".into();
         }
@@ -154,6 +161,27 @@ impl Cluster {
         let service = services.get(service).await.expect("it is there");
         let ip = service.spec.and_then(|spec| spec.cluster_ip).expect("it has one");
         ip.parse().expect("an IPv4 address")
+    }
+
+    /// A Service for one gateway, with a load balancer of its own.
+    pub(crate) async fn gateway_service(&self, network: &str, gateway: &PodSpec) {
+        let name = gateway.name;
+        self.apply(&json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {
+                "name": name,
+                "namespace": "istio-system",
+                "labels": { "topology.istio.io/network": network },
+            },
+            "spec": {
+                "type": "LoadBalancer",
+                "selector": { POD_NAME: name },
+                "ports": [{ "name": "tls", "port": 15443, "targetPort": 15443 }],
+            },
+        }))
+        .await;
+        self.balances(name, gateway.outside.expect("a gateway has one")).await;
     }
 
     /// Plays the cloud that gives a load balancer its address.

@@ -11,8 +11,9 @@ use super::client::{self, Answer, told};
 use super::cluster::{Cluster, PodSpec};
 use super::ground::{Ground, Network};
 use super::harness::{Process, Stop, eventually};
+use super::held::Held;
 use super::parallax;
-use super::pod::{self, Envoy, FOLDER};
+use super::pod::{self, ADMIN, Envoy, FOLDER};
 use super::space::{Space, shell};
 use super::wire::Wire;
 
@@ -181,6 +182,33 @@ impl Mesh {
         self.clusters[running.spec.member].report_pod(&running.spec, true).await;
     }
 
+    /// Kills a pod's Envoy at once; nobody says so to anybody.
+    pub(crate) fn kill_envoy(&mut self, pod: &str) {
+        self.pods.get_mut(pod).expect("it is there").envoy = None;
+    }
+
+    /// Says that a pod is not ready, or is again.
+    pub(crate) async fn report(&self, pod: &str, ready: bool) {
+        let spec = &self.pods[pod].spec;
+        self.clusters[spec.member].report_pod(spec, ready).await;
+    }
+
+    /// What a hook before the end does (`preStop`): connections that are in use are given back by their next answer.
+    pub(crate) fn drain(&self, pod: &str) {
+        let post = "POST /drain_listeners?graceful&skip_exit HTTP/1.1\r\nhost: admin\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let answer = self.pods[pod].space.within(|| client::send(ADMIN, post));
+        assert_eq!(answer.expect("it answers").status, 200, "{pod}");
+    }
+
+    /// Ends a pod, and its object.
+    pub(crate) async fn stop_pod(&mut self, pod: &str) {
+        let mut running = self.pods.remove(pod).expect("it is there");
+        if let Some(envoy) = running.envoy.take() {
+            envoy.end().await;
+        }
+        self.clusters[running.spec.member].delete_pod(&running.spec).await;
+    }
+
     fn type_bootstrap(&self, spec: &PodSpec) {
         let control_plane = self.served_by.get(spec.member).copied().unwrap_or(spec.member);
         let xds = format!("{}:15012", self.control_planes[control_plane].address);
@@ -272,6 +300,15 @@ impl Mesh {
     /// The sum of an Envoy's stats whose names have each of these parts.
     pub(crate) fn stat(&self, pod: &str, parts: &[&str]) -> u64 {
         pod::stat(&self.pods[pod].space, parts)
+    }
+
+    /// What each sidecar has of secrets, by pod.
+    pub(crate) fn secrets(&self) -> BTreeMap<&'static str, Held> {
+        let sidecars = self
+            .pods
+            .values()
+            .filter(|pod| !pod.spec.is_gateway() && pod.envoy.is_some());
+        sidecars.map(|pod| (pod.spec.name, Held::by(&pod.space))).collect()
     }
 
     /// No Envoy ever refused anything that it was sent.

@@ -118,6 +118,12 @@ impl Envoy {
         }
     }
 
+    /// Ends it as the kubelet does, by SIGTERM.
+    pub(crate) async fn end(mut self) {
+        self.process.terminate();
+        self.process.wait(DEADLINE).await.expect("it ends");
+    }
+
     /// The lines of its access log so far.
     pub(crate) fn accesses(&self) -> Vec<String> {
         let text = fs::read_to_string(self.folder.join("access.log")).unwrap_or_default();
@@ -224,6 +230,11 @@ fn serve(mut stream: TcpStream, name: &str) -> std::io::Result<()> {
             }
             last |= line.to_ascii_lowercase().starts_with("connection: close");
         }
+        // A request may ask for time: `?wait=20`, in milliseconds.
+        let wait = first
+            .split_once("wait=")
+            .and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+        std::thread::sleep(Duration::from_millis(wait.unwrap_or(0)));
         let body = json!({ "pod": name, "peer": peer, "asked": first.trim() }).to_string();
         let head = format!(
             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
+use std::thread::JoinHandle;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -98,10 +99,10 @@ impl Space {
 
     /// Does something on a thread that stands in the namespace; sockets that it opens stay there.
     pub(crate) fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let file = File::open(Path::new("/run/netns").join(&self.name)).expect("the namespace is there");
+        let file = self.file();
         std::thread::scope(|scope| {
             let thread = scope.spawn(move || {
-                move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).expect("root may enter");
+                enter(&file);
                 work()
             });
             match thread.join() {
@@ -110,11 +111,32 @@ impl Space {
             }
         })
     }
+
+    /// The same for something that goes on.
+    pub(crate) fn spawn(&self, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+        let file = self.file();
+        std::thread::spawn(move || {
+            enter(&file);
+            work();
+        })
+    }
+
+    fn file(&self) -> File {
+        File::open(Path::new("/run/netns").join(&self.name)).expect("the namespace is there")
+    }
+}
+
+fn enter(file: &File) {
+    move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).expect("root may enter");
 }
 
 impl Drop for Space {
     fn drop(&mut self) {
-        // It stays where a process is still in it; nothing better can be done here.
-        Command::new("ip").args(["netns", "del", &self.name]).status().ok();
+        // The namespace stays where a process or a socket is still in it; nothing better can be done here. What it was plugged
+        // into should be free all the same.
+        let name = &self.name;
+        let script =
+            format!("for i in eth0 wan0; do ip -n {name} link del $i 2>/dev/null || true; done; ip netns del {name}");
+        Command::new("sh").args(["-c", &script]).status().ok();
     }
 }

@@ -45,6 +45,7 @@ fn port(endpoints: usize, networks: usize) -> PortEndpoints {
         let endpoint = Endpoint {
             addresses: Addresses::from(address(at)),
             port: 8080,
+            weight: 1,
             health: Health::Ready,
             mtls: Mtls::Yes,
             network: network(at % networks),
@@ -161,6 +162,8 @@ fn merge(options: &Options, endpoints: usize) -> [Row; 2] {
                 node: None,
                 locality: None,
                 addresses: Some(address(pod).into()),
+                ready: true,
+                traits: Arc::default(),
             })
         });
         lists.insert(Kind::Pod, pods.collect());
@@ -209,6 +212,8 @@ fn service() -> Record {
             name: "http".into(),
             app_protocol: "".into(),
         }],
+        selector: Vec::new(),
+        targets: Vec::new(),
         gateway: None,
         exposure: None,
         terms: None,

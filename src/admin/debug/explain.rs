@@ -172,7 +172,8 @@ fn how(explanation: &Explanation, port: &PortEndpoints, socket: SocketAddr, weig
     let mut direct: BTreeMap<(&ClusterId, GroupStanding), u128> = BTreeMap::new();
     for candidate in &explanation.candidates {
         if candidate.verdict == Verdict::Direct(socket) {
-            *direct.entry((&candidate.member, candidate.standing)).or_default() += 1;
+            *direct.entry((&candidate.member, candidate.standing)).or_default() +=
+                u128::from(candidate.endpoint.weight);
         }
     }
     let behind = || {

@@ -25,6 +25,7 @@ fn endpoint(network_name: &str, address: &str, health: Health, mtls: Mtls, zone:
     Endpoint {
         addresses: Addresses::from(address.parse::<std::net::IpAddr>().unwrap()),
         port: 8080,
+        weight: 1,
         health,
         mtls,
         network: network(network_name),

@@ -65,6 +65,7 @@ pub(super) fn endpoint(service: &ServiceKey, port: u16, member: &ClusterId, endp
         mtls: words::mtls(endpoint.mtls).to_owned(),
         locality: words::locality(&endpoint.locality),
         pod: endpoint.pod.as_ref().map(ToString::to_string).unwrap_or_default(),
+        weight: endpoint.weight.into(),
     }
 }
 

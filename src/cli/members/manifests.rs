@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn the_account_reads_five_kinds_and_nothing_else() {
+    fn the_account_reads_what_is_used_and_nothing_else() {
         let role = &reader("istio-system")[1];
         let mut resources = Vec::new();
         for rule in role.data["rules"].as_array().unwrap() {
@@ -305,7 +305,16 @@ mod tests {
         }
         assert_eq!(
             json!(resources),
-            json!(["namespaces", "nodes", "services", "pods", "endpointslices"])
+            json!([
+                "namespaces",
+                "nodes",
+                "services",
+                "pods",
+                "endpointslices",
+                "serviceentries",
+                "workloadentries",
+                "peerauthentications"
+            ])
         );
     }
 

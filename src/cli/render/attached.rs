@@ -101,6 +101,7 @@ fn one(member: &v1::Member, now: SystemTime, paint: Paint) -> String {
             let mood = match &*kind.state {
                 "Connected" => Mood::Good,
                 "Stale" => Mood::Bad,
+                "NotInstalled" | "NotAllowed" => Mood::Plain,
                 _ => Mood::Odd,
             };
             let held_back = if kind.held_back > 0 { Mood::Bad } else { Mood::Plain };

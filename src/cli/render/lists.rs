@@ -218,6 +218,7 @@ Members disagree about web.shop:
             mtls: "PodUnknown".to_owned(),
             locality: "r1/z1".to_owned(),
             pod: "shop/web-1".to_owned(),
+            weight: 1,
         };
         assert_eq!(
             endpoints(

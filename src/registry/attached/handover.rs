@@ -136,8 +136,8 @@ impl Candidate {
             // How it is treated is known.
             return Progress::Listing;
         };
-        // A reader tells all kinds at once, and nothing before.
-        if lists.len() < Kind::ALL.len() {
+        // A reader tells all kinds at once that every member has, and nothing before.
+        if !Kind::CORE.iter().all(|kind| lists.contains_key(kind)) {
             return Progress::Listing;
         }
         let sizes: Sizes = lists.iter().map(|(kind, list)| (*kind, list.len())).collect();
@@ -183,7 +183,11 @@ impl EventSink for Candidate {
 /// the least that is missing.
 fn lacks_much(known: &Sizes, listed: &Sizes) -> bool {
     known.iter().any(|(kind, known)| {
-        let listed = listed.get(kind).copied().unwrap_or(0);
+        // Of a kind that is not listed nothing is said.
+        let listed = listed
+            .get(kind)
+            .copied()
+            .unwrap_or(if kind.is_optional() { *known } else { 0 });
         is_doubtful(*known, known.saturating_sub(listed))
     })
 }

@@ -7,14 +7,18 @@
 mod exposure;
 mod namespace;
 mod node;
+mod peer_authentication;
 mod pod;
 mod service;
+mod service_entry;
 mod slice;
 mod subject;
 mod terms;
 #[cfg(test)]
 mod tests;
 mod wanted;
+mod workload;
+mod workload_entry;
 
 use serde_json::Value;
 
@@ -47,6 +51,17 @@ pub(super) fn kind_of(object: &Value) -> Option<Kind> {
         ("v1", "Service") => Some(Kind::Service),
         ("v1", "Pod") => Some(Kind::Pod),
         ("discovery.k8s.io/v1", "EndpointSlice") => Some(Kind::EndpointSlice),
+        (version, kind) => optional(version, kind),
+    }
+}
+
+/// Of a kind of Istio any version that has been served: what we read is the same in all.
+fn optional(version: &str, kind: &str) -> Option<Kind> {
+    let (group, version) = version.split_once('/')?;
+    match (group, version, kind) {
+        ("networking.istio.io", "v1" | "v1beta1" | "v1alpha3", "ServiceEntry") => Some(Kind::ServiceEntry),
+        ("networking.istio.io", "v1" | "v1beta1" | "v1alpha3", "WorkloadEntry") => Some(Kind::WorkloadEntry),
+        ("security.istio.io", "v1" | "v1beta1", "PeerAuthentication") => Some(Kind::PeerAuthentication),
         _ => None,
     }
 }
@@ -70,6 +85,13 @@ pub(super) fn convert(kind: Kind, object: &Value) -> Converted {
         Kind::Service => service::convert(&mut subject).map(Record::Service),
         Kind::EndpointSlice => slice::convert(&mut subject).map(Record::EndpointSlice),
         Kind::Pod => pod::convert(&mut subject).map(Record::Pod),
+        Kind::ServiceEntry => service_entry::convert(&mut subject).map(|entry| Record::ServiceEntry(Box::new(entry))),
+        Kind::WorkloadEntry => {
+            workload_entry::convert(&mut subject).map(|entry| Record::WorkloadEntry(Box::new(entry)))
+        }
+        Kind::PeerAuthentication => {
+            peer_authentication::convert(&mut subject).map(|policy| Record::PeerAuthentication(Box::new(policy)))
+        }
     };
     let is_unreadable = subject.is_unreadable();
     let (name, problems) = subject.finish();

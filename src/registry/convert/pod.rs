@@ -1,13 +1,15 @@
 //! A Pod: its network, whether it speaks mutual TLS, and where it runs.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use crate::model::{Addresses, Locality};
-use crate::table::PodRecord;
+use crate::table::{PodRecord, PodTraits};
 
 use super::Wanted;
 use super::Wanted::{Each, Fields, Whole};
-use super::subject::{Label, NETWORK_LABEL, Subject};
+use super::subject::{Label, Subject};
 
 /// What is read of one.
 pub(super) const WANTED: &[(&str, Wanted)] = &[
@@ -17,36 +19,52 @@ pub(super) const WANTED: &[(&str, Wanted)] = &[
             ("name", Whole),
             ("namespace", Whole),
             ("resourceVersion", Whole),
-            (
-                "labels",
-                Fields(&[
-                    (NETWORK_LABEL, Whole),
-                    (TLS_MODE, Whole),
-                    (LOCALITY[0], Whole),
-                    (LOCALITY[1], Whole),
-                ]),
-            ),
+            ("labels", Whole),
         ]),
     ),
-    ("spec", Fields(&[("nodeName", Whole)])),
+    ("spec", Fields(&[("nodeName", Whole), ("serviceAccountName", Whole)])),
     (
         "status",
         Fields(&[
             ("phase", Whole),
             ("podIP", Whole),
             ("podIPs", Each(&Fields(&[("ip", Whole)]))),
+            ("conditions", Each(&Fields(&[("type", Whole), ("status", Whole)]))),
         ]),
     ),
 ];
 
-const TLS_MODE: &str = "security.istio.io/tlsMode";
+/// Whether a pod speaks mutual TLS.
+pub(super) const TLS_MODE: &str = "security.istio.io/tlsMode";
 /// The present name and the older one.
 const LOCALITY: [&str; 2] = ["topology.istio.io/locality", "istio-locality"];
+
+/// Labels that controllers give to single pods or to those of one revision. They are not kept, so that all pods of a workload
+/// have the same.
+const OF_ONE: [&str; 11] = [
+    "apps.kubernetes.io/pod-index",
+    "batch.kubernetes.io/controller-uid",
+    "batch.kubernetes.io/job-completion-index",
+    "batch.kubernetes.io/job-name",
+    "controller-revision-hash",
+    "controller-uid",
+    "job-name",
+    "pod-template-generation",
+    "pod-template-hash",
+    "rollouts-pod-template-hash",
+    "statefulset.kubernetes.io/pod-name",
+];
+
+/// Whether a label of pods with this key is not kept.
+pub(super) fn is_of_one(key: &str) -> bool {
+    OF_ONE.contains(&key)
+}
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
     node_name: Option<String>,
+    service_account_name: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -57,6 +75,14 @@ struct Status {
     pod_ip: Option<String>,
     #[serde(rename = "podIPs")]
     pod_ips: Option<Vec<PodIp>>,
+    conditions: Option<Vec<Condition>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Condition {
+    r#type: Option<String>,
+    status: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -90,6 +116,8 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<PodRecord> {
             addresses = Some(addresses.map_or_else(|| address.into(), |known| known.with(address)));
         }
     }
+    let mut labels = subject.labels();
+    labels.retain(|(key, _)| !is_of_one(key));
     Some(PodRecord {
         name: subject.name().clone(),
         network,
@@ -101,11 +129,24 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<PodRecord> {
             .find(|text| !text.is_empty())
             .map(|text| locality(&text)),
         addresses,
+        ready: is_ready(status.conditions.as_deref().unwrap_or_default()),
+        traits: Arc::new(PodTraits {
+            labels,
+            account: spec.service_account_name.unwrap_or_default().into(),
+        }),
     })
 }
 
+/// What no condition is said of counts as ready, as in a manifest.
+fn is_ready(conditions: &[Condition]) -> bool {
+    let ready = conditions
+        .iter()
+        .find(|condition| condition.r#type.as_deref() == Some("Ready"));
+    ready.is_none_or(|ready| ready.status.as_deref() == Some("True"))
+}
+
 /// `region/zone/subzone`; in a label, which can't hold a slash, with dots.
-fn locality(text: &str) -> Locality {
+pub(super) fn locality(text: &str) -> Locality {
     let separator = if text.contains('/') { '/' } else { '.' };
     let mut parts = text.splitn(3, separator);
     let mut part = || parts.next().unwrap_or_default();

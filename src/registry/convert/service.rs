@@ -2,17 +2,18 @@
 
 use std::net::IpAddr;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::model::{ServiceKey, ServicePort};
-use crate::table::{GatewayClaim, ServiceRecord};
+use crate::table::{GatewayClaim, ServiceRecord, TargetPort};
 
 use super::Wanted;
 use super::Wanted::{Fields, Whole};
 use super::exposure::{self, NODE_SELECTOR};
 use super::subject::{Label, NETWORK_LABEL, Subject};
 use super::terms::{self, EXPORT_TO, TRAFFIC_DISTRIBUTION, WEIGHT};
+use super::workload::labels;
 
 /// What is read of one.
 pub(super) const WANTED: &[(&str, Wanted)] = &[
@@ -43,6 +44,7 @@ pub(super) const WANTED: &[(&str, Wanted)] = &[
             ("clusterIPs", Whole),
             ("publishNotReadyAddresses", Whole),
             ("ports", Whole),
+            ("selector", Whole),
             ("externalIPs", Whole),
             ("externalTrafficPolicy", Whole),
             ("trafficDistribution", Whole),
@@ -66,6 +68,7 @@ struct Spec<'a> {
     publish_not_ready_addresses: Option<bool>,
     external_traffic_policy: Option<&'a str>,
     traffic_distribution: Option<&'a str>,
+    selector: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -75,6 +78,7 @@ struct Port<'a> {
     port: i64,
     protocol: Option<&'a str>,
     app_protocol: Option<&'a str>,
+    target_port: Option<Value>,
 }
 
 pub(super) fn convert(subject: &mut Subject<'_>) -> Option<ServiceRecord> {
@@ -87,16 +91,24 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<ServiceRecord> {
     let cluster_ips = self::cluster_ips(subject, cluster_ips);
     let terms = terms::of_service(subject, spec.traffic_distribution);
     let network = subject.network("the Service is no gateway");
+    let selector = labels(subject, "spec.selector", spec.selector.as_ref());
+    let mut targets = Vec::new();
+    let ports = ports(subject, &mut targets);
+    if selector.is_empty() {
+        targets.clear();
+    }
     Some(ServiceRecord {
         key: ServiceKey {
             namespace: subject.name().namespace.clone(),
             name: subject.name().name.clone(),
         },
-        created: created(subject),
+        created: subject.created(),
         headless: spec.cluster_ip == Some("None"),
         cluster_ips,
         publish_not_ready: spec.publish_not_ready_addresses.unwrap_or_default(),
-        ports: ports(subject),
+        ports,
+        selector,
+        targets,
         gateway: match network {
             Label::Valid(network) => Some(GatewayClaim {
                 network,
@@ -126,21 +138,7 @@ fn cluster_ips<'a>(subject: &mut Subject<'_>, texts: impl Iterator<Item = &'a st
     addresses
 }
 
-fn created(subject: &mut Subject<'_>) -> Option<i64> {
-    let value = subject.metadata("creationTimestamp")?;
-    match Time::deserialize(value) {
-        Ok(time) => Some(time.0.as_second()),
-        Err(_) => {
-            subject.report(
-                format!("metadata.creationTimestamp is {value}; the Service counts as the youngest"),
-                "write it like 2026-01-31T12:00:00Z, or leave it out",
-            );
-            None
-        }
-    }
-}
-
-fn ports(subject: &mut Subject<'_>) -> Vec<ServicePort> {
+fn ports(subject: &mut Subject<'_>, targets: &mut Vec<(u16, TargetPort)>) -> Vec<ServicePort> {
     let mut ports: Vec<ServicePort> = Vec::new();
     for (at, value) in subject.list(&["spec", "ports"]).iter().enumerate() {
         let place = format!("spec.ports[{at}]");
@@ -160,6 +158,7 @@ fn ports(subject: &mut Subject<'_>) -> Vec<ServicePort> {
             );
             continue;
         }
+        targets.extend(target(&port, number).map(|target| (number, target)));
         ports.push(ServicePort {
             number,
             name: port.name.unwrap_or_default().into(),
@@ -167,6 +166,17 @@ fn ports(subject: &mut Subject<'_>) -> Vec<ServicePort> {
         });
     }
     ports
+}
+
+/// Where a port leads to, if not to the same number. What is wrong with it is the API server's business: slices tell of pods.
+fn target(port: &Port<'_>, number: u16) -> Option<TargetPort> {
+    match port.target_port.as_ref()? {
+        Value::String(name) if !name.is_empty() => Some(TargetPort::Name(name.as_str().into())),
+        value => {
+            let target = u16::try_from(value.as_i64()?).ok()?;
+            (target != 0 && target != number).then_some(TargetPort::Number(target))
+        }
+    }
 }
 
 fn gateway_port(subject: &mut Subject<'_>) -> u16 {

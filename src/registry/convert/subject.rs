@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -51,7 +52,12 @@ impl<'a> Subject<'a> {
         };
         let namespace = match kind {
             Kind::Namespace | Kind::Node => "",
-            Kind::Service | Kind::EndpointSlice | Kind::Pod => text("namespace").unwrap_or("default"),
+            Kind::Service
+            | Kind::EndpointSlice
+            | Kind::Pod
+            | Kind::ServiceEntry
+            | Kind::WorkloadEntry
+            | Kind::PeerAuthentication => text("namespace").unwrap_or("default"),
         };
         let Some(name) = text("name") else {
             let place = match namespace {
@@ -112,6 +118,36 @@ impl<'a> Subject<'a> {
             .collect();
         labels.sort_unstable();
         labels
+    }
+
+    /// `creationTimestamp`, in seconds since the epoch.
+    pub(super) fn created(&mut self) -> Option<i64> {
+        let value = self.metadata("creationTimestamp")?;
+        match Time::deserialize(value) {
+            Ok(time) => Some(time.0.as_second()),
+            Err(_) => {
+                let kind = self.kind;
+                self.report(
+                    format!("metadata.creationTimestamp is {value}; the {kind} counts as the youngest"),
+                    "write it like 2026-01-31T12:00:00Z, or leave it out",
+                );
+                None
+            }
+        }
+    }
+
+    /// Tells of fields at `place` that are none of these: they are not supported.
+    pub(super) fn only(&mut self, place: &str, value: &Value, known: &[&str]) {
+        let fields = value.as_object().into_iter().flatten();
+        for (field, value) in fields.filter(|(field, _)| !known.contains(&field.as_str())) {
+            if !value.is_null() {
+                let field = shorten(field.clone());
+                self.report(
+                    format!("{place}.{field} is not supported; it is passed over"),
+                    "remove it",
+                );
+            }
+        }
     }
 
     /// An annotation.
@@ -177,7 +213,7 @@ impl<'a> Subject<'a> {
     }
 
     /// One element of a list; `None` and a problem where it can't be read.
-    pub(super) fn element<T: Deserialize<'a>>(&mut self, place: &str, value: &'a Value) -> Option<T> {
+    pub(super) fn element<'v, T: Deserialize<'v>>(&mut self, place: &str, value: &'v Value) -> Option<T> {
         read(value)
             .map_err(|error| {
                 self.report(

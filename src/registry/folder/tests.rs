@@ -111,7 +111,7 @@ async fn everything_comes_at_once_and_edits_follow() {
     let RegistryChange::Replace(lists) = &changes[1] else {
         panic!("{changes:?}");
     };
-    assert_eq!((lists.len(), changes.len()), (5, 2), "one replacement of all kinds");
+    assert_eq!((lists.len(), changes.len()), (8, 2), "one replacement of all kinds");
     let report = running.members.get(&id("east")).unwrap();
     assert_eq!(report.counts[&Kind::Node], 3);
     assert_eq!((report.events_total, report.problem_count), (3, 0));

@@ -46,6 +46,11 @@ impl Account {
         of_kind.held = of_kind.listing.take().unwrap_or_default();
     }
 
+    /// A list is not read on; what was held is held.
+    pub(super) fn list_fails(&mut self, kind: Kind) {
+        self.of(kind).listing = None;
+    }
+
     /// An object was added, changed or removed, after which so many are held. The size of each is not remembered: what goes is
     /// of the usual size.
     pub(super) fn changed(&mut self, kind: Kind, bytes: usize, objects: usize) {

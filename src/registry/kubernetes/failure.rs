@@ -6,6 +6,9 @@ use std::error::Error;
 use kube::client::AuthError;
 use kube::config::KubeconfigError;
 
+use super::resource::plural;
+use crate::table::Kind;
+
 /// Why an API server can't be read.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(in super::super) enum Failure {
@@ -119,7 +122,22 @@ impl Failure {
 
     /// Whether an API server says so that doesn't know how to list by a watch.
     pub(super) fn refuses_streaming(&self) -> bool {
-        matches!(self, Self::Refused { code: 400..=428, .. })
+        matches!(self, Self::Refused { code: 400..=428, .. }) && !self.is_unknown()
+    }
+
+    /// Whether an API server says so that doesn't know the kind.
+    pub(super) fn is_unknown(&self) -> bool {
+        matches!(self, Self::Refused { code: 404, .. })
+    }
+
+    /// Whether an API server doesn't let us read the kind.
+    pub(super) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Forbidden { .. })
+    }
+
+    /// What an API server says that doesn't know the kind.
+    pub(super) fn unknown(kind: Kind) -> Self {
+        Self::of_status(plural(kind), 404, "it is not installed".to_owned())
     }
 }
 

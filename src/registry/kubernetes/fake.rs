@@ -41,6 +41,8 @@ struct State {
     lasting: BTreeMap<String, Fault>,
     streaming: bool,
     requests: Vec<String>,
+    /// `GROUP/VERSION` of what was added to it.
+    installed: BTreeSet<String>,
 }
 
 /// A response, with the number of the watch that it begins.
@@ -131,6 +133,24 @@ impl State {
             let version = json!({"gitVersion": "v1.99.0", "major": "1", "minor": "99", "gitCommit": "", "gitTreeState": "",
                 "buildDate": "", "goVersion": "", "compiler": "", "platform": ""});
             return plain(response(200, vec![line(&version)]).0);
+        }
+        if uri.path() == "/apis" {
+            self.requests.push("list apis".to_owned());
+            let groups = self.installed.iter().filter_map(|version| version.split_once('/'));
+            let groups = groups.map(|(group, version)| {
+                let version = json!({"groupVersion": format!("{group}/{version}"), "version": version});
+                json!({"name": group, "versions": [version]})
+            });
+            let list = json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups.collect::<Vec<_>>()});
+            return plain(response(200, vec![line(&list)]).0);
+        }
+        let of_istio = uri
+            .path()
+            .strip_prefix("/apis/")
+            .filter(|path| path.contains("istio.io"));
+        if of_istio.is_some_and(|path| !self.installed.iter().any(|version| path.starts_with(version))) {
+            self.requests.push(format!("unknown {resource}"));
+            return plain(response(404, vec![Ok("404 page not found".into())]).0);
         }
         let what = match (query.contains_key("watch"), query.contains_key("sendInitialEvents")) {
             (true, true) => "stream",
@@ -325,6 +345,16 @@ impl FakeApi {
         let mut state = self.0.lock().unwrap();
         state.lasting.clear();
         state.silent.clear();
+    }
+
+    /// Adds what Istio has of a `GROUP/VERSION`.
+    pub(super) fn install(&self, version: &str) {
+        self.0.lock().unwrap().installed.insert(version.to_owned());
+    }
+
+    /// Takes it out, without a word to anybody.
+    pub(super) fn uninstall(&self, version: &str) {
+        self.0.lock().unwrap().installed.remove(version);
     }
 
     /// The requests so far for a resource, as `list`, `watch` and `stream`.

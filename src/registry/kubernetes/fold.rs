@@ -26,6 +26,8 @@ pub(super) enum Heard {
     Changed(ObjectName, Option<Record>),
     /// An object was deleted.
     Deleted(ObjectName),
+    /// There is nothing to wait for: the member has no such kind, or does not let us read it.
+    Missing,
 }
 
 /// What a list weighs that leaves much out.
@@ -43,6 +45,8 @@ struct OfKind {
     listing: Vec<Record>,
     /// A list was complete once.
     listed: bool,
+    /// Nothing of it is waited for.
+    missing: bool,
     /// That list, held back until all kinds are listed, and what changed since.
     held: Vec<Record>,
     since: BTreeMap<ObjectName, Option<Record>>,
@@ -164,6 +168,16 @@ impl Fold {
         self.started
     }
 
+    /// Only kinds are waited for that a member may lack.
+    pub(super) fn waits_for_optional(&self) -> bool {
+        !self.started && self.has_core()
+    }
+
+    fn has_core(&self) -> bool {
+        let listed = |kind| self.kinds.get(kind).is_some_and(|of_kind| of_kind.listed);
+        Kind::CORE.iter().all(listed)
+    }
+
     /// How many objects of a kind the table holds.
     pub(super) fn count(&self, kind: Kind) -> usize {
         self.kinds.get(&kind).map_or(0, OfKind::count)
@@ -247,18 +261,27 @@ impl Fold {
                 let known = of_kind.told.remove(&name) || of_kind.before > 0;
                 known.then_some(RegistryChange::Remove(kind, name))
             }
+            Heard::Missing if started => None,
+            Heard::Missing => {
+                of_kind.missing = true;
+                self.start()
+            }
         }
     }
 
-    /// Tells everything, once each kind was listed.
+    /// Tells everything, once each kind was listed or is known to be missing. Of what was not listed nothing is said.
     fn start(&mut self) -> Option<RegistryChange> {
-        let listed = |kind| self.kinds.get(kind).is_some_and(|of_kind| of_kind.listed);
-        if !Kind::ALL.iter().all(listed) {
+        let settled = |of_kind: &OfKind| of_kind.listed || of_kind.missing;
+        let has_optional = Kind::OPTIONAL
+            .iter()
+            .all(|kind| self.kinds.get(kind).is_some_and(settled));
+        if !self.has_core() || !has_optional {
             return None;
         }
         self.started = true;
         self.strings = Strings::default();
-        let lists = self.kinds.iter_mut().map(|(kind, of_kind)| {
+        let listed = self.kinds.iter_mut().filter(|(_, of_kind)| of_kind.listed);
+        let lists = listed.map(|(kind, of_kind)| {
             let mut held = std::mem::take(&mut of_kind.held);
             let since = std::mem::take(&mut of_kind.since);
             if !since.is_empty() {
@@ -345,10 +368,14 @@ mod tests {
         for kind in [Kind::Pod, Kind::Service, Kind::EndpointSlice] {
             assert!(list(&mut fold, kind, Vec::new()).is_none());
         }
+        // What is not there is not waited for.
+        for kind in Kind::OPTIONAL {
+            assert!(fold.hear(kind, Heard::Missing).is_none());
+        }
         let Some(RegistryChange::Replace(lists)) = list(&mut fold, Kind::Namespace, vec![namespace("shop")]) else {
             panic!("not told");
         };
-        assert_eq!(lists.keys().copied().collect::<Vec<_>>(), Kind::ALL);
+        assert_eq!(lists.keys().copied().collect::<Vec<_>>(), Kind::CORE);
         assert_eq!(lists[&Kind::Node], [node("a", "2")]);
         assert_eq!(lists[&Kind::Namespace], [namespace("shop")]);
         assert_eq!((fold.count(Kind::Node), fold.count(Kind::Pod)), (1, 0));

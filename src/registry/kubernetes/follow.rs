@@ -81,6 +81,10 @@ pub(super) async fn follow(
         match &result {
             Ok(()) | Err(Failure::Cut(_)) => unreachable = 0,
             Err(Failure::Expired) => follower.position = None,
+            // Somebody else looks whether it comes.
+            Err(failure) if kind.is_optional() && (failure.is_unknown() || failure.is_forbidden()) => {
+                return failure.clone();
+            }
             Err(failure) => {
                 listener.failed(kind, failure);
                 match failure {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::Problem;
 use super::super::convert::Converted;
-use super::super::status::{MemberStatus, Topic};
+use super::super::status::{KindState, MemberStatus, Topic};
 use super::budget::{Account, Pace};
 use super::failure::Failure;
 use super::fold::{Fold, Heard, Word};
@@ -65,6 +65,8 @@ pub(super) struct Listener<'a> {
     state: Mutex<State>,
     /// Wakes whoever rests after a failure, once there is a sign of life.
     answered: Notify,
+    /// Cancelled once all kinds are listed that every member has.
+    core_listed: CancellationToken,
     /// Cancelled once the table was told of everything.
     started: CancellationToken,
 }
@@ -80,6 +82,7 @@ impl<'a> Listener<'a> {
                 ..State::default()
             }),
             answered: Notify::new(),
+            core_listed: CancellationToken::new(),
             started: CancellationToken::new(),
         }
     }
@@ -97,10 +100,57 @@ impl<'a> Listener<'a> {
         self.started.cancelled().await;
     }
 
+    /// Returns once all kinds are listed that every member has.
+    pub(super) async fn core_listed(&self) {
+        self.core_listed.cancelled().await;
+    }
+
+    /// The table is told of everything, whatever is not there yet of kinds that a member may lack.
+    pub(super) fn begin_without_optional(&self) {
+        for kind in Kind::OPTIONAL {
+            self.hear(kind, Heard::Missing);
+        }
+        self.note_doubts();
+    }
+
+    /// The member does not know this kind. What is held of it goes only by a second word.
+    pub(super) fn not_installed(&self, kind: Kind, word: Word) {
+        self.missing(kind, KindState::NotInstalled);
+        let held = self.state().fold.count(kind);
+        if word == Word::Second && held > 0 && self.started.is_cancelled() {
+            tracing::info!(member = %self.name, %kind, held, "the kind is not installed any more, so its objects are gone");
+            self.state().account.list_begins(kind);
+            self.state().account.list_ends(kind);
+            self.hear(kind, Heard::ListBegins);
+            self.hear(kind, Heard::ListEnds(word));
+            self.status.forget_problems(kind, &BTreeSet::new());
+        }
+    }
+
+    /// The member does not let us read this kind. What is held of it stays.
+    pub(super) fn not_allowed(&self, kind: Kind) {
+        self.missing(kind, KindState::NotAllowed);
+    }
+
+    fn missing(&self, kind: Kind, why: KindState) {
+        let mut state = self.state();
+        state.failing.remove(&kind);
+        state.followed.remove(&kind);
+        state.account.list_fails(kind);
+        drop(state);
+        self.status.missing(kind, why);
+        self.status.problems(Topic::Kind(kind), Vec::new());
+        self.hear(kind, Heard::Missing);
+        self.note_doubts();
+    }
+
     /// A kind is known and watched.
     pub(super) fn alive(&self, kind: Kind) {
         let mut state = self.state();
         state.failing.remove(&kind);
+        if kind.is_optional() {
+            self.status.problems(Topic::Kind(kind), Vec::new());
+        }
         state.followed.insert(kind);
         state.heard = Some(Instant::now());
         self.status.connected(kind);
@@ -155,9 +205,20 @@ impl<'a> Listener<'a> {
     pub(super) fn failed(&self, kind: Kind, failure: &Failure) {
         self.status.count_failure();
         let mut state = self.state();
-        state.failing.insert(kind, failure.clone());
         state.followed.remove(&kind);
         self.status.disconnected(kind);
+        if kind.is_optional() {
+            // The member is as good as without it. What is wrong with the way to it, the others tell.
+            state.account.list_fails(kind);
+            if !failure.is_of_connection() && !matches!(failure, Failure::Unauthorized(_)) {
+                let subject = format!("member {}", self.name);
+                let problem = format!("{kind} objects can't be read, and what is known of them is kept: {failure}");
+                let problem = Problem::new(subject, problem, "see to that, or remove the kind");
+                self.status.problems(Topic::Kind(kind), vec![problem]);
+            }
+        } else {
+            state.failing.insert(kind, failure.clone());
+        }
         self.show(&state);
     }
 
@@ -165,7 +226,7 @@ impl<'a> Listener<'a> {
     pub(super) fn unconnected(&self, failure: &Failure) {
         self.status.count_failure();
         let mut state = self.state();
-        state.failing = Kind::ALL.map(|kind| (kind, failure.clone())).into();
+        state.failing = Kind::CORE.map(|kind| (kind, failure.clone())).into();
         state.followed.clear();
         for kind in Kind::ALL {
             self.status.disconnected(kind);
@@ -326,6 +387,9 @@ impl<'a> Listener<'a> {
         let mut state = self.state();
         let started = state.fold.started();
         let Some(change) = state.fold.hear(kind, heard) else {
+            if state.fold.waits_for_optional() {
+                self.core_listed.cancel();
+            }
             return;
         };
         self.sink.apply(RegistryEvent {
@@ -345,7 +409,7 @@ impl<'a> Listener<'a> {
 
     /// A member is synced when everything was told and nothing fails. True where all of it is followed, too.
     fn show(&self, state: &State) -> bool {
-        let is_followed = state.followed.len() == Kind::ALL.len();
+        let is_followed = Kind::CORE.iter().all(|kind| state.followed.contains(kind));
         let lasting = state.failing.values().chain(&state.missed).any(Failure::is_lasting);
         self.status.reached(!lasting);
         let is_over = |failure: &Failure| matches!(failure, Failure::OverBudget(_));

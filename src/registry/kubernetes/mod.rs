@@ -1,6 +1,6 @@
 //! A member that is a live API server.
 //!
-//! Each of the five kinds is listed and then watched, all of them in one task. Objects are converted while they are
+//! Each of the kinds is listed and then watched, all of them in one task; those that a member may lack, once they are there. Objects are converted while they are
 //! decoded and never kept. When the API server goes away nothing is sent, so the table keeps what it has; the member's
 //! status tells since when.
 
@@ -21,6 +21,7 @@ mod heartbeat;
 mod item;
 mod lines;
 mod listener;
+mod optional;
 mod resource;
 mod scope;
 #[cfg(test)]
@@ -45,6 +46,7 @@ pub(super) use failure::Failure;
 use follow::follow;
 pub(super) use guard::is_doubtful;
 use listener::Listener;
+use optional::follow_optional;
 use resource::Resource;
 
 /// How long an API server has to tell its version, how often it is asked, and how soon again after a failure.
@@ -133,8 +135,8 @@ async fn read<F: Future<Output = Result<Client, Failure>>>(
     }
 }
 
-/// Follows all kinds until one of them needs a new client: five requests, each a list and the watch after it, which is the
-/// least there is. Namespaces, of which there are few, go first: the others then find a connection that is made.
+/// Follows all kinds until one of them needs a new client: a request for each, which is a list and the watch after it, and one
+/// for which kinds there are; that is the least there is. Namespaces, of which there are few, go first: the others then find a connection that is made.
 async fn follow_all(client: &Client, listener: &Listener<'_>) -> Failure {
     let answered = CancellationToken::new();
     let follow = |kind| follow(client, Resource::of(kind), listener, answered.clone());
@@ -145,6 +147,7 @@ async fn follow_all(client: &Client, listener: &Listener<'_>) -> Failure {
             failure = follow(Kind::Service) => failure,
             failure = follow(Kind::EndpointSlice) => failure,
             failure = follow(Kind::Pod) => failure,
+            failure = follow_optional(client, listener, &answered) => failure,
             never = ask_version(client, listener) => match never {},
         }
     };

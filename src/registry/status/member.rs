@@ -270,12 +270,25 @@ impl MemberStatus {
     pub(in super::super) fn disconnected(&self, kind: Kind) {
         self.change_kind(kind, |report| {
             report.state = match (report.state, report.heard) {
+                (missing @ (KindState::NotInstalled | KindState::NotAllowed), _) => missing,
                 (KindState::NeverSeen, _) | (_, None) => KindState::NeverSeen,
                 (stale @ KindState::Stale { .. }, _) => stale,
                 (_, Some(since)) => KindState::Stale { since },
             };
         });
         self.show_connected(kind, false);
+    }
+
+    /// The member has no such kind, or does not let us read it: nothing of it is followed, and nothing is wrong.
+    pub(in super::super) fn missing(&self, kind: Kind, why: KindState) {
+        self.change_kind(kind, |report| {
+            report.state = why;
+            report.held_back = 0;
+        });
+        let metrics = &self.board().inner.metrics;
+        let label = ByKind::new(&self.name, kind);
+        metrics.connected.remove(&label);
+        metrics.held_back.remove(&label);
     }
 
     /// So many objects of a kind are kept though a list left them out.
@@ -381,7 +394,7 @@ impl MemberStatus {
         self.change(|entry| {
             entry.problems.retain(|topic, _| match topic {
                 Topic::Object(of, _) | Topic::Nameless(of) => *of != kind || keep.contains(topic),
-                Topic::Folder | Topic::Pace => true,
+                Topic::Kind(_) | Topic::Folder | Topic::Pace => true,
             });
             entry.problem_count = entry.problems.values().map(Vec::len).sum();
             self.count_problems(entry.problem_count);

@@ -40,6 +40,8 @@ pub(super) enum Topic {
     Object(Kind, ObjectName),
     /// Objects of a kind that have no name.
     Nameless(Kind),
+    /// All objects of a kind.
+    Kind(Kind),
     /// Everything in a folder.
     Folder,
     /// How fast the member changes.

@@ -64,6 +64,10 @@ pub enum KindState {
         /// The last sign of life of its watch.
         since: SystemTime,
     },
+    /// The member does not know it, which is no fault: it is looked for now and then.
+    NotInstalled,
+    /// The member does not let us read it, and is complete without. It is tried now and then.
+    NotAllowed,
 }
 
 impl KindState {
@@ -75,6 +79,8 @@ impl KindState {
             Self::CatchingUp { .. } => "CatchingUp",
             Self::Connected => "Connected",
             Self::Stale { .. } => "Stale",
+            Self::NotInstalled => "NotInstalled",
+            Self::NotAllowed => "NotAllowed",
         }
     }
 
@@ -82,7 +88,7 @@ impl KindState {
     #[must_use]
     pub fn since(&self) -> Option<SystemTime> {
         match self {
-            Self::NeverSeen | Self::Connected => None,
+            Self::NeverSeen | Self::Connected | Self::NotInstalled | Self::NotAllowed => None,
             Self::CatchingUp { since } | Self::Stale { since } => Some(*since),
         }
     }

@@ -163,18 +163,32 @@ pub(super) fn set_state(key: &str, value: &str) -> Filter {
     )
 }
 
+/// How often one connection is tried to endpoints of a service. Nothing has been sent before it is there, so another may take it.
+const CONNECT_ATTEMPTS: u32 = 3;
+
+/// To where a connection was going, or nowhere.
 pub(super) fn tcp_proxy(settings: &TrafficSettings, direction: &str, cluster: &str) -> Filter {
-    network_filter(
-        "tcp_proxy",
-        packed(&TcpProxy {
-            stat_prefix: cluster.to_owned(),
-            cluster_specifier: Some(ClusterSpecifier::Cluster(cluster.to_owned())),
-            // What a connection lives for is the application's business.
-            idle_timeout: Some(duration(Duration::ZERO)),
-            access_log: access_log(settings, direction, Logged::Tcp),
-            ..TcpProxy::default()
-        }),
-    )
+    network_filter("tcp_proxy", packed(&proxy(settings, direction, cluster)))
+}
+
+/// To one of the endpoints of a service, or that which an earlier filter chose.
+pub(super) fn tcp_proxy_to_service(settings: &TrafficSettings, direction: &str, cluster: &str) -> Filter {
+    let proxy = TcpProxy {
+        max_connect_attempts: uint(CONNECT_ATTEMPTS),
+        ..proxy(settings, direction, cluster)
+    };
+    network_filter("tcp_proxy", packed(&proxy))
+}
+
+fn proxy(settings: &TrafficSettings, direction: &str, cluster: &str) -> TcpProxy {
+    TcpProxy {
+        stat_prefix: cluster.to_owned(),
+        cluster_specifier: Some(ClusterSpecifier::Cluster(cluster.to_owned())),
+        // What a connection lives for is the application's business.
+        idle_timeout: Some(duration(Duration::ZERO)),
+        access_log: access_log(settings, direction, Logged::Tcp),
+        ..TcpProxy::default()
+    }
 }
 
 /// An HTTP connection manager with what both directions share; the rest is the caller's.

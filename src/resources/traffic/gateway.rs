@@ -8,7 +8,7 @@ use envoy_types::pb::envoy::extensions::filters::network::sni_cluster::v3::SniCl
 
 use super::GATEWAY_LISTENER;
 use super::cluster::FixedCluster;
-use super::filters::{address, chain, network_filter, packed, tcp_proxy, tls_inspector};
+use super::filters::{address, chain, network_filter, packed, tcp_proxy_to_service, tls_inspector};
 use super::settings::TrafficSettings;
 use crate::resources::{Resource, ResourceType, Version};
 
@@ -40,7 +40,7 @@ impl GatewayListenerSpec {
                 "sni",
                 vec![
                     network_filter("sni_cluster", packed(&SniCluster {})),
-                    tcp_proxy(settings, "gateway", FixedCluster::BlackHole.name()),
+                    tcp_proxy_to_service(settings, "gateway", FixedCluster::BlackHole.name()),
                 ],
             )
         };

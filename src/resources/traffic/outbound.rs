@@ -10,7 +10,9 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::google::protobuf::BoolValue;
 
 use super::super::config_source::ads;
-use super::filters::{address, chain, duration, http, http_inspector, manager, set_state, tcp_proxy, tls_inspector};
+use super::filters::{
+    address, chain, duration, http, http_inspector, manager, set_state, tcp_proxy, tcp_proxy_to_service, tls_inspector,
+};
 use super::names::OutboundListener;
 use super::settings::TrafficSettings;
 use super::tls::{BYTES_INSIDE, HTTP_INSIDE};
@@ -67,7 +69,7 @@ impl OutboundSpec {
             let cluster = cluster.encode(&settings.domain);
             vec![
                 set_state(ALPN, &BYTES_INSIDE.join(",")),
-                tcp_proxy(settings, "outbound", &cluster),
+                tcp_proxy_to_service(settings, "outbound", &cluster),
             ]
         };
         let outside = || vec![tcp_proxy(settings, "outbound", settings.outside.cluster().name())];

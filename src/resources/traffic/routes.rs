@@ -5,15 +5,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::retry_policy::RetryHostPredicate;
 use envoy_types::pb::envoy::config::route::v3::retry_policy::retry_host_predicate;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{
-    DirectResponseAction, RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost,
+    DirectResponseAction, HeaderMatcher, RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost,
 };
 use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
+use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
+use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
 
 use super::cluster::FixedCluster;
 use super::filters::{duration, packed, uint};
@@ -24,6 +27,11 @@ use crate::resources::{ClusterName, Resource, ResourceType, Version};
 /// What is tried again: only what surely did not reach an application, for a request may do something that must not be done
 /// twice. An answer, 503 or gRPC's UNAVAILABLE among them, says nothing about that: it may come after the work was done.
 const RETRY_ON: &str = "connect-failure,refused-stream,reset-before-request";
+/// What of requests that only ask, in whose nature it is that they may be done twice: also what broke off before an answer, as
+/// when a pod or a gateway dies, and 503, which is what a sidecar says for an application that it can't reach.
+const RETRY_SAFE_ON: &str = "connect-failure,refused-stream,reset,retriable-status-codes";
+/// The methods that only ask (RFC 9110, 9.2.1) and that applications use.
+const SAFE: &str = "GET|HEAD|OPTIONS";
 
 /// A service as routes know it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -93,7 +101,7 @@ impl RoutesSpec {
             (!domains.is_empty()).then(|| VirtualHost {
                 name: format!("{}:{}", service.service.host(domain), self.port),
                 domains,
-                routes: vec![to_service(cluster.encode(domain))],
+                routes: to_service(&cluster.encode(domain)).into(),
                 ..VirtualHost::default()
             })
         });
@@ -143,7 +151,8 @@ fn to_cluster(cluster: String, retry_policy: Option<RetryPolicy>) -> Route {
     }))
 }
 
-fn to_service(cluster: String) -> Route {
+/// First those that only ask, then all others.
+fn to_service(cluster: &str) -> [Route; 2] {
     let elsewhere = RetryHostPredicate {
         name: "envoy.retry_host_predicates.previous_hosts".to_owned(),
         config_type: Some(retry_host_predicate::ConfigType::TypedConfig(packed(
@@ -157,7 +166,26 @@ fn to_service(cluster: String) -> Route {
         host_selection_retry_max_attempts: 5,
         ..RetryPolicy::default()
     };
-    to_cluster(cluster, Some(retries))
+    let of_safe = RetryPolicy {
+        retry_on: RETRY_SAFE_ON.to_owned(),
+        retriable_status_codes: vec![503],
+        ..retries.clone()
+    };
+    let mut safe = to_cluster(cluster.to_owned(), Some(of_safe));
+    if let Some(matched) = &mut safe.r#match {
+        matched.headers = vec![HeaderMatcher {
+            name: ":method".to_owned(),
+            header_match_specifier: Some(HeaderMatchSpecifier::StringMatch(StringMatcher {
+                match_pattern: Some(MatchPattern::SafeRegex(RegexMatcher {
+                    regex: SAFE.to_owned(),
+                    ..RegexMatcher::default()
+                })),
+                ..StringMatcher::default()
+            })),
+            ..HeaderMatcher::default()
+        }];
+    }
+    [safe, to_cluster(cluster.to_owned(), Some(retries))]
 }
 
 pub(super) fn outside(outside: Outside) -> Route {

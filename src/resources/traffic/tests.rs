@@ -6,6 +6,7 @@ use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::tls_parameters::TlsProtocol;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{CommonTlsContext, UpstreamTlsContext};
@@ -142,4 +143,35 @@ fn a_name_that_two_services_claim_is_the_first_ones() {
         ("outside", 1),
     ];
     assert_eq!(hosts.collect::<Vec<_>>(), expected);
+}
+
+/// What only asks may be asked again after it broke off; what does something may not.
+#[test]
+fn only_requests_that_ask_are_repeated_after_they_broke_off() {
+    let spec = RoutesSpec {
+        port: 80,
+        namespace: "shop".into(),
+        services: vec![VirtualService {
+            service: ServiceKey::new("shop", "web"),
+            cluster_ips: Vec::new(),
+        }],
+        settings: Arc::new(settings()),
+    };
+    let routes: RouteConfiguration = read(&spec.encode());
+    let repeated = routes.virtual_hosts[0].routes.iter().map(|route| {
+        let Some(Action::Route(action)) = &route.action else {
+            panic!("it leads to a cluster")
+        };
+        let retries = action.retry_policy.as_ref().unwrap();
+        let methods = route.r#match.as_ref().unwrap().headers.len();
+        (
+            methods,
+            retries.retry_on.contains("reset,"),
+            retries.retriable_status_codes.clone(),
+        )
+    });
+    assert_eq!(
+        repeated.collect::<Vec<_>>(),
+        [(1, true, vec![503]), (0, false, Vec::new())]
+    );
 }

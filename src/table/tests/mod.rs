@@ -6,6 +6,7 @@ mod gateways;
 mod networks;
 mod order;
 mod terms;
+mod workloads;
 
 use super::testing::*;
 use super::*;

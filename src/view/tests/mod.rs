@@ -30,6 +30,7 @@ fn endpoint(address: &str, on: &str) -> Endpoint {
         mtls: Mtls::Yes,
         network: network(on),
         locality: Locality::new("r", "z1", ""),
+        weight: 1,
         pod: Some(ObjectName::new("shop", "web-1").into()),
     }
 }

@@ -14,9 +14,11 @@ fn any_endpoint() -> impl Strategy<Value = Endpoint> {
     ];
     let health = prop_oneof![3 => Just(Health::Ready), 1 => Just(Health::Draining), 1 => Just(Health::NotReady)];
     let mtls = prop_oneof![3 => Just(Mtls::Yes), 1 => Just(Mtls::No), 1 => Just(Mtls::PodUnknown)];
-    (address, health, mtls, 0u8..4, 0u8..3).prop_map(|(address, health, mtls, on, zone)| Endpoint {
+    let weight = prop_oneof![4 => Just(1u16), 1 => 1u16..200, 1 => Just(u16::MAX)];
+    (address, health, mtls, 0u8..4, 0u8..3, weight).prop_map(|(address, health, mtls, on, zone, weight)| Endpoint {
         addresses: address.into(),
         port: 8080,
+        weight,
         health,
         mtls,
         network: network(&format!("net{on}")),
@@ -145,7 +147,7 @@ fn expected_shares(
     let mut by_rank: BTreeMap<Rank, BTreeMap<SocketAddr, (Distance, u128)>> = BTreeMap::new();
     for candidate in &explanation.candidates {
         let endpoint = &candidate.endpoint;
-        let one = one * candidate.standing.parts();
+        let one = one * candidate.standing.parts() * u128::from(endpoint.weight);
         let distance = preference.distance(viewer, &endpoint.network, &endpoint.locality);
         let sockets = match &candidate.verdict {
             Verdict::Direct(socket) => vec![*socket],
@@ -175,7 +177,7 @@ fn expected_shares(
 
 proptest! {
     #[test]
-    fn share_of_traffic_is_share_of_ready_endpoints(viewer in any_viewer(), port in any_port(), gateways in any_gateways()) {
+    fn share_of_traffic_is_share_of_the_weight_of_ready_endpoints(viewer in any_viewer(), port in any_port(), gateways in any_gateways()) {
         let explanation = explain(&viewer, &port, &gateways);
         let expected = expected_shares(&viewer, &port, &explanation);
         let mut weights: BTreeMap<u32, BTreeMap<SocketAddr, u128>> = BTreeMap::new();

@@ -62,6 +62,7 @@ fn port(endpoints: u32) -> PortEndpoints {
         let endpoint = Endpoint {
             addresses: Addresses::from(std::net::IpAddr::from(Ipv4Addr::from(0x0a00_0000 + at))),
             port: 8080,
+            weight: 1,
             health: Health::Ready,
             mtls: Mtls::Yes,
             network: network(&on),

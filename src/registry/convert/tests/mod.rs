@@ -1,6 +1,7 @@
 //! What each kind becomes, and what each mistake costs.
 
 mod exposure;
+mod optional;
 
 use serde_json::{Value, json};
 

@@ -3,6 +3,7 @@
 mod budget;
 mod freshness;
 mod guard;
+mod optional;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -146,7 +147,7 @@ async fn of_namespaces_that_are_not_asked_for_nothing_is_taken_and_nothing_is_wr
 async fn everything_is_told_at_once_and_then_each_change() {
     let running = Running::synced(three_nodes(FakeApi::new())).await;
     running.has(&["Node n1", "Node n2", "Node n3", "Pod shop/web-1"]).await;
-    assert_eq!(running.replacements(), [Kind::ALL.to_vec()]);
+    assert_eq!(running.replacements(), [Kind::CORE.to_vec()]);
     for resource in RESOURCES {
         assert_eq!(running.api.requests(resource), ["stream"]);
     }
@@ -172,7 +173,7 @@ async fn everything_is_told_at_once_and_then_each_change() {
 async fn a_server_that_cannot_stream_lists_is_read_in_pages() {
     let running = Running::synced(three_nodes(FakeApi::without_streaming())).await;
     running.has(&["Node n1", "Node n2", "Node n3", "Pod shop/web-1"]).await;
-    assert_eq!(running.replacements(), [Kind::ALL.to_vec()], "pages are put together");
+    assert_eq!(running.replacements(), [Kind::CORE.to_vec()], "pages are put together");
     assert_eq!(running.api.requests("nodes")[..3], ["stream", "list", "list"]);
     running.api.put("nodes", "n4", empty());
     running
@@ -187,7 +188,7 @@ async fn a_list_that_breaks_off_is_not_told() {
     api.fail_once("nodes", Fault::Says(format!("{half}\n")));
     let running = Running::synced(api).await;
     running.has(&["Node n1", "Node n2", "Node n3", "Pod shop/web-1"]).await;
-    assert_eq!(running.replacements(), [Kind::ALL.to_vec()]);
+    assert_eq!(running.replacements(), [Kind::CORE.to_vec()]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -274,7 +275,7 @@ async fn a_kind_that_is_forbidden_is_told_with_the_remedy() {
     assert!(running.recorder.changes().is_empty(), "the rest is held back");
     running.api.heal();
     running.until_synced().await;
-    assert_eq!(running.replacements(), [Kind::ALL.to_vec()]);
+    assert_eq!(running.replacements(), [Kind::CORE.to_vec()]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,126 @@
+//! Kinds that a member may lack: it is complete without them, and they come and go while it is read.
+
+use super::super::super::testing::until_report;
+use super::super::super::{KindState, MemberReport};
+use super::*;
+
+const NETWORKING: &str = "networking.istio.io/v1beta1";
+/// Longer than the pause between two looks.
+const A_LOOK: Duration = Duration::from_secs(80);
+
+fn entry() -> Value {
+    json!({"metadata": {"namespace": "shop"}, "spec": {"hosts": ["api.example.com"], "resolution": "DNS",
+        "ports": [{"number": 443, "name": "tls", "protocol": "TLS"}]}})
+}
+
+impl Running {
+    async fn until_kind(&self, kind: Kind, state: KindState) -> MemberReport {
+        let what = format!("{kind} {}", state.name());
+        until_report(&self.members, "east", &what, |report| {
+            report.kinds[&kind].state == state
+        })
+        .await
+    }
+}
+
+fn one_node() -> FakeApi {
+    let api = FakeApi::new();
+    api.put("nodes", "n1", empty());
+    api
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_without_them_is_complete_and_they_come_in_once_they_are_installed() {
+    let running = Running::synced(one_node()).await;
+    let report = running.until_kind(Kind::ServiceEntry, KindState::NotInstalled).await;
+    assert!(
+        Kind::OPTIONAL
+            .iter()
+            .all(|kind| report.kinds[kind].state == KindState::NotInstalled)
+    );
+    assert_eq!((report.problem_count, running.clients.load(Ordering::SeqCst)), (0, 1));
+    assert_eq!(running.api.requests("apis"), ["list"], "one request for all of them");
+    for resource in ["serviceentries", "workloadentries", "peerauthentications"] {
+        assert_eq!(running.api.requests(resource), [""; 0], "{resource} is not asked for");
+    }
+    running.api.install(NETWORKING);
+    running.api.put("serviceentries", "api", entry());
+    running.has(&["Node n1", "ServiceEntry shop/api"]).await;
+    let report = running.until_kind(Kind::WorkloadEntry, KindState::Connected).await;
+    assert_eq!(report.kinds[&Kind::PeerAuthentication].state, KindState::NotInstalled);
+    assert_eq!(running.replacements()[0], Kind::CORE, "they were not waited for");
+    running.api.delete("serviceentries", "api");
+    running.has(&["Node n1"]).await;
+    assert_eq!(running.members.get(&id("east")).unwrap().state, MemberState::Synced);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_installed_is_told_with_all_else() {
+    let api = one_node();
+    api.install(NETWORKING);
+    api.put("serviceentries", "api", entry());
+    let running = Running::synced(api).await;
+    let all = [&Kind::CORE[..], &[Kind::ServiceEntry, Kind::WorkloadEntry]].concat();
+    assert_eq!(running.replacements(), [all]);
+    assert_eq!(running.api.requests("serviceentries"), ["stream"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_hangs_or_fails_holds_nobody_up() {
+    for fault in [Fault::Hangs, Fault::Status(500, "boom")] {
+        let api = one_node();
+        api.install(NETWORKING);
+        api.put("serviceentries", "api", entry());
+        api.fail("serviceentries", fault.clone());
+        let begun = Instant::now();
+        let running = Running::synced(api).await;
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        if let Fault::Status(..) = fault {
+            let problems = running.until_problems(1).await;
+            assert!(
+                problems[0].contains("ServiceEntry objects can't be read"),
+                "{problems:?}"
+            );
+        }
+        running.api.heal();
+        running.has(&["Node n1", "ServiceEntry shop/api"]).await;
+        running.until_problems(0).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_forbidden_is_shown_calmly_and_tried_again() {
+    let api = one_node();
+    api.install(NETWORKING);
+    api.put("serviceentries", "api", entry());
+    api.fail("serviceentries", Fault::Status(403, "no"));
+    let running = Running::synced(api).await;
+    let report = running.until_kind(Kind::ServiceEntry, KindState::NotAllowed).await;
+    assert_eq!(report.problem_count, 0);
+    running.api.heal();
+    running.has(&["Node n1", "ServiceEntry shop/api"]).await;
+    // What was known stays while it is forbidden, however long.
+    running.api.fail("serviceentries", Fault::Status(403, "no"));
+    running.api.cut("serviceentries");
+    running.until_kind(Kind::ServiceEntry, KindState::NotAllowed).await;
+    tokio::time::sleep(10 * A_LOOK).await;
+    running.has(&["Node n1", "ServiceEntry shop/api"]).await;
+    assert_eq!(running.members.get(&id("east")).unwrap().state, MemberState::Synced);
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_of_a_kind_that_is_gone_go_by_the_second_word() {
+    let api = one_node();
+    api.install(NETWORKING);
+    api.put("serviceentries", "api", entry());
+    let running = Running::synced(api).await;
+    running.has(&["Node n1", "ServiceEntry shop/api"]).await;
+    running.api.uninstall(NETWORKING);
+    running.api.cut("serviceentries");
+    running.until_kind(Kind::ServiceEntry, KindState::NotInstalled).await;
+    running.has(&["Node n1", "ServiceEntry shop/api"]).await;
+    running.has(&["Node n1"]).await;
+    // And back.
+    running.api.install(NETWORKING);
+    running.has(&["Node n1", "ServiceEntry shop/api"]).await;
+}

@@ -1,0 +1,53 @@
+//! The kinds of Istio in an API server: definitions with its names and no more, so that any field is taken.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{DeleteParams, PostParams};
+use kube::{Api, Client};
+use serde_json::json;
+
+/// A kind of Istio: group, kind, plural.
+pub type IstioKind = (&'static str, &'static str, &'static str);
+
+/// Hosts outside of Kubernetes.
+pub const SERVICE_ENTRY: IstioKind = ("networking.istio.io", "ServiceEntry", "serviceentries");
+/// Workloads outside of Kubernetes.
+pub const WORKLOAD_ENTRY: IstioKind = ("networking.istio.io", "WorkloadEntry", "workloadentries");
+/// What workloads ask of who connects.
+pub const PEER_AUTHENTICATION: IstioKind = ("security.istio.io", "PeerAuthentication", "peerauthentications");
+
+/// Installs a kind in one version.
+///
+/// # Errors
+/// If the API server refuses it.
+pub async fn install_kind(client: &Client, kind: IstioKind, version: &str) -> anyhow::Result<()> {
+    let (group, kind, plural) = kind;
+    let anything = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.{group}")},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"kind": kind, "listKind": format!("{kind}List"), "plural": plural, "singular": kind.to_lowercase()},
+            "versions": [{"name": version, "served": true, "storage": true, "schema": {"openAPIV3Schema": anything}}],
+        },
+    });
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let definition = serde_json::from_value(definition)?;
+    definitions.create(&PostParams::default(), &definition).await?;
+    Ok(())
+}
+
+/// Takes a kind away, with all its objects.
+///
+/// # Errors
+/// If the API server refuses that.
+pub async fn remove_kind(client: &Client, kind: IstioKind) -> anyhow::Result<()> {
+    let (group, _, plural) = kind;
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    definitions
+        .delete(&format!("{plural}.{group}"), &DeleteParams::default())
+        .await?;
+    Ok(())
+}
