@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use super::error::ConfigErrors;
-use super::settings::{Config, Listen, MeshConfig};
+use super::settings::{Config, Listen, MeshConfig, TrafficConfig};
 
 /// A settings file, with what the command line says beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,13 @@ impl Config {
         let mut config = self.clone();
         config.members.clone_from(&newer.members);
         config.networks.clone_from(&newer.networks);
-        config.mesh.default_network.clone_from(&newer.mesh.default_network);
+        config.mesh = MeshConfig {
+            default_network: newer.mesh.default_network.clone(),
+            export_to: newer.mesh.export_to.clone(),
+            cluster_local: newer.mesh.cluster_local.clone(),
+            ..config.mesh
+        };
+        config.traffic.locality.clone_from(&newer.traffic.locality);
         config
     }
 
@@ -62,6 +68,8 @@ impl Config {
             mesh:
                 MeshConfig {
                     default_network: _,
+                    export_to: _,
+                    cluster_local: _,
                     system_namespace,
                     domain,
                 },
@@ -89,7 +97,14 @@ impl Config {
             ("memberSecrets", self.member_secrets != *member_secrets),
             // Members of the settings have theirs beside themselves; those of Secrets and folders were told at the start.
             ("memberDefaults", self.member_defaults != *member_defaults),
-            ("traffic", self.traffic != *traffic),
+            // Which endpoints come first is the table's business.
+            (
+                "traffic",
+                TrafficConfig {
+                    locality: traffic.locality.clone(),
+                    ..self.traffic.clone()
+                } != *traffic,
+            ),
             ("identity", self.identity != *identity),
             ("dns", self.dns_servers != *dns_servers),
             ("readiness", self.readiness != *readiness),
@@ -176,7 +191,7 @@ mod tests {
     #[test]
     fn what_needs_a_restart_is_named_and_the_rest_is_taken() {
         let old = read("members: [{name: a, folder: a}]\nnetworks: {n: {cidrs: [10.0.0.0/8]}}");
-        let live = "members: [{name: b, folder: b}]\nnetworks: {m: {}}\nmesh: {defaultNetwork: flat}\n";
+        let live = "members: [{name: b, folder: b}]\nnetworks: {m: {weight: 50}}\nmesh: {defaultNetwork: flat, exportTo: ['.'], clusterLocal: []}\ntraffic: {locality: {mode: failover}}\n";
         let new = read(live);
         assert_eq!(old.differing_until_restart(&new), Vec::<&str>::new());
         assert_eq!(old.with_live_parts_of(&new), new);

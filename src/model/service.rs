@@ -124,6 +124,12 @@ impl PortEndpoints {
         self.standings.get(group).copied().unwrap_or_default()
     }
 
+    /// True where all groups count alike.
+    #[must_use]
+    pub fn is_even(&self) -> bool {
+        self.standings.is_empty()
+    }
+
     /// The terms of its service, where it has any.
     #[must_use]
     pub fn terms(&self) -> Option<&ServiceTerms> {

@@ -24,6 +24,7 @@ pub use spec::ResourceSpec;
 pub use traffic::{
     Application, CAPTURE_LISTENER, CaptureSpec, CertificateSource, FixedCluster, FixedClusterSpec, GATEWAY_LISTENER,
     GatewayClusterSpec, GatewayListenerSpec, INBOUND_LISTENER, InboundSpec, MtlsMode, OutboundListener, OutboundSpec,
-    OutboundTarget, Outside, Protocol, RoutesSpec, SidecarClusterSpec, SniName, TrafficSettings, VirtualService,
+    OutboundTarget, Outlier, Outside, Protocol, RoutesSpec, SidecarClusterSpec, SniName, TrafficSettings,
+    VirtualService,
 };
 pub use version::Version;

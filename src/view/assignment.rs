@@ -117,11 +117,15 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
     let groups = reachable(viewer, port, gateways);
     let scale = scale_of(port, &groups);
     let mut parts: Vec<Part<'_>> = Vec::with_capacity(most_parts(&groups));
+    let preference = port
+        .terms()
+        .map(|terms| &terms.preference)
+        .filter(|preference| !preference.is_none());
     for (key, group, way) in &groups {
         let standing = port.standing(key);
         let (rank, scale) = (standing.rank(), counts_of(standing, scale));
-        let distance = |locality: &Locality| match port.terms() {
-            Some(terms) => terms.preference.distance(viewer, &key.network, locality),
+        let distance = |locality: &Locality| match preference {
+            Some(preference) => preference.distance(viewer, &key.network, locality),
             None => Distance::default(),
         };
         match way {
@@ -252,6 +256,9 @@ pub(super) fn scale_of(port: &PortEndpoints, groups: &[(&GroupKey, &NetworkGroup
         Horizon::Via(ways) => Some(ways.len()),
         Horizon::Direct | Horizon::Withheld(_) => None,
     }));
+    if port.is_even() {
+        return split;
+    }
     // In parts that all weights are multiples of, where some count more or less than others.
     let common = groups
         .iter()
@@ -277,15 +284,21 @@ pub(super) type Place<'a> = (u32, &'a Locality);
 /// Where each part belongs: the nearest first, what comes last behind all, and no number left out.
 pub(super) fn places<'a>(parts: &[Part<'a>]) -> impl Iterator<Item = Place<'a>> {
     let level = |part: &Part<'_>| (part.rank, part.distance);
-    let mut levels: Vec<_> = Vec::new();
+    let mut levels: Vec<_> = Vec::with_capacity(1);
     for part in parts {
+        let level = level(part);
         // Mostly there is one.
-        if let Err(at) = levels.binary_search(&level(part)) {
-            levels.insert(at, level(part));
+        if levels.last() != Some(&level)
+            && let Err(at) = levels.binary_search(&level)
+        {
+            levels.insert(at, level);
         }
     }
     parts.iter().map(move |part| {
-        let priority = levels.binary_search(&level(part)).unwrap_or_default();
+        let priority = match levels.len() {
+            1 => 0,
+            _ => levels.binary_search(&level(part)).unwrap_or_default(),
+        };
         (u32::try_from(priority).unwrap_or(u32::MAX), part.locality)
     })
 }

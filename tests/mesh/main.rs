@@ -15,6 +15,7 @@ mod ground;
 mod held;
 mod issued;
 mod load;
+mod locality;
 mod manifests;
 mod mesh;
 mod modes;

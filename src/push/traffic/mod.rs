@@ -208,7 +208,10 @@ pub(super) fn gateway_spec(
             }
             let name = Arc::clone(name);
             Some(match kind {
-                ResourceType::Cluster => ResourceSpec::GatewayCluster(GatewayClusterSpec { name }),
+                ResourceType::Cluster => ResourceSpec::GatewayCluster(GatewayClusterSpec {
+                    name,
+                    settings: Arc::clone(settings),
+                }),
                 _ => ResourceSpec::Assignment(AssignmentSpec {
                     name,
                     assignment: assign(key, service.port(port)?, &table.gateways()),

@@ -12,6 +12,7 @@ mod gateway;
 mod inbound;
 mod names;
 mod outbound;
+mod outlier;
 mod protocol;
 mod routes;
 mod settings;
@@ -25,7 +26,7 @@ pub use names::{OutboundListener, SniName};
 pub use outbound::{OutboundSpec, OutboundTarget};
 pub use protocol::Protocol;
 pub use routes::{RoutesSpec, VirtualService};
-pub use settings::{Application, CertificateSource, MtlsMode, Outside, TrafficSettings};
+pub use settings::{Application, CertificateSource, MtlsMode, Outlier, Outside, TrafficSettings};
 
 /// The listener that connections of a captured workload arrive at.
 pub const CAPTURE_LISTENER: &str = "virtualOutbound";
