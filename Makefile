@@ -1,6 +1,6 @@
 # The commands of a developer and of CI. Everything that is fetched or built goes to .tools/ and target/, but a few programs of the
-# system's packages, which `make tools` installs where it may (root, apt-get), and else asks for. Only `make test` needs root, for
-# the network namespaces of tests/mesh.
+# system's packages, which `make tools` installs where it may (root, apt-get), and else asks for. Only `make test` and `make mesh`
+# need root, for network namespaces.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -35,6 +35,14 @@ demo: envoy ## Show one service from two networks in real Envoys; KEEP=1 leaves 
 	@echo '==> Building the demo (first time some minutes)'
 	cargo build --locked --bin parallax --example demo
 	cargo run --quiet --locked --example demo -- $(if $(KEEP),--keep)
+
+.PHONY: mesh
+mesh: envoy ## Show requests across two networks while things fail (root); KEEP=1 leaves it running
+	@scripts/install-packages.sh
+	@scripts/build-kubernetes.sh
+	@echo '==> Building the mesh (first time some minutes)'
+	cargo build --locked --bin parallax --example mesh
+	cargo run --quiet --locked --example mesh -- $(if $(KEEP),--keep)
 
 .PHONY: tools
 tools: ## Fetch Envoys, build the Kubernetes servers and a gRPC client for the tests into .tools/

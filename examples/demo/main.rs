@@ -9,8 +9,7 @@ mod stage;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
+use harness::Interrupt;
 use stage::{Expected, Stage};
 
 /// `web.shop:80` as its two networks see it, for each scene: address, port and weight.
@@ -33,7 +32,7 @@ async fn main() -> ExitCode {
 
 /// Whoever ends us ends all that we started: Envoys would outlive a terminal that is closed.
 async fn run(keep: bool) -> anyhow::Result<ExitCode> {
-    let mut stop = Stop::catch()?;
+    let mut stop = Interrupt::catch()?;
     let stage = tokio::select! {
         played = play() => played?,
         () = stop.asked() => return Ok(ExitCode::from(STOPPED)),
@@ -48,28 +47,6 @@ async fn run(keep: bool) -> anyhow::Result<ExitCode> {
 
 /// What shells report for a program ended by Ctrl-C.
 const STOPPED: u8 = 130;
-
-/// Ctrl-C, SIGTERM, or the end of the terminal.
-struct Stop([Signal; 3]);
-
-impl Stop {
-    fn catch() -> std::io::Result<Self> {
-        Ok(Self([
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::hangup())?,
-        ]))
-    }
-
-    async fn asked(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    }
-}
 
 /// What east sees with this many pods of west behind its gateway, and what west sees with these pods of its own.
 fn expected(behind_gateway: u32, west_pods: &[&'static str]) -> Expected {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::traffic;
 use crate::config::{Config, GatewayPlace, LocalityChoice, SharedChoice};
 use crate::model::{Cidr, ClusterId, HostName, MemberWeight, NetworkId, ObjectName, Preference, ServiceKey, Shared};
 use crate::table::{CidrRule, ClusterLocal, ExportTo, SettingsGateway, SettingsPlace, TableSettings};
@@ -55,6 +56,7 @@ pub(super) fn table_settings(config: &Config) -> anyhow::Result<TableSettings> {
             .iter()
             .filter_map(|name| cluster_local(name))
             .collect(),
+        mtls: traffic::mtls(config),
         ..TableSettings::new(
             NetworkId::new(&config.mesh.default_network)?,
             &config.mesh.system_namespace,

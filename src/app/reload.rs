@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{members, networks};
+use super::{members, networks, traffic};
 use crate::config::{Config, SettingsFile, SettingsStanding};
 use crate::model::ClusterId;
 use crate::push::Pusher;
@@ -97,6 +97,9 @@ fn apply(config: &Config, live: &Live) -> anyhow::Result<()> {
     let table = networks::table_settings(config)?;
     let named = members::named(config)?;
     live.pusher.set_settings(table);
+    if let Some(traffic) = traffic::settings(config) {
+        live.pusher.set_traffic(traffic);
+    }
     live.members.send_if_modified(|known| {
         let differs = *known != named;
         *known = named;

@@ -1,7 +1,8 @@
 //! From the settings of traffic to what resources are built by.
 
 use crate::config::{ApplicationChoice, Config, MtlsChoice, OutsideChoice};
-use crate::resources::{Application, CertificateSource, MtlsMode, Outlier, Outside, TrafficSettings};
+use crate::model::MtlsMode;
+use crate::resources::{Application, CertificateSource, Outlier, Outside, TrafficSettings};
 
 /// `None` where proxies get no listeners.
 pub(super) fn settings(config: &Config) -> Option<TrafficSettings> {
@@ -17,13 +18,10 @@ pub(super) fn settings(config: &Config) -> Option<TrafficSettings> {
             None => vec![traffic.trust_domain.as_str().into()],
         },
         certificates: match &traffic.certificates {
-            None => CertificateSource::Ads,
-            Some(folder) => CertificateSource::Files(folder.as_str().into()),
-        },
-        mtls: match traffic.mtls {
-            MtlsChoice::Strict => MtlsMode::Strict,
-            MtlsChoice::Permissive => MtlsMode::Permissive,
-            MtlsChoice::Disable => MtlsMode::Disable,
+            Some(folder) => Some(CertificateSource::Files(folder.as_str().into())),
+            // Without anybody to issue any, an Envoy would wait for certificates that it never uses.
+            None if config.identity.is_none() && traffic.mtls == MtlsChoice::Disable => None,
+            None => Some(CertificateSource::Ads),
         },
         outside: match traffic.outside {
             OutsideChoice::Passthrough => Outside::Passthrough,
@@ -43,4 +41,15 @@ pub(super) fn settings(config: &Config) -> Option<TrafficSettings> {
             ejection: traffic.outlier.ejection,
         },
     })
+}
+
+/// What workloads ask of who connects, where nothing else is said.
+pub(super) fn mtls(config: &Config) -> MtlsMode {
+    match config.traffic.mtls {
+        // Nobody serves listeners, so the labels of pods are all that is known.
+        _ if !config.traffic.enabled => MtlsMode::default(),
+        MtlsChoice::Strict => MtlsMode::Strict,
+        MtlsChoice::Permissive => MtlsMode::Permissive,
+        MtlsChoice::Disable => MtlsMode::Disable,
+    }
 }

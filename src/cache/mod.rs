@@ -7,13 +7,14 @@ mod content;
 mod live_view;
 mod mailbox;
 mod subscriber;
+mod views;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::model::{Aspect, Standpoint, ViewKey, Viewer};
+use crate::model::{Aspect, PodRef, Standpoint, ViewKey, Viewer};
 use crate::resources::{Resource, ResourceType};
 
 pub use live_view::LiveView;
@@ -68,6 +69,8 @@ pub struct Cache {
     views: Mutex<BTreeMap<ViewKey, Weak<LiveView>>>,
     /// Every subscriber, for the day when viewers' networks change.
     subscribers: Mutex<HashMap<StreamId, Weak<Subscriber>>>,
+    /// The sidecars among them by their pods, for what changes of one pod.
+    workloads: Mutex<HashMap<PodRef, Vec<StreamId>>>,
 }
 
 impl Cache {
@@ -79,6 +82,7 @@ impl Cache {
             next_stream: AtomicU64::new(1),
             views: Mutex::default(),
             subscribers: Mutex::default(),
+            workloads: Mutex::default(),
         })
     }
 
@@ -95,6 +99,11 @@ impl Cache {
         let standpoint = self.source.locate(&viewer);
         let subscriber = Subscriber::new(id, Arc::clone(self), viewer, standpoint);
         lock(&self.subscribers).insert(id, Arc::downgrade(&subscriber));
+        if let Some(workload) = subscriber.workload() {
+            lock(&self.workloads).entry(workload).or_default().push(id);
+        }
+        // What changed before it was in these lists nobody told it.
+        subscriber.relocate();
         subscriber
     }
 
@@ -113,6 +122,21 @@ impl Cache {
         }
     }
 
+    /// The same for the sidecars of these pods only.
+    pub fn relocate_workloads<'a>(&self, pods: impl IntoIterator<Item = &'a PodRef>) {
+        let streams: Vec<StreamId> = {
+            let workloads = lock(&self.workloads);
+            let found = pods.into_iter().filter_map(|pod| workloads.get(pod));
+            found.flatten().copied().collect()
+        };
+        for stream in streams {
+            let subscriber = lock(&self.subscribers).get(&stream).and_then(Weak::upgrade);
+            if let Some(subscriber) = subscriber {
+                subscriber.relocate();
+            }
+        }
+    }
+
     fn view(&self, key: &ViewKey) -> Arc<LiveView> {
         let mut views = lock(&self.views);
         if let Some(view) = views.get(key).and_then(Weak::upgrade) {
@@ -124,8 +148,18 @@ impl Cache {
         view
     }
 
-    fn detach(&self, id: StreamId) {
+    fn detach(&self, id: StreamId, workload: Option<PodRef>) {
         lock(&self.subscribers).remove(&id);
+        let Some(workload) = workload else {
+            return;
+        };
+        let mut workloads = lock(&self.workloads);
+        if let Some(streams) = workloads.get_mut(&workload) {
+            streams.retain(|stream| *stream != id);
+            if streams.is_empty() {
+                workloads.remove(&workload);
+            }
+        }
     }
 }
 

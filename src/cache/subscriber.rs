@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use super::mailbox::{Changes, Mailbox};
-use super::{Cache, LiveView, Lookup, StreamId, lock};
-use crate::model::{Standpoint, Viewer};
+use super::views::{Part, Views};
+use super::{Cache, Lookup, StreamId, lock};
+use crate::model::{PodRef, Standpoint, Viewer};
 use crate::resources::{Resource, ResourceType};
 
 /// What one stream wants. Dropping it ends its subscriptions.
@@ -21,37 +22,21 @@ pub struct Subscriber {
 /// Changed by the stream's requests, and by a move to another view.
 struct Hold {
     standpoint: Standpoint,
-    view: Arc<LiveView>,
-    /// What has its listeners and routes; of all but sidecars the same view.
-    site: Arc<LiveView>,
+    views: Views,
     /// The names asked for, to take them along on a move and to give them back at the end.
     names: BTreeMap<ResourceType, BTreeSet<Arc<str>>>,
     /// The types asked for as a whole.
     whole: BTreeSet<ResourceType>,
 }
 
-impl Hold {
-    fn view(&self, kind: ResourceType) -> &LiveView {
-        match kind {
-            ResourceType::Cluster | ResourceType::ClusterLoadAssignment | ResourceType::Secret => &self.view,
-            ResourceType::Listener | ResourceType::RouteConfiguration => &self.site,
-        }
-    }
-}
-
 impl Subscriber {
     pub(super) fn new(id: StreamId, cache: Arc<Cache>, viewer: Viewer, standpoint: Standpoint) -> Arc<Self> {
         let mailbox = Arc::new(Mailbox::default());
-        let view = cache.view(&standpoint.key);
-        let site = cache.view(&viewer.site_key(&standpoint.key));
-        let vantage = Arc::new(standpoint.vantage.clone());
-        for view in [&view, &site] {
-            view.join(id, Arc::clone(&mailbox), Arc::clone(&vantage));
-        }
+        let views = Views::at(&cache, &viewer, &standpoint);
+        views.join(id, &mailbox, &Arc::new(standpoint.vantage.clone()));
         let hold = Hold {
             standpoint,
-            view,
-            site,
+            views,
             names: BTreeMap::new(),
             whole: BTreeSet::new(),
         };
@@ -70,6 +55,11 @@ impl Subscriber {
         self.id
     }
 
+    /// The pod that its proxy stands beside.
+    pub(super) fn workload(&self) -> Option<PodRef> {
+        self.viewer.workload()
+    }
+
     /// Where the stream's proxy stands now.
     #[must_use]
     pub fn standpoint(&self) -> Standpoint {
@@ -79,7 +69,10 @@ impl Subscriber {
     /// Asks for names. From the return on they can be looked up, and every change of them is told.
     pub fn subscribe(&self, kind: ResourceType, names: &[Arc<str>]) {
         let mut hold = lock(&self.hold);
-        hold.view(kind).subscribe(self.id, kind, names);
+        for part in Part::of_kind(kind) {
+            let of_part = names.iter().filter(|name| Part::of(kind, name) == *part);
+            hold.views.part(*part).subscribe(self.id, kind, of_part);
+        }
         let held = hold.names.entry(kind).or_default();
         if held.is_empty() {
             // Built at once it is half as large as one that grows.
@@ -92,7 +85,9 @@ impl Subscriber {
     /// Gives names back; those never asked for are passed over.
     pub fn unsubscribe(&self, kind: ResourceType, names: &[Arc<str>]) {
         let mut hold = lock(&self.hold);
-        hold.view(kind).unsubscribe(self.id, kind, names);
+        for view in hold.views.of_kind(kind) {
+            view.unsubscribe(self.id, kind, names);
+        }
         if let Some(held) = hold.names.get_mut(&kind) {
             for name in names {
                 held.remove(name);
@@ -103,14 +98,18 @@ impl Subscriber {
     /// Asks for a whole type.
     pub fn subscribe_all(&self, kind: ResourceType) {
         let mut hold = lock(&self.hold);
-        hold.view(kind).subscribe_all(self.id, kind);
+        for view in hold.views.of_kind(kind) {
+            view.subscribe_all(self.id, kind);
+        }
         hold.whole.insert(kind);
     }
 
     /// Gives a whole type back; names asked for stay.
     pub fn unsubscribe_all(&self, kind: ResourceType) {
         let mut hold = lock(&self.hold);
-        hold.view(kind).unsubscribe_all(self.id, kind);
+        for view in hold.views.of_kind(kind) {
+            view.unsubscribe_all(self.id, kind);
+        }
         hold.whole.remove(&kind);
     }
 
@@ -119,35 +118,45 @@ impl Subscriber {
         self.mailbox.take().await
     }
 
-    /// Moves to the view where the viewer stands now, with all subscriptions. The stream is told of every name of both
-    /// views: it compares versions and sends what differs.
+    /// Moves to the views where the viewer stands now, with all subscriptions. The stream is told of every name of views that it
+    /// left and came to: it compares versions and sends what differs.
     pub(super) fn relocate(&self) {
-        let standpoint = self.cache.locate(&self.viewer);
         let mut hold = lock(&self.hold);
-        let stood = (&hold.standpoint.key, &hold.standpoint.vantage);
-        if stood != (&standpoint.key, &standpoint.vantage) {
-            let view = self.cache.view(&standpoint.key);
-            let site = self.cache.view(&self.viewer.site_key(&standpoint.key));
-            let mut told = hold.names.clone();
-            for kind in &hold.whole {
-                told.entry(*kind).or_default().extend(hold.view(*kind).names(*kind));
+        // Under the lock, so that of two who ask at once the one who saw the newer table comes last.
+        let mut standpoint = self.cache.locate(&self.viewer);
+        if standpoint.key.role == hold.standpoint.key.role {
+            // A member that went leaves its workloads as they were.
+            standpoint.inbound = standpoint.inbound.or_else(|| hold.standpoint.inbound.clone());
+        }
+        let moves = hold.standpoint.key != standpoint.key || hold.standpoint.inbound != standpoint.inbound;
+        let turns = hold.standpoint.vantage != standpoint.vantage;
+        hold.standpoint = standpoint;
+        if moves || turns {
+            let views = Views::at(&self.cache, &self.viewer, &hold.standpoint);
+            let old = std::mem::replace(&mut hold.views, views);
+            self.move_from(&old, &hold, turns);
+        }
+    }
+
+    /// `turns`: it sees views where it stays from another vantage, too.
+    fn move_from(&self, old: &Views, hold: &Hold, turns: bool) {
+        let vantage = Arc::new(hold.standpoint.vantage.clone());
+        hold.views.join(self.id, &self.mailbox, &vantage);
+        for part in Part::ALL {
+            let (left, view) = (old.part(part), hold.views.part(part));
+            if Arc::ptr_eq(left, view) && !turns {
+                continue;
             }
-            // It may come back to the view that it leaves, to see it from elsewhere.
-            for old in [&hold.view, &hold.site] {
-                old.leave(self.id, &hold.names);
-            }
-            (hold.view, hold.site) = (view, site);
-            let vantage = Arc::new(standpoint.vantage.clone());
-            for view in [&hold.view, &hold.site] {
-                view.join(self.id, Arc::clone(&self.mailbox), Arc::clone(&vantage));
-            }
+            let mut told: BTreeMap<ResourceType, BTreeSet<Arc<str>>> = BTreeMap::new();
             for (kind, names) in &hold.names {
-                hold.view(*kind).subscribe(self.id, *kind, names);
+                let here = || names.iter().filter(|name| Part::of(*kind, name) == part);
+                view.subscribe(self.id, *kind, here());
+                told.entry(*kind).or_default().extend(here().cloned());
             }
-            for kind in &hold.whole {
-                let view = hold.view(*kind);
+            for kind in hold.whole.iter().filter(|kind| Part::of_kind(**kind).contains(&part)) {
                 view.subscribe_all(self.id, *kind);
-                told.entry(*kind).or_default().extend(view.names(*kind));
+                let both = [left, view].into_iter().flat_map(|view| view.names(*kind));
+                told.entry(*kind).or_default().extend(both);
             }
             for (kind, names) in &told {
                 for name in names {
@@ -155,7 +164,9 @@ impl Subscriber {
                 }
             }
         }
-        hold.standpoint = standpoint;
+        for view in old.all().filter(|view| !hold.views.has(view)) {
+            view.leave(self.id, &hold.names);
+        }
     }
 }
 
@@ -167,20 +178,29 @@ impl Lookup for Subscriber {
         if !self.cache.source.covers(kind, name) && !asked() {
             return None;
         }
-        hold.view(kind).get(self.id, kind, name)
+        hold.views.of(kind, name).get(self.id, kind, name)
     }
 
     fn all(&self, kind: ResourceType) -> Vec<Arc<Resource>> {
-        lock(&self.hold).view(kind).all(self.id, kind)
+        let hold = lock(&self.hold);
+        let mut all: Vec<_> = hold
+            .views
+            .of_kind(kind)
+            .flat_map(|view| view.all(self.id, kind))
+            .collect();
+        // Each view's are; only listeners come from two.
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
     }
 }
 
 impl Drop for Subscriber {
     fn drop(&mut self) {
         let hold = lock(&self.hold);
-        hold.view.leave(self.id, &hold.names);
-        hold.site.leave(self.id, &hold.names);
-        self.cache.detach(self.id);
+        for view in hold.views.all() {
+            view.leave(self.id, &hold.names);
+        }
+        self.cache.detach(self.id, self.workload());
     }
 }
 

@@ -31,6 +31,7 @@ impl Source for Shelf {
         let key = ViewKey::endpoints(network, AddressFamilies::V4);
         Standpoint {
             key,
+            inbound: None,
             origin: NetworkOrigin::Default,
             contradiction: None,
             vantage: Vantage::default(),

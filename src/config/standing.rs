@@ -54,7 +54,10 @@ impl Config {
             cluster_local: newer.mesh.cluster_local.clone(),
             ..config.mesh
         };
-        config.traffic.locality.clone_from(&newer.traffic.locality);
+        config.traffic = TrafficConfig {
+            enabled: self.traffic.enabled,
+            ..newer.traffic.clone()
+        };
         config
     }
 
@@ -97,14 +100,7 @@ impl Config {
             ("memberSecrets", self.member_secrets != *member_secrets),
             // Members of the settings have theirs beside themselves; those of Secrets and folders were told at the start.
             ("memberDefaults", self.member_defaults != *member_defaults),
-            // Which endpoints come first is the table's business.
-            (
-                "traffic",
-                TrafficConfig {
-                    locality: traffic.locality.clone(),
-                    ..self.traffic.clone()
-                } != *traffic,
-            ),
+            ("traffic.enabled", self.traffic.enabled != traffic.enabled),
             ("identity", self.identity != *identity),
             ("dns", self.dns_servers != *dns_servers),
             ("readiness", self.readiness != *readiness),

@@ -68,6 +68,8 @@ pub enum Health {
 pub enum Mtls {
     /// Its pod is labelled `security.istio.io/tlsMode: istio`, or a workload that is no pod says the like.
     Yes,
+    /// Its pod has the label, but is not to be spoken to so: by a `PeerAuthentication` with DISABLE, or by the settings.
+    Disabled,
     /// Its pod is known and has no such label, or there is no pod behind it.
     No,
     /// Its slice names a pod that was not seen (yet).

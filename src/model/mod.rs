@@ -5,6 +5,7 @@ mod cidr;
 mod endpoint;
 mod gateway;
 mod ids;
+mod inbound;
 mod locality;
 mod preference;
 mod service;
@@ -20,10 +21,11 @@ pub use gateway::{
     GatewayOrigin, GatewaySet, GatewaySource, GatewayWay, NetworkGateway, UnusableGateway, UnusableReason,
 };
 pub use ids::{ClusterId, HostName, InvalidId, NetworkId, ObjectName, PodName, ServiceKey};
+pub use inbound::{InboundPolicy, MtlsMode, Probe, ProbeQuestion};
 pub use locality::Locality;
 pub use preference::{Distance, Preference, Shared};
 pub use service::{Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, ServiceTerms, Sums};
 pub use standing::{GroupStanding, MemberStanding, MemberWeight, Rank};
 pub use vantage::{Aspect, Counts, Vantage};
 pub use view_key::{AddressFamilies, Balancing, Role, Site, ViewKey};
-pub use viewer::{NetworkOrigin, Standpoint, Viewer};
+pub use viewer::{NetworkOrigin, PodRef, Standpoint, Viewer};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{ClusterId, NetworkId, Vantage};
+use super::{ClusterId, InboundPolicy, NetworkId, Vantage};
 
 /// Which address families a proxy can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,6 +113,9 @@ pub struct ViewKey {
     pub site: Option<Site>,
     /// What counts for single services only. Empty in the key of a view, which has a content for each of these where one counts.
     pub vantage: Vantage,
+    /// Set in the views of the one listener where connections to workloads arrive, which depends on nothing else: so that what one
+    /// workload has of its own is a view of one resource and no copy of all others.
+    pub inbound: Option<Arc<InboundPolicy>>,
 }
 
 impl ViewKey {
@@ -126,6 +129,7 @@ impl ViewKey {
             role: Role::Endpoints,
             site: None,
             vantage: Vantage::default(),
+            inbound: None,
         }
     }
 }
@@ -142,6 +146,9 @@ impl fmt::Display for ViewKey {
         if let Some(Site { member, namespace }) = &self.site {
             let member = member.as_ref().map_or("-", |member| member.as_str());
             text = format!("{text}@{member}/{namespace}");
+        }
+        if let Some(inbound) = &self.inbound {
+            text = format!("{text} inbound {inbound}");
         }
         f.pad(&text)
     }

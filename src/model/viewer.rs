@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Balancing, ClusterId, Locality, NetworkId, Role, Site, Vantage, ViewKey};
+use super::{Balancing, ClusterId, InboundPolicy, Locality, NetworkId, ObjectName, Role, Site, Vantage, ViewKey};
 
 /// What a proxy says about itself, as far as it matters for where it stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,10 +21,19 @@ pub struct Viewer {
     pub role: Role,
     /// The namespace it says it is in; may be empty.
     pub namespace: Arc<str>,
-    /// The pod that it says it is, in this namespace; may be empty.
-    pub pod: Arc<str>,
     /// Where it says it runs.
     pub locality: Locality,
+    /// The pod it says it is beside; may be empty.
+    pub pod: Arc<str>,
+}
+
+/// A pod of a member.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PodRef {
+    /// The member.
+    pub member: ClusterId,
+    /// The pod's namespace and name.
+    pub pod: ObjectName,
 }
 
 impl Viewer {
@@ -36,6 +45,19 @@ impl Viewer {
             namespace: Arc::clone(&self.namespace),
         });
         ViewKey { site, ..key.clone() }
+    }
+
+    /// The pod it stands beside, where it is a sidecar that says so.
+    #[must_use]
+    pub fn workload(&self) -> Option<PodRef> {
+        let member = self.member.as_ref().filter(|_| self.role == Role::Sidecar)?;
+        (!self.pod.is_empty()).then(|| PodRef {
+            member: member.clone(),
+            pod: ObjectName {
+                namespace: Arc::clone(&self.namespace),
+                name: Arc::clone(&self.pod),
+            },
+        })
     }
 }
 
@@ -73,6 +95,8 @@ pub struct Standpoint {
     pub key: ViewKey,
     /// What counts for those.
     pub vantage: Vantage,
+    /// What its workload asks of who connects to it; of sidecars only, and nothing where their member is not known yet.
+    pub inbound: Option<Arc<InboundPolicy>>,
     /// How its network was found.
     pub origin: NetworkOrigin,
     /// What it says that the table contradicts, for people; it is served by its own word.
@@ -85,6 +109,15 @@ impl Standpoint {
     pub fn whole_key(&self) -> ViewKey {
         ViewKey {
             vantage: self.vantage.clone(),
+            ..self.key.clone()
+        }
+    }
+
+    /// The key of the view that has the way in to its workload.
+    #[must_use]
+    pub fn inbound_key(&self) -> ViewKey {
+        ViewKey {
+            inbound: self.inbound.clone(),
             ..self.key.clone()
         }
     }

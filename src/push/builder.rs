@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use super::PushMetrics;
 use super::interner::Interner;
 use super::spec::resource_spec;
@@ -18,7 +20,7 @@ pub struct Builder {
     /// The domain in host names, `cluster.local`.
     domain: Arc<str>,
     /// Set where proxies get listeners, by the settings.
-    traffic: Option<Arc<TrafficSettings>>,
+    traffic: Option<ArcSwap<TrafficSettings>>,
     interner: Interner,
     metrics: PushMetrics,
 }
@@ -41,10 +43,25 @@ impl Builder {
         Arc::new(Self {
             table,
             domain: domain.into(),
-            traffic: traffic.map(Arc::new),
+            traffic: traffic.map(ArcSwap::from_pointee),
             interner: Interner::default(),
             metrics,
         })
+    }
+
+    /// Builds by other settings from now on, where there were some; true when they differ. What is built already stays until it
+    /// is asked for again.
+    pub(super) fn set_traffic(&self, settings: TrafficSettings) -> bool {
+        let Some(traffic) = &self.traffic else { return false };
+        let differs = **traffic.load() != settings;
+        if differs {
+            traffic.store(Arc::new(settings));
+        }
+        differs
+    }
+
+    fn traffic(&self) -> Option<Arc<TrafficSettings>> {
+        Some(self.traffic.as_ref()?.load_full())
     }
 
     pub(super) fn encode_name(&self, name: &ClusterName) -> Arc<str> {
@@ -57,8 +74,8 @@ impl Builder {
 
     /// The name of a service port's cluster at a gateway; `None` where there are no gateways.
     pub(super) fn sni_name(&self, service: &ServiceKey, port: u16) -> Option<Arc<str>> {
-        let settings = self.traffic.as_ref()?;
-        Some(traffic::sni(service, port, settings))
+        let settings = self.traffic()?;
+        Some(traffic::sni(service, port, &settings))
     }
 
     pub(super) fn listener_names(&self, name: ClusterName) -> impl Iterator<Item = Arc<str>> {
@@ -75,13 +92,15 @@ impl Source for Builder {
         let mut standpoint = self.table.locate(viewer);
         if self.traffic.is_none() {
             standpoint.key.role = Role::Endpoints;
+            standpoint.inbound = None;
         }
         standpoint
     }
 
     fn names(&self, key: &ViewKey, kind: ResourceType) -> Vec<Arc<str>> {
-        let of_traffic = self.traffic.as_ref();
-        let of_traffic = of_traffic.map(|settings| traffic::names(&self.table, settings, key, kind));
+        let of_traffic = self
+            .traffic()
+            .map(|settings| traffic::names(&self.table, &settings, key, kind));
         let mut names = of_traffic.unwrap_or_default();
         if key.role != Role::Gateway {
             names.extend(self.names_for_all(kind));
@@ -124,7 +143,7 @@ impl Source for Builder {
 impl Builder {
     fn spec(&self, key: &ViewKey, kind: ResourceType, name: &Arc<str>) -> Option<ResourceSpec> {
         let for_all = || resource_spec(&self.table, &self.domain, key, kind, name);
-        match (key.role, &self.traffic) {
+        match (key.role, &self.traffic()) {
             (Role::Endpoints, _) | (_, None) => for_all(),
             (Role::Sidecar, Some(settings)) => {
                 traffic::sidecar_spec(&self.table, settings, key, kind, name).or_else(for_all)

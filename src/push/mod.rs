@@ -19,10 +19,12 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{broadcast, watch};
 
-use crate::cache::{Cache, LiveView};
+use crate::cache::{Cache, LiveView, Source};
 use crate::model::{HostName, NetworkId, Role, ServiceKey};
-use crate::resources::ResourceType;
-use crate::table::{ChangeSet, EndpointTable, EventSink, HostSink, Locations, RegistryEvent, Resolved, TableSettings};
+use crate::resources::{ResourceType, TrafficSettings};
+use crate::table::{
+    ChangeSet, EndpointTable, EventSink, HostSink, Locations, RegistryEvent, Resolved, Scope, TableSettings,
+};
 use inbox::Inbox;
 use names::Names;
 
@@ -99,6 +101,16 @@ impl Pusher {
         self.hosts.subscribe()
     }
 
+    /// Builds what carries traffic by other settings from now on, where it was built at all.
+    pub fn set_traffic(&self, settings: TrafficSettings) {
+        if self.builder.set_traffic(settings) {
+            self.take(ChangeSet {
+                scope: Scope::Everything,
+                ..ChangeSet::default()
+            });
+        }
+    }
+
     /// Goes by other settings from now on.
     pub fn set_settings(&self, settings: TableSettings) {
         self.take(self.table.set_settings(settings));
@@ -155,9 +167,16 @@ impl Pusher {
     fn push(&self, changes: &ChangeSet) -> (usize, usize) {
         if changes.locations == Locations::Changed {
             self.cache.relocate();
+        } else {
+            self.cache.relocate_workloads(&changes.workloads);
+        }
+        if changes.scope == Scope::Everything {
+            return self.push_everything();
         }
         let names = Names::of(changes, &self.builder);
-        let views = self.cache.live_views();
+        let mut views = self.cache.live_views();
+        // Their one resource depends on their key only.
+        views.retain(|view| view.key().inbound.is_none());
         let differing = views.iter().map(|view| {
             let gateway = if view.key().role == Role::Gateway {
                 view.refresh(ResourceType::Cluster, &names.at_gateways)
@@ -177,6 +196,27 @@ impl Pusher {
                 // Routes of gRPC clients are named as their cluster is.
                 + view.refresh(ResourceType::RouteConfiguration, &names.clusters)
                 + view.refresh(ResourceType::RouteConfiguration, &names.routes)
+        });
+        let differing = differing.sum();
+        (views.len(), differing)
+    }
+
+    /// Looks at all that is held in any view, and at all that there is now of types that are wanted as a whole.
+    fn push_everything(&self) -> (usize, usize) {
+        let views = self.cache.live_views();
+        let differing = views.iter().map(|view| {
+            let kinds = [
+                ResourceType::Cluster,
+                ResourceType::ClusterLoadAssignment,
+                ResourceType::Listener,
+                ResourceType::RouteConfiguration,
+            ];
+            let refreshed = kinds.map(|kind| {
+                let held = view.names(kind).into_iter();
+                let names: BTreeSet<_> = held.chain(self.builder.names(view.key(), kind)).collect();
+                view.refresh(kind, &names)
+            });
+            refreshed.iter().sum::<usize>()
         });
         let differing = differing.sum();
         (views.len(), differing)

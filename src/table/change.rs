@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::model::{NetworkId, PortEndpoints, ServiceEndpoints, ServiceKey};
+use crate::model::{NetworkId, PodRef, PortEndpoints, ServiceEndpoints, ServiceKey};
 
 /// Names of what may look different now; never content, so that changes merge and the latest wins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,6 +14,20 @@ pub struct ChangeSet {
     pub networks: BTreeSet<NetworkId>,
     /// What decides where viewers stand.
     pub locations: Locations,
+    /// Pods whose sidecars may stand elsewhere, whatever `locations` says of all.
+    pub workloads: BTreeSet<PodRef>,
+    /// How much may look different beside.
+    pub scope: Scope,
+}
+
+/// How much a change touches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// What it names.
+    #[default]
+    Named,
+    /// Every resource there is: what all of them depend on changed.
+    Everything,
 }
 
 /// What changes of one service touched: all that it was on the way counts, not only how it began and ended, for a view may
@@ -54,7 +68,11 @@ impl ChangeSet {
     /// True when nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.services.is_empty() && self.networks.is_empty() && self.locations == Locations::Same
+        self.scope == Scope::Named
+            && self.services.is_empty()
+            && self.networks.is_empty()
+            && self.workloads.is_empty()
+            && self.locations == Locations::Same
     }
 
     /// Takes another change in.
@@ -63,6 +81,10 @@ impl ChangeSet {
             self.services.entry(key).or_default().absorb(change);
         }
         self.networks.extend(other.networks);
+        self.workloads.extend(other.workloads);
+        if other.scope == Scope::Everything {
+            self.scope = Scope::Everything;
+        }
         if other.locations == Locations::Changed {
             self.locations = Locations::Changed;
         }

@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry as Joined;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::inbound::Rules;
 use super::member::Member;
 use super::pods::PodFacts;
 use super::record::ServiceRecord;
@@ -86,6 +87,7 @@ impl Member {
             return None;
         }
         let publish_not_ready = service.as_ref().is_some_and(|service| service.publish_not_ready);
+        let rules = self.rules(&key.namespace, places.settings);
         let mut joined: BTreeMap<Arc<str>, BTreeMap<Identity<'_>, Endpoint>> = BTreeMap::new();
         for slice in slices.into_iter().flatten() {
             for (name, port) in &*slice.ports {
@@ -98,7 +100,7 @@ impl Member {
                     };
                     match endpoints.entry(identity) {
                         Joined::Vacant(vacant) => {
-                            vacant.insert(self.endpoint(entry, *port, health, places));
+                            vacant.insert(self.endpoint(entry, *port, health, places, &rules));
                         }
                         // The other family of a dual-stack pod, or a slice that is being replaced and lists it twice.
                         Joined::Occupied(mut occupied) => {
@@ -111,7 +113,10 @@ impl Member {
                 }
             }
         }
-        for (port, endpoint) in service.iter().flat_map(|service| self.workloads_of(service, places)) {
+        for (port, endpoint) in service
+            .iter()
+            .flat_map(|service| self.workloads_of(service, places, &rules))
+        {
             let identity = Identity::Workload(endpoint.pod.clone(), endpoint.port);
             let endpoints = joined.entry(Arc::clone(port)).or_default();
             endpoints.insert(identity, endpoint);
@@ -132,15 +137,18 @@ impl Member {
         self.pods.get(entry.pod.as_ref()?)
     }
 
-    fn endpoint(&self, entry: &Entry, port: u16, health: Health, places: &Places<'_>) -> Endpoint {
+    fn endpoint(&self, entry: &Entry, port: u16, health: Health, places: &Places<'_>, rules: &Rules<'_>) -> Endpoint {
         let pod = self.pod(entry);
+        let known = || self.pods.pod(entry.pod.as_ref()?);
+        let speaks_mtls = || rules.speaks_mtls(known().map(|pod| &pod.traits.labels), port);
         Endpoint {
             addresses: entry.addresses,
             port,
             weight: 1,
             health,
             mtls: match (pod, &entry.pod) {
-                (Some(pod), _) if pod.mtls => Mtls::Yes,
+                (Some(pod), _) if pod.mtls && speaks_mtls() => Mtls::Yes,
+                (Some(pod), _) if pod.mtls => Mtls::Disabled,
                 (None, Some(_)) => Mtls::PodUnknown,
                 _ => Mtls::No,
             },

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::entries::Entries;
 use super::pods::{PodChange, Pods};
 use super::record::{Kept, Kind, NodeRecord, Record, RegistryChange, ServiceRecord};
+use super::settings::TableSettings;
 use super::slices::Slices;
 use super::strings::Strings;
 use super::terms::TermsRecord;
@@ -60,21 +61,16 @@ pub(super) struct Touched {
     pub(super) everything: bool,
     /// Something that decides where viewers stand.
     pub(super) locations: bool,
+    /// Pods whose sidecars may stand elsewhere.
+    pub(super) workloads: BTreeSet<ObjectName>,
+    /// Namespaces whose workloads may ask something else of who connects.
+    pub(super) policies: BTreeSet<Arc<str>>,
     /// Something that its gateways depend on.
     pub(super) gateways: bool,
     /// Pods whose services are to be derived again.
     pods: HashSet<ObjectName>,
     /// Nodes of which the same is true.
     nodes: HashSet<Arc<str>>,
-}
-
-impl Touched {
-    fn pod(&mut self, name: ObjectName, change: &PodChange) {
-        self.locations |= change.location;
-        if change.facts {
-            self.pods.insert(name);
-        }
-    }
 }
 
 impl Member {
@@ -113,6 +109,15 @@ impl Member {
     pub(super) fn all_services(&self) -> BTreeSet<ServiceKey> {
         let with_slices = self.slices.by_service().map(|(service, _)| service);
         self.services.keys().chain(with_slices).cloned().collect()
+    }
+
+    /// Those whose endpoints depend on policies of a namespace.
+    pub(super) fn services_under(&self, namespace: &str, settings: &TableSettings) -> BTreeSet<ServiceKey> {
+        let mut services = self.all_services();
+        if *namespace != *settings.system_namespace {
+            services.retain(|service| *service.namespace == *namespace);
+        }
+        services
     }
 
     /// The network that a pod, or a workload that is none, with this address has of its own.
@@ -239,7 +244,7 @@ impl Member {
             Record::Pod(pod) => {
                 let name = pod.name.clone();
                 let change = self.pods.put(pod, &mut self.strings);
-                touched.pod(name, &change);
+                self.pod_changed(name, &change, touched);
             }
             Record::ServiceEntry(entry) => {
                 self.entries.services.insert(entry.name.clone(), Arc::new(*entry));
@@ -249,7 +254,12 @@ impl Member {
                 self.put_workload(&name, Some(Arc::new(*entry)), touched);
             }
             Record::PeerAuthentication(policy) => {
-                self.entries.policies.insert(policy.name.clone(), Arc::new(*policy));
+                let (name, policy) = (policy.name.clone(), Arc::new(*policy));
+                let namespace = Arc::clone(&name.namespace);
+                let old = self.entries.policies.insert(name, Arc::clone(&policy));
+                if old.as_ref() != Some(&policy) {
+                    touched.policies.insert(namespace);
+                }
             }
         }
     }
@@ -302,7 +312,7 @@ impl Member {
             Kind::EndpointSlice => touched.services.extend(self.slices.remove(name)),
             Kind::Pod => {
                 if let Some(change) = self.pods.remove(name) {
-                    touched.pod(name.clone(), &change);
+                    self.pod_changed(name.clone(), &change, touched);
                 }
             }
             Kind::ServiceEntry => {
@@ -310,7 +320,9 @@ impl Member {
             }
             Kind::WorkloadEntry => self.put_workload(name, None, touched),
             Kind::PeerAuthentication => {
-                self.entries.policies.remove(name);
+                if self.entries.policies.remove(name).is_some() {
+                    touched.policies.insert(Arc::clone(&name.namespace));
+                }
             }
         }
     }
@@ -329,9 +341,23 @@ impl Member {
 
     /// Where a pod runs.
     pub(super) fn locality_of_pod(&self, pod: &ObjectName) -> Option<Locality> {
-        let pod = self.pods.get(pod)?;
+        let Some(pod) = self.pods.get(pod) else {
+            return self.entries.workloads.get(pod)?.workload.locality.clone();
+        };
         let of_node = || Some(self.nodes.get(pod.node.as_ref()?)?.locality.clone());
         pod.locality.clone().or_else(of_node)
+    }
+
+    fn pod_changed(&self, name: ObjectName, change: &PodChange, touched: &mut Touched) {
+        touched.locations |= change.location;
+        // Another policy may select it.
+        let selected = change.labels && !self.entries.policies.is_empty();
+        if change.probes || change.place || selected {
+            touched.workloads.insert(name.clone());
+        }
+        if change.facts || selected {
+            touched.pods.insert(name);
+        }
     }
 
     fn network_label_changed(&self, changed: bool, touched: &mut Touched) {

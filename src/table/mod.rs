@@ -9,6 +9,7 @@ mod derive;
 mod entries;
 mod entry;
 mod gateways;
+mod inbound;
 mod member;
 mod merge;
 mod pods;
@@ -27,14 +28,14 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 
 use crate::model::{
-    AddressFamilies, ClusterId, GatewaySet, HostName, NetworkId, NetworkOrigin, ObjectName, ServiceEndpoints,
-    ServiceKey, Standpoint, Vantage, ViewKey, Viewer,
+    AddressFamilies, ClusterId, GatewaySet, HostName, NetworkId, NetworkOrigin, ObjectName, PodRef, Role,
+    ServiceEndpoints, ServiceKey, Standpoint, Vantage, ViewKey, Viewer,
 };
 use derive::{MemberService, Places};
 use gateways::{Claims, GatewayCandidate};
 use member::{Member, Touched};
 
-pub use change::{ChangeSet, Face, Locations, ServiceChange};
+pub use change::{ChangeSet, Face, Locations, Scope, ServiceChange};
 pub use entry::{
     EntryHost, EntryPort, Location, PeerAuthenticationRecord, PeerMode, Resolution, ServiceEntryRecord, Workload,
     WorkloadAddress, WorkloadEntryRecord, selects,
@@ -144,7 +145,12 @@ impl EndpointTable {
             settings: &settings,
             home,
         };
-        for key in &touched.services {
+        let under = touched.policies.iter();
+        let mut services: BTreeSet<_> = under
+            .flat_map(|namespace| member.services_under(namespace, &settings))
+            .collect();
+        services.extend(touched.services.iter().cloned());
+        for key in &services {
             let shard = member.derive(key, &places).map(Arc::new);
             if let Some(change) = self.put_shard(key, name, shard) {
                 changes.services.insert(key.clone(), change);
@@ -152,11 +158,17 @@ impl EndpointTable {
         }
         let named = |key: &ServiceKey| settings.gateways.iter().any(|gateway| gateway.is_at(key));
         let gateway = |key: &ServiceKey| member.gateway_services.contains(key) || named(key);
-        if touched.gateways || touched.services.iter().any(gateway) {
+        if touched.gateways || services.iter().any(gateway) {
             changes.networks = self.put_claims(name, member.gateway_candidates(name, &places.home, &settings));
         }
-        if touched.locations {
+        if touched.locations || !touched.policies.is_empty() {
             changes.locations = Locations::Changed;
+        } else {
+            let of = |pod: &ObjectName| PodRef {
+                member: name.clone(),
+                pod: pod.clone(),
+            };
+            changes.workloads = touched.workloads.iter().map(of).collect();
         }
         changes
     }
@@ -361,12 +373,16 @@ impl EndpointTable {
         };
         let name = viewer.member.as_ref();
         let member = name.and_then(|name| Some((name, Arc::clone(self.members.get(name)?.value()))));
+        let mut inbound = None;
         let mut locality = viewer.locality.clone();
         let known = member.map(|(name, member)| {
             let member = lock(&member);
             if locality.is_unknown() && !viewer.pod.is_empty() {
                 let pod = ObjectName::new(&viewer.namespace, &viewer.pod);
                 locality = member.locality_of_pod(&pod).unwrap_or_default();
+            }
+            if viewer.role == Role::Sidecar && member.is_complete() {
+                inbound = Some(Arc::new(member.inbound(viewer, &settings).0));
             }
             let mut addresses = viewer.addresses.iter();
             match addresses.find_map(|address| member.network_of_pod_at(*address).cloned()) {
@@ -387,6 +403,7 @@ impl EndpointTable {
                 families,
                 role: viewer.role,
                 site: None,
+                inbound: None,
                 vantage: Vantage::default(),
                 balancing: viewer.balancing,
             },
@@ -395,6 +412,7 @@ impl EndpointTable {
                 namespace: Arc::clone(&viewer.namespace),
                 locality,
             },
+            inbound,
             origin,
             contradiction,
         }

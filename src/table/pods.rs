@@ -80,6 +80,12 @@ pub(super) struct PodChange {
     pub(super) location: bool,
     /// Anything that matters to who selects it by its labels.
     pub(super) selection: bool,
+    /// Its labels, by which policies select it.
+    pub(super) labels: bool,
+    /// How a kubelet asks after it.
+    pub(super) probes: bool,
+    /// Where it runs.
+    pub(super) place: bool,
 }
 
 impl Pods {
@@ -152,16 +158,20 @@ impl Pods {
         let (name, old) = match self.known.get_key_value(&name) {
             Some((known, old)) => {
                 change.facts = old.facts != pod.facts;
-                change.location = old.facts.network != pod.facts.network
-                    || old.facts.locality != pod.facts.locality
-                    || old.facts.node != pod.facts.node;
+                change.location = old.facts.network != pod.facts.network;
+                change.place = old.facts.locality != pod.facts.locality || old.facts.node != pod.facts.node;
                 change.selection = *old != pod;
+                change.labels = old.traits.labels != pod.traits.labels;
+                change.probes = old.traits.probes != pod.traits.probes;
                 (known.clone(), old.placed())
             }
             None => {
                 change.facts = true;
                 change.location = pod.facts.network.is_some();
                 change.selection = true;
+                change.labels = true;
+                change.probes = !pod.traits.probes.is_empty();
+                change.place = true;
                 (name.into(), None)
             }
         };
@@ -185,6 +195,10 @@ impl Pods {
             facts: true,
             location: pod.facts.network.is_some(),
             selection: true,
+            labels: true,
+            probes: !pod.traits.probes.is_empty(),
+            // Whoever was in it stays where it was.
+            place: false,
         })
     }
 

@@ -11,7 +11,8 @@ use super::entry::{PeerAuthenticationRecord, ServiceEntryRecord, WorkloadEntryRe
 use super::strings::Strings;
 use super::terms::TermsRecord;
 use crate::model::{
-    Addresses, ClusterId, Health, HostName, Locality, MemberStanding, NetworkId, ObjectName, ServiceKey, ServicePort,
+    Addresses, ClusterId, Health, HostName, Locality, MemberStanding, NetworkId, ObjectName, Probe, ServiceKey,
+    ServicePort,
 };
 
 /// The kinds of objects that a member is read for.
@@ -234,6 +235,8 @@ pub struct PodTraits {
     pub labels: Labels,
     /// `serviceAccountName`; empty where it is not said.
     pub account: Arc<str>,
+    /// What a kubelet asks its containers by request, sorted, each once.
+    pub probes: Box<[Probe]>,
 }
 
 /// One object.

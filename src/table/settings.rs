@@ -1,13 +1,13 @@
-//! What the mesh's settings say about networks. It may change while we run.
+//! What the mesh's settings say about networks and workloads. It may change while we run.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::terms::{ClusterLocal, ExportTo};
-use crate::model::{Cidr, ClusterId, HostName, MemberWeight, NetworkId, ObjectName, Preference, ServiceKey};
+use crate::model::{Cidr, ClusterId, HostName, MemberWeight, MtlsMode, NetworkId, ObjectName, Preference, ServiceKey};
 
-/// What the mesh's settings say about networks.
+/// What the mesh's settings say about networks and workloads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableSettings {
     /// The network of members that nothing places.
@@ -28,6 +28,8 @@ pub struct TableSettings {
     pub export: ExportTo,
     /// Services that stay in their members.
     pub cluster_local: Vec<ClusterLocal>,
+    /// What workloads ask of who connects, where nothing else is said.
+    pub mtls: MtlsMode,
 }
 
 impl TableSettings {
@@ -44,6 +46,7 @@ impl TableSettings {
             preference: Preference::default(),
             export: ExportTo::everybody(),
             cluster_local: Vec::new(),
+            mtls: MtlsMode::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::derive::Places;
 use super::entries::Entries;
 use super::entry::{Workload, WorkloadAddress, WorkloadEntryRecord, selects};
+use super::inbound::Rules;
 use super::member::{Member, Touched};
 use super::record::{Labels, ServiceRecord, TargetPort};
 use crate::model::{Addresses, Endpoint, Health, Mtls, NetworkId, ObjectName, PodName, ServicePort};
@@ -70,6 +71,7 @@ impl Member {
         &'a self,
         service: &'a ServiceRecord,
         places: &'a Places<'_>,
+        rules: &'a Rules<'_>,
     ) -> impl Iterator<Item = (&'a Arc<str>, Endpoint)> {
         // One without a selector chooses nothing.
         let chosen = (!service.selector.is_empty() && !self.entries.workloads.is_empty()).then(|| {
@@ -81,7 +83,10 @@ impl Member {
                 let target = service.targets.iter().find(|(number, _)| *number == port.number);
                 let number = entry.workload.port_for(port, target.map(|(_, target)| target));
                 let elsewhere = |addresses| places.of(None, addresses).clone();
-                let endpoint = entry.workload.endpoint(Some(&entry.name), number, elsewhere)?;
+                let mut endpoint = entry.workload.endpoint(Some(&entry.name), number, elsewhere)?;
+                if endpoint.mtls == Mtls::Yes && !rules.speaks_mtls(Some(&entry.workload.labels), number) {
+                    endpoint.mtls = Mtls::Disabled;
+                }
                 Some((&port.name, endpoint))
             })
         })
@@ -106,6 +111,10 @@ impl Member {
             Some((workload.network.clone()?, workload.address.clone()))
         };
         touched.locations |= placed(&old) != placed(&entry);
+        if !self.entries.policies.is_empty() {
+            // Another policy may select it.
+            touched.workloads.insert(name.clone());
+        }
         for entry in old.iter().chain(&entry) {
             let labels = &entry.workload.labels;
             let choosing = self.services.iter().filter(|(key, service)| {

@@ -58,7 +58,7 @@ impl Speaks {
     fn with(viewer: &ViewKey, endpoint: &Endpoint) -> Self {
         // A pod that was not seen yet most likely speaks it, and a request in plaintext is worse than one that fails.
         match (viewer.role, endpoint.mtls) {
-            (Role::Sidecar, Mtls::No) => Self::Plaintext,
+            (Role::Sidecar, Mtls::No | Mtls::Disabled) => Self::Plaintext,
             _ => Self::Default,
         }
     }

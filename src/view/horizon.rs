@@ -36,6 +36,8 @@ pub enum WithheldReason {
     OtherNetwork(NetworkId),
     /// It is on another network and speaks no mutual TLS; a gateway routes by SNI and could not tell where to send it.
     Plaintext,
+    /// It is on another network and does not take mutual TLS, by a `PeerAuthentication` or the settings.
+    MtlsDisabled,
     /// Its member is drained: its weight is zero.
     Drained(ClusterId),
     /// Its network is drained by the settings.
@@ -64,6 +66,7 @@ impl WithheldReason {
             Self::NotReady => "not_ready",
             Self::Draining => "draining",
             Self::Plaintext => "plaintext",
+            Self::MtlsDisabled => "mtls_disabled",
             Self::PodUnknown => "pod_unknown",
             Self::Drained(_) => "drained",
             Self::NetworkDrained(_) => "network_drained",
@@ -97,6 +100,9 @@ impl fmt::Display for WithheldReason {
             Self::Plaintext => {
                 f.write_str("speaks no mutual TLS (pod label security.istio.io/tlsMode: istio), which a gateway needs")
             }
+            Self::MtlsDisabled => f.write_str(
+                "mutual TLS, which a gateway needs, is DISABLE for it (PeerAuthentication, or traffic.mtls of the settings)",
+            ),
             Self::Drained(member) => write!(f, "member {member} is drained: its weight is 0"),
             Self::NetworkDrained(network) => write!(f, "network {network} is drained: its weight is 0"),
             Self::ServiceDrained(member) => write!(
@@ -207,6 +213,7 @@ pub(super) fn idle(port: &PortEndpoints, endpoint: &Endpoint) -> Option<Withheld
 pub(super) fn not_behind_gateway(endpoint: &Endpoint) -> Option<WithheldReason> {
     match endpoint.mtls {
         Mtls::Yes => None,
+        Mtls::Disabled => Some(WithheldReason::MtlsDisabled),
         Mtls::No => Some(WithheldReason::Plaintext),
         Mtls::PodUnknown => Some(WithheldReason::PodUnknown),
     }

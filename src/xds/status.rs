@@ -13,6 +13,7 @@ use super::node::NodeError;
 use super::session::SessionError;
 use super::wire::FrameTooLarge;
 use crate::identity::{Refusal, RefusalKind};
+use crate::model::ClusterId;
 
 /// Why a stream ends or is refused.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,9 @@ pub(super) enum End {
     /// The server does not know enough yet.
     #[error("this server is not ready: its members are not synchronized yet; try again")]
     NotReady,
+    /// What a sidecar's listeners depend on is not known.
+    #[error("member {member} is not synchronized, so its ClusterIPs and policies are not known; try again")]
+    MemberNotReady { member: ClusterId },
     /// As many streams as there may be.
     #[error("this server has its most streams open ({limit}); try another one or again later")]
     TooManyStreams { limit: usize },
@@ -83,6 +87,7 @@ impl End {
             Self::MaxAge
             | Self::Draining
             | Self::NotReady
+            | Self::MemberNotReady { .. }
             | Self::AckLate(_)
             | Self::RequestLate(_)
             | Self::TooManyRequests => Code::Unavailable,
@@ -112,7 +117,7 @@ impl End {
             Self::Gone(_) => "gone",
             Self::MaxAge => "max_age",
             Self::Draining => "draining",
-            Self::NotReady => "not_ready",
+            Self::NotReady | Self::MemberNotReady { .. } => "not_ready",
             Self::TooManyStreams { .. } => "too_many_streams",
             Self::FirstMessageLate(_) => "first_message_late",
             Self::AckLate(_) => "ack_late",

@@ -123,9 +123,18 @@ async fn open<'a, M: RequestMessage>(
         identified = identify(shared, &shown, node) => identified?,
     };
     // Where proxies get listeners: without its member's ClusterIPs a sidecar has none for them, and lets those connections out.
-    let placeless = node.viewer.role == Role::Sidecar && node.viewer.member.is_none();
-    if placeless && shared.cache.locate(&node.viewer).key.role == Role::Sidecar {
-        return Err(NodeError::NoMember.into());
+    // So has one whose member is not known yet, and its workload would take what its policies refuse. It keeps what it has.
+    if node.viewer.role == Role::Sidecar {
+        let standpoint = shared.cache.locate(&node.viewer);
+        match &node.viewer.member {
+            _ if standpoint.key.role != Role::Sidecar => {}
+            None => return Err(NodeError::NoMember.into()),
+            Some(member) if standpoint.inbound.is_none() => {
+                let member = member.clone();
+                return Err(End::MemberNotReady { member });
+            }
+            Some(_) => {}
+        }
     }
     Ok((Served::open::<M>(shared, node, id, caller.info.peer), request))
 }

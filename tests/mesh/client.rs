@@ -38,6 +38,11 @@ pub(crate) fn send(to: SocketAddr, request: &str) -> std::io::Result<Answer> {
 fn exchange(mut stream: impl Read + Write, request: &str) -> std::io::Result<Answer> {
     stream.write_all(request.as_bytes())?;
     stream.flush()?;
+    read_answer(stream)
+}
+
+/// Reads until the server closes.
+pub(crate) fn read_answer(mut stream: impl Read) -> std::io::Result<Answer> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);

@@ -166,14 +166,9 @@ async fn a_gateway_dies(trial: &mut Trial) {
 
 async fn an_api_server_dies(trial: &mut Trial) {
     trial.before().await;
-    trial
-        .three
-        .members
-        .get_mut("west")
-        .expect("it is there")
-        .kill_apiserver();
+    trial.three.api_server("west").kill_apiserver();
     trial.after("the API server of west dies").await;
-    let west = trial.three.members.get_mut("west").expect("it is there");
+    let west = trial.three.api_server("west");
     west.restart_apiserver().await.expect("it starts again");
     trial.after("the API server of west is back").await;
 }

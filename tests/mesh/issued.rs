@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use super::certificates::Credentials;
 use super::pod::{FOLDER, Workload};
 use super::space::shell;
 use super::world::{CONTROL, World};
@@ -46,6 +47,20 @@ impl World {
         ]
         .concat();
         self.parallax(&arguments);
+    }
+
+    /// The credentials of somebody in namespace `other` whose identity begins with another trust domain.
+    pub(crate) fn issue_of(&self, trust_domain: &str) -> Credentials {
+        let identity = ["--namespace", "other", "--service-account", "visitor"];
+        let of = ["--trust-domain", trust_domain, "--out", trust_domain];
+        let issue = ["ca", "issue", "--from", "ca/west", "--hours", "1"];
+        self.parallax(&[&issue[..], &identity, &of].concat());
+        let read = |name: &str| std::fs::read_to_string(self.path(trust_domain).join(name)).expect("it was made");
+        Credentials {
+            chain: read("tls.crt"),
+            key: read("tls.key"),
+            roots: read("ca.crt"),
+        }
     }
 
     /// A certificate for a proxy to show, and its bootstrap.

@@ -6,10 +6,13 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod bad_input;
 mod certificates;
 mod client;
 mod cluster;
+mod example;
 mod faults;
+mod files;
 mod gateways;
 mod ground;
 mod held;
@@ -26,7 +29,9 @@ mod space;
 mod three;
 mod tls;
 mod topologies;
+mod versions;
 mod wire;
+mod workloads;
 mod world;
 
 use std::path::PathBuf;

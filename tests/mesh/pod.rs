@@ -29,6 +29,8 @@ pub(crate) struct Workload {
     pub(crate) member: &'static str,
     pub(crate) address: &'static str,
     pub(crate) sidecar: bool,
+    /// Of its Envoy.
+    pub(crate) version: &'static str,
 }
 
 /// A running Envoy in a namespace.
@@ -59,6 +61,11 @@ pub(crate) fn capture(space: &Space) {
 impl Envoy {
     /// Starts one by the bootstrap in a folder of its own, which it sees at [`FOLDER`], and waits until it says that it is live.
     pub(crate) async fn start(space: &Space, folder: &Path, name: &str) -> Self {
+        Self::start_version(space, folder, name, envoy_versions()[0]).await
+    }
+
+    /// The same of a version.
+    pub(crate) async fn start_version(space: &Space, folder: &Path, name: &str, version: &str) -> Self {
         let log = folder.join("envoy.log");
         for file in [&log, &folder.join("access.log")] {
             OpenOptions::new()
@@ -69,7 +76,7 @@ impl Envoy {
             fs::set_permissions(file, Permissions::from_mode(0o666)).expect("it is ours");
         }
         fs::set_permissions(folder, Permissions::from_mode(0o755)).expect("it is ours");
-        let binary = envoy_binary(envoy_versions()[0]).expect("Envoy is there");
+        let binary = envoy_binary(version).expect("Envoy is there");
         let mut command = Command::new("ip");
         command.args(["netns", "exec", space.name(), "sh", "-euc"]);
         command.args([r#"mount --bind "$1" "$2"; shift 2; exec "$@""#, "sh"]);

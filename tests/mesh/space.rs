@@ -10,26 +10,32 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Fails where these tests can't run, with what to do.
 pub(crate) fn need_namespaces() {
-    assert!(
-        rustix::process::geteuid().is_root(),
-        "network namespaces need root: run the tests as root, or without these (`cargo test --test mesh` is all of them)"
-    );
+    if let Some(lacking) = lacking() {
+        panic!("{lacking}");
+    }
+}
+
+/// What this machine lacks for network namespaces, with what to do.
+pub(crate) fn lacking() -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("network namespaces need root: run this as root".to_owned());
+    }
     let on_path = |program: &str| {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
     };
-    for (program, package) in [
+    let programs = [
         ("ip", "iproute2"),
         ("iptables", "iptables"),
         ("setpriv", "util-linux"),
         ("mount", "mount"),
         ("sysctl", "procps"),
-    ] {
-        assert!(
-            on_path(program),
-            "{program} is missing: `make tools` installs it, or install the package {package}"
-        );
-    }
+    ];
+    let mut missing = programs.into_iter().filter(|(program, _)| !on_path(program));
+    let (program, package) = missing.next()?;
+    Some(format!(
+        "{program} is missing: `make tools` installs it, or install the package {package}"
+    ))
 }
 
 /// Runs lines of shell, which must succeed.

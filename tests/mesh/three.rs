@@ -42,7 +42,7 @@ pub(crate) struct Three {
     pub(crate) mesh: Mesh,
     pub(crate) members: BTreeMap<&'static str, Member>,
     /// What a person with rights in all of them has.
-    people: PathBuf,
+    pub(crate) people: PathBuf,
     _kubernetes: Kubernetes,
 }
 
@@ -99,6 +99,11 @@ impl Three {
         let contexts = ["--context", member, "--home-context", "east", "--kubeconfig", &people];
         self.mesh
             .parallax_at("east", &[&["members", what, member], &contexts[..], more].concat())
+    }
+
+    /// The API server of a member, to kill it and to start it again.
+    pub(crate) fn api_server(&mut self, member: &str) -> &mut Member {
+        self.members.get_mut(member).expect("it is one of three")
     }
 
     /// Where a member's applications find `web`.

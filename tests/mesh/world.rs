@@ -13,7 +13,7 @@ use super::certificates::{Authority, Credentials};
 pub(crate) use super::client::told;
 use super::client::{self, Answer};
 use super::ground::{APART, Ground};
-use super::harness::{Process, Stop, eventually};
+use super::harness::{Process, Stop, envoy_versions, eventually};
 use super::issued::{account, namespace};
 use super::manifests;
 use super::pod::{self, Envoy, FOLDER, Workload};
@@ -40,6 +40,7 @@ pub(crate) fn workload(name: &'static str, member: &'static str, address: &'stat
         member,
         address,
         sidecar: true,
+        version: envoy_versions()[0],
     }
 }
 
@@ -104,6 +105,7 @@ impl World {
                     "tls: {{certificate: server/tls.crt, key: server/tls.key, clientCa: server/ca.crt}}
 identity:
   ca: ca/east
+  trustDomainAliases: [old.example]
   proxies: {{require: certificate}}
 {TRAFFIC}"
                 )
@@ -149,6 +151,23 @@ membersFolder: members
             Ok(Err(ended)) => panic!("{ended:#}"),
             Err(late) => panic!("{:#}", process.failure(&late.to_string())),
         }
+    }
+
+    /// What a command says that a person types where the control plane runs.
+    pub(crate) fn ask_by_command(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", self.control.name()])
+            .arg(env!("CARGO_BIN_EXE_parallax"));
+        command
+            .args(arguments)
+            .env("PARALLAX_SERVER", format!("http://{CONTROL}:15080"));
+        let output = command.output().expect("it starts");
+        format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
     }
 
     fn ask_control_plane(&self, path: &str) -> std::io::Result<Answer> {
@@ -239,7 +258,7 @@ membersFolder: members
             }
             Certificates::Issued => self.type_bootstrap(&folder, workload),
         }
-        Envoy::start(space, &folder, workload.name).await
+        Envoy::start_version(space, &folder, workload.name, workload.version).await
     }
 
     /// The usual pods: a client on each network, and two of `web` on each, those of net1 in two members.

@@ -154,7 +154,7 @@ impl v1::debug_server::Debug for DebugService {
             let detailed =
                 proxies::needs_detail(&stream).then(|| self.state.streams.get(&stream.node.id, Detail::Resources));
             let detailed = detailed.and_then(|found| found.into_iter().find(|each| each.id == stream.id));
-            proxies::proxy(detailed.as_ref().unwrap_or(&stream), now)
+            proxies::proxy(detailed.as_ref().unwrap_or(&stream), &self.state.table, now)
         });
         let proxies = proxies.collect();
         Ok(Response::new(v1::ListProxiesResponse { proxies }))

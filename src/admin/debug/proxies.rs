@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use super::{v1, viewer, words};
+use crate::table::EndpointTable;
 use crate::xds::{Dialect, ResourceState, StreamInfo, TypeInfo};
 
 /// Whether a summary of a stream leaves open how many resources are behind.
@@ -12,11 +13,11 @@ pub(super) fn needs_detail(stream: &StreamInfo) -> bool {
 }
 
 /// One open stream; the resources of each type are looked at where there are any.
-pub(super) fn proxy(stream: &StreamInfo, now: SystemTime) -> v1::Proxy {
+pub(super) fn proxy(stream: &StreamInfo, table: &EndpointTable, now: SystemTime) -> v1::Proxy {
     let node = &stream.node;
     v1::Proxy {
         id: node.id.to_string(),
-        viewer: Some(viewer::of_stream(stream)),
+        viewer: Some(viewer::of_stream(stream, table)),
         dialect: match stream.dialect {
             Dialect::StateOfTheWorld => "sotw".to_owned(),
             Dialect::Delta => "delta".to_owned(),
@@ -71,6 +72,7 @@ mod tests {
     use super::super::samples;
     use super::*;
     use crate::resources::{ResourceType, Version};
+    use crate::table::testing;
     use crate::xds::Nack;
 
     #[test]
@@ -88,7 +90,8 @@ mod tests {
         let mut stream = samples::stream("a", 1);
         stream.types = vec![samples::settled(ResourceType::Cluster), late];
         assert!(needs_detail(&stream));
-        let message = proxy(&stream, UNIX_EPOCH + Duration::from_secs(10));
+        let table = testing::table();
+        let message = proxy(&stream, &table, UNIX_EPOCH + Duration::from_secs(10));
         assert_eq!(message.pod, "shop/a");
         assert_eq!(message.connected_at, "1970-01-01T00:00:01.000Z");
         assert_eq!(message.viewer.unwrap().network, "net1");
@@ -107,7 +110,7 @@ mod tests {
             message: "no".to_owned(),
         });
         refused.resources = vec![samples::resource("a", ResourceState::Nacked)];
-        let message = proxy(&stream, UNIX_EPOCH);
+        let message = proxy(&stream, &table, UNIX_EPOCH);
         assert_eq!((&*message.types[0].state, message.types[0].behind), ("Nack", 1));
         assert_eq!(message.types[0].nack.as_ref().unwrap().message, "no");
     }
@@ -118,7 +121,7 @@ mod tests {
         stream.types = vec![samples::settled(ResourceType::Cluster)];
         assert!(!needs_detail(&stream));
         stream.types[0].status.in_flight = Some("1".to_owned());
-        let message = proxy(&stream, UNIX_EPOCH);
+        let message = proxy(&stream, &testing::table(), UNIX_EPOCH);
         assert_eq!((&*message.types[0].state, message.types[0].behind), ("Behind", 1));
     }
 }

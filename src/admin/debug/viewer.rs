@@ -21,7 +21,7 @@ pub(super) fn resolve(
             return Err(Unanswerable::TwoViewers);
         }
         let stream = find(&wanted.proxy, streams)?;
-        return Ok((stream.standpoint.whole_key(), of_stream(stream)));
+        return Ok((stream.standpoint.whole_key(), of_stream(stream, table)));
     }
     let mut viewer = Viewer::default();
     if !wanted.member.is_empty() {
@@ -41,19 +41,25 @@ pub(super) fn resolve(
         ));
     }
     standpoint.key.families = families(&wanted.families)?;
-    let message = message("", viewer.member.as_ref(), &standpoint);
+    let message = message("", &viewer, &standpoint, table);
     Ok((standpoint.whole_key(), message))
 }
 
 /// Where a connected proxy stands.
-pub(super) fn of_stream(stream: &StreamInfo) -> v1::Viewer {
-    message(&stream.node.id, stream.node.viewer.member.as_ref(), &stream.standpoint)
+pub(super) fn of_stream(stream: &StreamInfo, table: &EndpointTable) -> v1::Viewer {
+    message(&stream.node.id, &stream.node.viewer, &stream.standpoint, table)
 }
 
-fn message(proxy: &str, member: Option<&ClusterId>, standpoint: &Standpoint) -> v1::Viewer {
+fn message(proxy: &str, viewer: &Viewer, standpoint: &Standpoint, table: &EndpointTable) -> v1::Viewer {
+    let asks = standpoint.inbound.as_ref().and_then(|_| table.inbound(viewer));
+    let (inbound, inbound_origin) = asks
+        .map(|(policy, says)| (policy.to_string(), says))
+        .unwrap_or_default();
     v1::Viewer {
+        inbound,
+        inbound_origin,
         proxy: proxy.to_owned(),
-        member: member.map(ToString::to_string).unwrap_or_default(),
+        member: viewer.member.as_ref().map(ToString::to_string).unwrap_or_default(),
         network: standpoint.key.network.to_string(),
         network_origin: standpoint.origin.to_string(),
         families: standpoint.key.families.to_string(),

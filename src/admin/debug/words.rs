@@ -23,6 +23,7 @@ pub(super) fn health(health: Health) -> &'static str {
 pub(super) fn mtls(mtls: Mtls) -> &'static str {
     match mtls {
         Mtls::Yes => "Yes",
+        Mtls::Disabled => "Disabled",
         Mtls::No => "No",
         Mtls::PodUnknown => "PodUnknown",
     }

@@ -10,6 +10,7 @@ pub(crate) fn explain(answer: &v1::ExplainResponse, paint: Paint) -> String {
     let viewer = answer.viewer.clone().unwrap_or_default();
     let mut text = format!("{}:{} as {}\n", answer.service, answer.port, heading(&viewer));
     text += &contradiction(&viewer);
+    text += &asks(&viewer);
     for conflict in &answer.conflicts {
         text += &format!("Members disagree: {conflict}\n");
     }
@@ -86,6 +87,14 @@ fn heading(viewer: &v1::Viewer) -> String {
         "{who} on network {} ({origin}), address families {}",
         viewer.network, viewer.families
     )
+}
+
+/// What the viewer's own workload asks of who connects to it.
+fn asks(viewer: &v1::Viewer) -> String {
+    match &*viewer.inbound {
+        "" => String::new(),
+        inbound => format!("Its workload takes: {inbound}, by {}\n", viewer.inbound_origin),
+    }
 }
 
 fn contradiction(viewer: &v1::Viewer) -> String {
@@ -201,6 +210,8 @@ mod tests {
                 network_origin: "metadata".to_owned(),
                 families: "v4".to_owned(),
                 contradiction: "says it is on network net1, its pod is on net2".to_owned(),
+                inbound: "STRICT 8080=DISABLE".to_owned(),
+                inbound_origin: "PeerAuthentication shop/web".to_owned(),
             }),
             service: "web.shop".to_owned(),
             port: 80,
@@ -245,6 +256,7 @@ mod tests {
             "\
 web.shop:80 as sidecar~10.1.0.9~a.shop~shop in west on network net1 (by its own word), address families v4
 Contradiction: says it is on network net1, its pod is on net2
+Its workload takes: STRICT 8080=DISABLE, by PeerAuthentication shop/web
 Members disagree: headless: false, true (west wins over east)
 Note: west is drained: its weight is 0%
 

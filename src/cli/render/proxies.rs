@@ -24,6 +24,7 @@ pub(crate) fn proxies(answer: &v1::ListProxiesResponse, now: SystemTime, paint: 
             plain(&proxy.id),
             plain(&viewer.member),
             cell(&viewer.network, network),
+            plain(&viewer.inbound),
             plain(&proxy.dialect),
             of_type(proxy, "CDS", now),
             of_type(proxy, "EDS", now),
@@ -32,7 +33,17 @@ pub(crate) fn proxies(answer: &v1::ListProxiesResponse, now: SystemTime, paint: 
         ]
     });
     let mut text = table(
-        ["ID", "MEMBER", "NETWORK", "DIALECT", "CDS", "EDS", "CONNECTED", "PEER"],
+        [
+            "ID",
+            "MEMBER",
+            "NETWORK",
+            "INBOUND",
+            "DIALECT",
+            "CDS",
+            "EDS",
+            "CONNECTED",
+            "PEER",
+        ],
         rows,
         paint,
     );
@@ -89,6 +100,7 @@ mod tests {
             viewer: Some(v1::Viewer {
                 member: "west".to_owned(),
                 network: "net1".to_owned(),
+                inbound: "STRICT 8080+probes".to_owned(),
                 contradiction: "says it is on network net1, its pod is on net2".to_owned(),
                 ..v1::Viewer::default()
             }),
@@ -119,9 +131,9 @@ mod tests {
                 Paint::Plain
             ),
             "\
-ID                             MEMBER   NETWORK   DIALECT   CDS          EDS               CONNECTED   PEER
-sidecar~10.1.0.1~a.shop~shop   west     net1      delta     SYNCED (4)   2 behind for 3s   5m          10.1.0.1:4711
-b                              -        -         sotw      NACK         -                 -           -
+ID                             MEMBER   NETWORK   INBOUND              DIALECT   CDS          EDS               CONNECTED   PEER
+sidecar~10.1.0.1~a.shop~shop   west     net1      STRICT 8080+probes   delta     SYNCED (4)   2 behind for 3s   5m          10.1.0.1:4711
+b                              -        -         -                    sotw      NACK         -                 -           -
 
 sidecar~10.1.0.1~a.shop~shop says it is on network net1, its pod is on net2
 

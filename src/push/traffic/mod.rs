@@ -77,8 +77,11 @@ pub(super) fn names(
                 names.extend(home.map(|port| sni(&service.key, port, settings)));
             }
         }
+        (Role::Sidecar, ResourceType::Listener) if key.inbound.is_some() => {
+            names.insert(INBOUND_LISTENER.into());
+        }
         (Role::Sidecar, ResourceType::Listener) => {
-            names.extend([CAPTURE_LISTENER.into(), INBOUND_LISTENER.into()]);
+            names.insert(CAPTURE_LISTENER.into());
             let services = table.services().into_iter();
             for service in services.filter(|service| is_visible(key, service)) {
                 for port in service.ports.iter().map(|port| port.port.number) {
@@ -130,7 +133,10 @@ pub(super) fn sidecar_spec(
         ResourceType::ClusterLoadAssignment | ResourceType::Secret => None,
         ResourceType::Listener => match name {
             CAPTURE_LISTENER => Some(ResourceSpec::Capture(CaptureSpec { settings })),
-            INBOUND_LISTENER => Some(ResourceSpec::Inbound(InboundSpec { settings })),
+            INBOUND_LISTENER => Some(ResourceSpec::Inbound(InboundSpec {
+                policy: Arc::clone(key.inbound.as_ref()?),
+                settings,
+            })),
             _ => {
                 let listener = OutboundListener::parse(name)?;
                 let target = target(table, key, listener)?;

@@ -9,6 +9,7 @@ mod namespace;
 mod node;
 mod peer_authentication;
 mod pod;
+mod probes;
 mod service;
 mod service_entry;
 mod slice;

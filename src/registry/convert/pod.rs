@@ -1,4 +1,4 @@
-//! A Pod: its network, whether it speaks mutual TLS, and where it runs.
+//! A Pod: its network, whether it speaks mutual TLS, where it runs, and how a kubelet asks after it.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use crate::table::{PodRecord, PodTraits};
 
 use super::Wanted;
 use super::Wanted::{Each, Fields, Whole};
+use super::probes;
 use super::subject::{Label, Subject};
 
 /// What is read of one.
@@ -22,7 +23,15 @@ pub(super) const WANTED: &[(&str, Wanted)] = &[
             ("labels", Whole),
         ]),
     ),
-    ("spec", Fields(&[("nodeName", Whole), ("serviceAccountName", Whole)])),
+    (
+        "spec",
+        Fields(&[
+            ("nodeName", Whole),
+            ("serviceAccountName", Whole),
+            ("containers", Each(&probes::CONTAINER)),
+            ("initContainers", Each(&probes::CONTAINER)),
+        ]),
+    ),
     (
         "status",
         Fields(&[
@@ -133,6 +142,7 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<PodRecord> {
         traits: Arc::new(PodTraits {
             labels,
             account: spec.service_account_name.unwrap_or_default().into(),
+            probes: probes::convert(subject),
         }),
     })
 }

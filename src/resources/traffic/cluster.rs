@@ -22,7 +22,7 @@ use super::super::config_source::ads;
 use super::filters::{duration, packed, socket_address, uint};
 use super::names::SniName;
 use super::outlier;
-use super::settings::{MtlsMode, TrafficSettings};
+use super::settings::TrafficSettings;
 use super::tls;
 use crate::resources::{ClusterName, Resource, ResourceType, Version};
 
@@ -119,10 +119,10 @@ impl SidecarClusterSpec {
         let mut cluster = eds(&name);
         outlier::detect(&mut cluster, &settings.outlier);
         cluster.typed_extension_protocol_options = as_downstream(settings.requests_per_connection);
-        if settings.mtls != MtlsMode::Disable {
-            let ClusterName { service, port } = self.name.clone();
-            let sni = SniName { service, port }.encode(&settings.domain);
-            cluster.transport_socket = Some(tls::upstream(settings, sni, &self.name.service.namespace));
+        let ClusterName { service, port } = self.name.clone();
+        let sni = SniName { service, port }.encode(&settings.domain);
+        if let Some(socket) = tls::upstream(settings, sni, &self.name.service.namespace) {
+            cluster.transport_socket = Some(socket);
             cluster.transport_socket_matches = vec![TransportSocketMatch {
                 name: "plaintext".to_owned(),
                 r#match: Some(plaintext()),

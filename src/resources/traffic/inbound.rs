@@ -1,10 +1,12 @@
-//! Where connections to a captured workload arrive. One listener for every sidecar: which port was meant, the connection says;
-//! whether HTTP is inside, the other sidecar says by ALPN, and a look at the first bytes where there is none.
+//! Where connections to a captured workload arrive. Workloads that ask the same of who connects share one listener: which port was
+//! meant, the connection says; whether HTTP is inside, the other sidecar says by ALPN, and a look at the first bytes where there is
+//! none.
 
 use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::core::v3::TrafficDirection;
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, FilterChainMatch, Listener};
+use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
     ForwardClientCertDetails, RouteSpecifier, SetCurrentClientCertDetails,
@@ -14,12 +16,13 @@ use super::INBOUND_LISTENER;
 use super::cluster::FixedCluster;
 use super::filters::{
     address, chain, direct, duration, http, http_inspector, manager, original_dst, set_state, tcp_proxy, tls_inspector,
-    yes,
+    uint, yes,
 };
 use super::outbound::{PLAIN_HTTP, SNIFFING};
 use super::routes;
-use super::settings::{Application, MtlsMode, TrafficSettings};
+use super::settings::{Application, TrafficSettings};
 use super::tls::{self, BYTES_INSIDE, HTTP_INSIDE};
+use crate::model::{InboundPolicy, MtlsMode};
 use crate::resources::{Resource, ResourceType, Version};
 
 /// The port that rules redirect incoming connections to, as in Istio.
@@ -30,6 +33,8 @@ const DESTINATION: &str = "envoy.network.transport_socket.original_dst_address";
 /// Everything that decides the content of the inbound listener.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct InboundSpec {
+    /// What the workload asks of who connects.
+    pub policy: Arc<InboundPolicy>,
     /// The settings.
     pub settings: Arc<TrafficSettings>,
 }
@@ -51,23 +56,14 @@ impl InboundSpec {
     pub(in crate::resources) fn encode(&self) -> Resource {
         let settings = &*self.settings;
         let mut chains = vec![direct(settings, "inbound", PORT)];
-        if settings.mtls != MtlsMode::Disable {
-            chains.extend([
-                self.of_sidecars("mtls-http", &HTTP_INSIDE, self.http(Peer::Known)),
-                self.of_sidecars("mtls-bytes", &BYTES_INSIDE, self.bytes()),
-            ]);
+        chains.extend(self.chains_of(None));
+        // Whoever connects to the listener's own port would come back here, again and again.
+        for port in self.policy.own_ports().into_iter().filter(|port| *port != PORT) {
+            chains.extend(self.chains_of(Some(port)));
         }
-        match settings.mtls {
-            // Whatever else comes encrypted must be mutual TLS too.
-            MtlsMode::Strict => chains.push(self.of_sidecars("mtls-other", &[], self.bytes())),
-            // Other TLS is the application's own.
-            MtlsMode::Permissive | MtlsMode::Disable => chains.extend([
-                matching(chain("plain-http", self.http(Peer::Anybody)), "raw_buffer", &PLAIN_HTTP),
-                matching(chain("plain-bytes", self.bytes()), "", &[]),
-            ]),
-        }
+        let takes_plaintext = self.policy.modes().any(|mode| mode != MtlsMode::Strict);
         let mut listener_filters = vec![original_dst(), tls_inspector()];
-        if settings.mtls != MtlsMode::Strict {
+        if takes_plaintext {
             listener_filters.push(http_inspector());
         }
         let listener = Listener {
@@ -75,7 +71,7 @@ impl InboundSpec {
             address: Some(address("0.0.0.0", PORT)),
             listener_filters,
             listener_filters_timeout: Some(duration(SNIFFING)),
-            continue_on_listener_filters_timeout: settings.mtls != MtlsMode::Strict,
+            continue_on_listener_filters_timeout: takes_plaintext,
             filter_chains: chains,
             traffic_direction: TrafficDirection::Inbound.into(),
             ..Listener::default()
@@ -88,11 +84,46 @@ impl InboundSpec {
         )
     }
 
-    fn of_sidecars(&self, name: &str, inside: &[&str], filters: Vec<Filter>) -> FilterChain {
-        FilterChain {
-            transport_socket: Some(tls::downstream(&self.settings)),
-            ..matching(chain(name, filters), "tls", inside)
+    /// The chains of a port, or of all that have none of their own: where a port is named by any chain, Envoy looks at no chain
+    /// without it.
+    fn chains_of(&self, port: Option<u16>) -> Vec<FilterChain> {
+        let mode = port.map_or(self.policy.mode(), |port| self.policy.mode_at(port));
+        let mut chains = Vec::new();
+        if let Some(socket) = tls::downstream(&self.settings) {
+            let mut of_sidecars = |name: &str, inside: &[&str], filters| {
+                chains.push(FilterChain {
+                    transport_socket: Some(socket.clone()),
+                    ..matching(port, chain(name, filters), "tls", inside)
+                });
+            };
+            // Where mutual TLS is disabled too: a sidecar that was not told so yet is not turned away.
+            of_sidecars("mtls-http", &HTTP_INSIDE, self.http(Peer::Known, routes::inbound()));
+            of_sidecars("mtls-bytes", &BYTES_INSIDE, self.bytes());
+            if mode == MtlsMode::Strict {
+                // Whatever else comes encrypted must be mutual TLS too.
+                of_sidecars("mtls-other", &[], self.bytes());
+            }
         }
+        match mode {
+            MtlsMode::Strict => {
+                let mut probes = port.into_iter().flat_map(|port| self.policy.probes_at(port)).peekable();
+                if probes.peek().is_some() {
+                    let filters = self.http(Peer::Anybody, routes::probes(probes));
+                    chains.push(matching(port, chain("probes", filters), "raw_buffer", &[]));
+                }
+            }
+            // Other TLS is the application's own.
+            MtlsMode::Permissive | MtlsMode::Disable => chains.extend([
+                matching(
+                    port,
+                    chain("plain-http", self.http(Peer::Anybody, routes::inbound())),
+                    "raw_buffer",
+                    &PLAIN_HTTP,
+                ),
+                matching(port, chain("plain-bytes", self.bytes()), "", &[]),
+            ]),
+        }
+        chains
     }
 
     /// Sends to 127.0.0.1 instead of the pod's address, where applications listen there only.
@@ -109,7 +140,7 @@ impl InboundSpec {
         filters
     }
 
-    fn http(&self, peer: Peer) -> Vec<Filter> {
+    fn http(&self, peer: Peer, routes: RouteConfiguration) -> Vec<Filter> {
         let (details, current) = match peer {
             // Only what this connection proved: what a peer says about others before it nobody checked.
             Peer::Known => (
@@ -122,7 +153,7 @@ impl InboundSpec {
             ),
             Peer::Anybody => (ForwardClientCertDetails::Sanitize, None),
         };
-        let routes = RouteSpecifier::RouteConfig(routes::inbound());
+        let routes = RouteSpecifier::RouteConfig(routes);
         let manager = HttpConnectionManager {
             forward_client_cert_details: details.into(),
             set_current_client_cert_details: current,
@@ -134,13 +165,19 @@ impl InboundSpec {
     }
 }
 
-fn matching(chain: FilterChain, transport: &str, inside: &[&str]) -> FilterChain {
+/// Of a chain for one port the name says which.
+fn matching(port: Option<u16>, chain: FilterChain, transport: &str, inside: &[&str]) -> FilterChain {
     FilterChain {
         filter_chain_match: Some(FilterChainMatch {
+            destination_port: port.and_then(|port| uint(port.into())),
             transport_protocol: transport.to_owned(),
             application_protocols: inside.iter().map(|protocol| (*protocol).to_owned()).collect(),
             ..FilterChainMatch::default()
         }),
+        name: match port {
+            Some(port) => format!("{}-{port}", chain.name),
+            None => chain.name,
+        },
         ..chain
     }
 }

@@ -26,7 +26,7 @@ pub use names::{OutboundListener, SniName};
 pub use outbound::{OutboundSpec, OutboundTarget};
 pub use protocol::Protocol;
 pub use routes::{RoutesSpec, VirtualService};
-pub use settings::{Application, CertificateSource, MtlsMode, Outlier, Outside, TrafficSettings};
+pub use settings::{Application, CertificateSource, Outlier, Outside, TrafficSettings};
 
 /// The listener that connections of a captured workload arrive at.
 pub const CAPTURE_LISTENER: &str = "virtualOutbound";

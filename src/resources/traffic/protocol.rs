@@ -2,6 +2,10 @@
 
 use crate::model::ServicePort;
 
+/// Ports at which an Envoy of a workload listens itself, here or in Istio's bootstraps. It would refuse a second listener on all
+/// addresses with one of them.
+const RESERVED: [u16; 7] = [15000, 15001, 15006, 15020, 15021, 15053, 15090];
+
 /// How connections to a port are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
@@ -14,9 +18,13 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// From `appProtocol`, else from the port's name up to its first hyphen, as in Istio.
+    /// From `appProtocol`, else from the port's name up to its first hyphen, as in Istio. A port that Envoys need themselves is
+    /// reached by its `ClusterIP` only, so as bytes.
     #[must_use]
     pub fn of(port: &ServicePort) -> Self {
+        if RESERVED.contains(&port.number) {
+            return Self::Tcp;
+        }
         if !port.app_protocol.is_empty() {
             return Self::from_word(&port.app_protocol).unwrap_or(Self::Tcp);
         }
@@ -73,6 +81,8 @@ mod tests {
                 app_protocol: app_protocol.into(),
             };
             assert_eq!(Protocol::of(&port), expected, "{app_protocol:?} {name:?}");
+            let reserved = ServicePort { number: 15006, ..port };
+            assert_eq!(Protocol::of(&reserved), Protocol::Tcp);
         }
     }
 }

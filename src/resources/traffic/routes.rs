@@ -23,7 +23,7 @@ use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
 use super::cluster::FixedCluster;
 use super::filters::{duration, packed, uint};
 use super::settings::{Outside, TrafficSettings};
-use crate::model::ServiceKey;
+use crate::model::{ProbeQuestion, ServiceKey};
 use crate::resources::{ClusterName, Resource, ResourceType, Version};
 
 /// What is tried again: only what surely did not reach an application, for a request may do something that must not be done
@@ -210,13 +210,53 @@ pub(super) fn outside(outside: Outside) -> Route {
 
 /// All requests to the application beside the sidecar.
 pub(super) fn inbound() -> RouteConfiguration {
-    let cluster = FixedCluster::Inbound.name().to_owned();
+    inward(vec![to_application()])
+}
+
+/// These questions of a kubelet only. Everything else is refused by the sidecar and reaches no application.
+pub(super) fn probes<'a>(questions: impl Iterator<Item = &'a ProbeQuestion>) -> RouteConfiguration {
+    let mut routes: Vec<_> = questions
+        .map(|question| {
+            let (method, path) = match question {
+                ProbeQuestion::Http(path) => ("GET", &**path),
+                ProbeQuestion::Grpc => ("POST", "/grpc.health.v1.Health/Check"),
+            };
+            let mut route = to_application();
+            let matched = route.r#match.as_mut().expect("each route matches something");
+            // The whole of it with the query, and as it came: whatever could be read as another path differs.
+            matched.headers = vec![exactly(":method", method), exactly(":path", path)];
+            route
+        })
+        .collect();
+    routes.push(everything(Action::DirectResponse(DirectResponseAction {
+        status: 403,
+        ..DirectResponseAction::default()
+    })));
+    inward(routes)
+}
+
+fn exactly(header: &str, value: &str) -> HeaderMatcher {
+    HeaderMatcher {
+        name: header.to_owned(),
+        header_match_specifier: Some(HeaderMatchSpecifier::StringMatch(StringMatcher {
+            match_pattern: Some(MatchPattern::Exact(value.to_owned())),
+            ..StringMatcher::default()
+        })),
+        ..HeaderMatcher::default()
+    }
+}
+
+fn to_application() -> Route {
+    to_cluster(FixedCluster::Inbound.name().to_owned(), None)
+}
+
+fn inward(routes: Vec<Route>) -> RouteConfiguration {
     RouteConfiguration {
         name: "inbound".to_owned(),
         virtual_hosts: vec![VirtualHost {
             name: "inbound".to_owned(),
             domains: vec!["*".to_owned()],
-            routes: vec![to_cluster(cluster, None)],
+            routes,
             ..VirtualHost::default()
         }],
         ..RouteConfiguration::default()

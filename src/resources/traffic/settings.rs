@@ -10,10 +10,8 @@ pub struct TrafficSettings {
     pub domain: Arc<str>,
     /// The trust domains in SPIFFE ids that count as ours, without `spiffe://`.
     pub trust_domains: Vec<Arc<str>>,
-    /// Where an Envoy finds its certificate and the roots it trusts.
-    pub certificates: CertificateSource,
-    /// What workloads ask of who connects to them.
-    pub mtls: MtlsMode,
+    /// Where an Envoy finds its certificate and the roots it trusts; without, there is no mutual TLS.
+    pub certificates: Option<CertificateSource>,
     /// What becomes of connections to whatever is not in the mesh.
     pub outside: Outside,
     /// Where applications listen.
@@ -49,17 +47,6 @@ pub enum CertificateSource {
     Ads,
     /// In `default.yaml` and `ROOTCA.yaml` of this folder of the Envoy's machine, watched for changes.
     Files(Arc<str>),
-}
-
-/// What a workload asks of who connects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum MtlsMode {
-    /// Mutual TLS.
-    Strict,
-    /// Mutual TLS or plaintext, whichever comes.
-    Permissive,
-    /// Nothing: connections reach the application as they are, and sidecars open plaintext ones.
-    Disable,
 }
 
 /// What becomes of connections of workloads to whatever is not in the mesh.

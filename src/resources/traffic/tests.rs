@@ -15,15 +15,14 @@ use envoy_types::pb::google::protobuf::Any;
 use prost::Message;
 
 use super::*;
-use crate::model::ServiceKey;
+use crate::model::{InboundPolicy, MtlsMode, Probe, ProbeQuestion, ServiceKey};
 use crate::resources::{ClusterName, Resource};
 
 fn settings() -> TrafficSettings {
     TrafficSettings {
         domain: "cluster.local".into(),
         trust_domains: vec!["cluster.local".into(), "old.example".into()],
-        certificates: CertificateSource::Ads,
-        mtls: MtlsMode::Strict,
+        certificates: Some(CertificateSource::Ads),
         outside: Outside::Block,
         application: Application::PodIp,
         requests_per_connection: 7,
@@ -88,33 +87,60 @@ fn a_sidecar_speaks_mutual_tls_with_pods_of_the_services_namespace() {
     assert_eq!(matches, ["plaintext"]);
 }
 
-#[test]
-fn where_mutual_tls_is_disabled_nobody_speaks_it() {
-    let disabled = TrafficSettings {
-        mtls: MtlsMode::Disable,
-        ..settings()
-    };
-    assert_eq!(cluster(disabled.clone()).transport_socket, None);
-    let settings = Arc::new(disabled);
-    let inbound: Listener = read(&InboundSpec { settings }.encode());
-    assert!(
-        inbound
-            .filter_chains
-            .iter()
-            .all(|chain| chain.transport_socket.is_none())
-    );
+fn inbound(settings: TrafficSettings, mode: MtlsMode, ports: &[(u16, MtlsMode)], probes: &[Probe]) -> Listener {
+    let policy = InboundPolicy::new(mode, ports.iter().copied().collect(), probes);
+    read(
+        &InboundSpec {
+            policy: Arc::new(policy),
+            settings: Arc::new(settings),
+        }
+        .encode(),
+    )
+}
+
+/// The chains that take what comes without a certificate, but the one that leads nowhere.
+fn open(listener: &Listener) -> Vec<&str> {
+    let chains = listener.filter_chains.iter();
+    let open = chains.filter(|chain| chain.transport_socket.is_none() && chain.name != "direct");
+    open.map(|chain| &*chain.name).collect()
 }
 
 #[test]
-fn strict_has_no_chain_without_a_certificate_but_the_one_that_leads_nowhere() {
-    let settings = Arc::new(settings());
-    let inbound: Listener = read(&InboundSpec { settings }.encode());
-    let open = inbound
+fn where_there_are_no_certificates_nobody_speaks_mutual_tls_and_strict_lets_nothing_in() {
+    let without = TrafficSettings {
+        certificates: None,
+        ..settings()
+    };
+    assert_eq!(cluster(without.clone()).transport_socket, None);
+    let disabled = inbound(without.clone(), MtlsMode::Disable, &[], &[]);
+    let names: Vec<_> = disabled.filter_chains.iter().map(|chain| &*chain.name).collect();
+    assert_eq!(names, ["direct", "plain-http", "plain-bytes"]);
+    assert_eq!(inbound(without, MtlsMode::Strict, &[], &[]).filter_chains.len(), 1);
+}
+
+#[test]
+fn strict_has_no_chain_without_a_certificate_but_those_that_ports_ask_for() {
+    let strict = inbound(settings(), MtlsMode::Strict, &[], &[]);
+    assert_eq!(open(&strict), <[&str; 0]>::default());
+    assert_eq!(strict.default_filter_chain, None);
+    assert!(!strict.continue_on_listener_filters_timeout);
+
+    let probe = Probe {
+        port: 8080,
+        question: ProbeQuestion::Http("/healthz?full=1".into()),
+    };
+    let probed = inbound(settings(), MtlsMode::Strict, &[], std::slice::from_ref(&probe));
+    assert_eq!(open(&probed), ["probes-8080"]);
+    // Where a port is named, Envoy looks at no chain without it: mutual TLS must be there again.
+    let again = probed
         .filter_chains
         .iter()
-        .filter(|chain| chain.transport_socket.is_none());
-    assert_eq!(open.map(|chain| &*chain.name).collect::<Vec<_>>(), ["direct"]);
-    assert_eq!(inbound.default_filter_chain, None);
+        .filter(|chain| chain.name.ends_with("-8080"));
+    assert_eq!(again.count(), 4);
+
+    let mixed = inbound(settings(), MtlsMode::Strict, &[(9000, MtlsMode::Permissive)], &[probe]);
+    assert_eq!(open(&mixed), ["probes-8080", "plain-http-9000", "plain-bytes-9000"]);
+    assert!(mixed.continue_on_listener_filters_timeout);
 }
 
 /// Envoy refuses all routes for one name that is there twice.

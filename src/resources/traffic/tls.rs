@@ -28,29 +28,30 @@ pub(super) const HTTP_INSIDE: [&str; 3] = ["istio-http/1.1", "istio-http/1.0", "
 pub(super) const BYTES_INSIDE: [&str; 2] = ["istio", "istio-peer-exchange"];
 
 /// The client's side: shows its certificate, and takes only one of a pod in this namespace, which is where a service's pods are.
-pub(super) fn upstream(settings: &TrafficSettings, sni: String, namespace: &str) -> TransportSocket {
+/// `None` where there are no certificates.
+pub(super) fn upstream(settings: &TrafficSettings, sni: String, namespace: &str) -> Option<TransportSocket> {
     let peers = |domain: &str| format!("spiffe://{domain}/ns/{namespace}/");
-    socket_of(
+    Some(socket_of(
         "envoy.transport_sockets.tls",
         &UpstreamTlsContext {
-            common_tls_context: Some(common(settings, peers)),
+            common_tls_context: Some(common(settings, peers)?),
             sni,
             ..UpstreamTlsContext::default()
         },
-    )
+    ))
 }
 
-/// The server's side: asks for a certificate of one of our trust domains.
-pub(super) fn downstream(settings: &TrafficSettings) -> TransportSocket {
+/// The server's side: asks for a certificate of one of our trust domains. `None` where there are no certificates.
+pub(super) fn downstream(settings: &TrafficSettings) -> Option<TransportSocket> {
     let peers = |domain: &str| format!("spiffe://{domain}/");
-    socket_of(
+    Some(socket_of(
         "envoy.transport_sockets.tls",
         &DownstreamTlsContext {
-            common_tls_context: Some(common(settings, peers)),
+            common_tls_context: Some(common(settings, peers)?),
             require_client_certificate: Some(BoolValue { value: true }),
             ..DownstreamTlsContext::default()
         },
-    )
+    ))
 }
 
 /// No TLS.
@@ -66,7 +67,8 @@ fn socket_of(name: &str, context: &impl prost::Name) -> TransportSocket {
 }
 
 /// `peers` makes the beginning of the SPIFFE ids that are taken, of each trust domain.
-fn common(settings: &TrafficSettings, peers: impl Fn(&str) -> String) -> CommonTlsContext {
+fn common(settings: &TrafficSettings, peers: impl Fn(&str) -> String) -> Option<CommonTlsContext> {
+    let source = settings.certificates.as_ref()?;
     let matchers = settings.trust_domains.iter().map(|domain| SubjectAltNameMatcher {
         san_type: SanType::Uri.into(),
         matcher: Some(StringMatcher {
@@ -80,24 +82,24 @@ fn common(settings: &TrafficSettings, peers: impl Fn(&str) -> String) -> CommonT
             match_typed_subject_alt_names: matchers.collect(),
             ..CertificateValidationContext::default()
         }),
-        validation_context_sds_secret_config: Some(secret(settings, ROOTS_SECRET)),
+        validation_context_sds_secret_config: Some(secret(source, ROOTS_SECRET)),
         ..CombinedCertificateValidationContext::default()
     };
-    CommonTlsContext {
+    Some(CommonTlsContext {
         // As a client an Envoy offers at most 1.2 unless it is told the maximum too.
         tls_params: Some(TlsParameters {
             tls_minimum_protocol_version: TlsProtocol::TlSv12.into(),
             tls_maximum_protocol_version: TlsProtocol::TlSv13.into(),
             ..TlsParameters::default()
         }),
-        tls_certificate_sds_secret_configs: vec![secret(settings, WORKLOAD_SECRET)],
+        tls_certificate_sds_secret_configs: vec![secret(source, WORKLOAD_SECRET)],
         validation_context_type: Some(ValidationContextType::CombinedValidationContext(validation)),
         ..CommonTlsContext::default()
-    }
+    })
 }
 
-fn secret(settings: &TrafficSettings, name: &str) -> SdsSecretConfig {
-    let source = match &settings.certificates {
+fn secret(source: &CertificateSource, name: &str) -> SdsSecretConfig {
+    let source = match source {
         CertificateSource::Ads => config_source::ads(),
         CertificateSource::Files(folder) => {
             config_source::from(ConfigSourceSpecifier::PathConfigSource(PathConfigSource {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 mod gateways;
+mod inbound;
 mod networks;
 mod order;
 mod terms;

@@ -61,6 +61,7 @@ impl Source for World {
                 role: if captures { viewer.role } else { Role::Endpoints },
                 ..ViewKey::endpoints(network, families)
             },
+            inbound: captures.then(Arc::default),
             origin: NetworkOrigin::Metadata,
             contradiction: None,
             vantage: Vantage::default(),

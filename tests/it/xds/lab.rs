@@ -31,6 +31,7 @@ impl Source for World {
     fn locate(&self, _: &Viewer) -> Standpoint {
         Standpoint {
             key: ViewKey::endpoints(NetworkId::new("net1").expect("a good name"), AddressFamilies::Dual),
+            inbound: None,
             origin: NetworkOrigin::Default,
             contradiction: None,
             vantage: Vantage::default(),

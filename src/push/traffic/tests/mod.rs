@@ -7,10 +7,13 @@ use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::google::protobuf::Any;
 use prost::Message;
 
+mod inbound;
+mod many;
+
 use crate::cache::{Cache, Lookup, Source, Subscriber};
 use crate::model::{Role, ServicePort, Viewer};
 use crate::push::{Builder, PushMetrics, Pusher};
-use crate::resources::{Application, CertificateSource, MtlsMode, Outside, Resource, ResourceType, TrafficSettings};
+use crate::resources::{Application, CertificateSource, Outside, Resource, ResourceType, TrafficSettings};
 use crate::table::testing::*;
 use crate::table::{EventSink, Record};
 
@@ -24,8 +27,7 @@ fn settings() -> TrafficSettings {
     TrafficSettings {
         domain: "cluster.local".into(),
         trust_domains: vec!["cluster.local".into()],
-        certificates: CertificateSource::Ads,
-        mtls: MtlsMode::Strict,
+        certificates: Some(CertificateSource::Ads),
         outside: Outside::Passthrough,
         application: Application::PodIp,
         requests_per_connection: 1,
@@ -216,8 +218,10 @@ fn routes_have_every_name_and_bare_ones_are_of_the_own_namespace() {
         keys,
         [
             "net1/dual/sidecar",
+            "net1/dual/sidecar inbound PERMISSIVE",
             "net1/dual/sidecar@east/shop",
             "net2/dual/sidecar",
+            "net2/dual/sidecar inbound PERMISSIVE",
             "net2/dual/sidecar@west/other"
         ]
     );

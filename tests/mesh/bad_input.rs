@@ -1,0 +1,180 @@
+//! Objects that are wrong cost themselves: Envoys that hold all listeners refuse nothing, whatever is said, and what was good goes on.
+
+use std::net::Ipv4Addr;
+
+use super::manifests;
+use super::space::need_namespaces;
+use super::world::{GATEWAY_1, WEB_IN_EAST, World, workload};
+
+/// A Service in `shop` with these lines of its spec, and with an endpoint for each port name, so that gateways have clusters too.
+fn service(name: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: Service
+metadata: {{name: '{name}', namespace: shop}}
+spec: {spec}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: '{name}', namespace: shop, labels: {{kubernetes.io/service-name: '{name}'}}}}
+addressType: IPv4
+ports: [{{name: a, port: 8080}}, {{name: b, port: 8080}}, {{name: http, port: 8080}}, {{port: 8080}}]
+endpoints: [{{addresses: [10.1.0.20], targetRef: {{kind: Pod, namespace: shop, name: web-1}}}}]
+"
+    )
+}
+
+fn pod(name: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: Pod
+metadata: {{name: {name}, namespace: shop, labels: {{security.istio.io/tlsMode: istio}}}}
+spec: {spec}
+status: {{phase: Running, podIPs: [{{ip: 10.1.0.20}}]}}
+"
+    )
+}
+
+fn policy(name: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {{name: {name}, namespace: shop}}
+spec: {spec}
+"
+    )
+}
+
+/// What is wrong, by member.
+fn wrong() -> Vec<(&'static str, String)> {
+    let long = "a".repeat(63);
+    let path = format!("/{}", "x".repeat(9000));
+    vec![
+        // One host and port with two protocols: in two members, and by one address in one member.
+        ("east", service("both", "{clusterIP: 10.96.1.1, ports: [{name: http, port: 7000}]}")),
+        ("east2", service("both", "{clusterIP: 10.96.1.1, ports: [{name: tcp, port: 7000}]}")),
+        ("west", service("both", "{clusterIP: 10.96.1.1, ports: [{port: 7000, appProtocol: mysql}]}")),
+        ("east", service("one", "{clusterIP: 10.96.1.2, ports: [{name: a, port: 7001, appProtocol: tcp}]}")),
+        ("east", service("two", "{clusterIP: 10.96.1.2, ports: [{name: a, port: 7001, appProtocol: http}]}")),
+        ("east", service("three", "{clusterIP: 10.96.1.2, ports: [{name: a, port: 7001}]}")),
+        // Ports.
+        (
+            "east",
+            service(
+                "ports",
+                "{clusterIP: 10.96.1.3, ports: [{name: a, port: 0}, {name: b, port: 70000}, {name: http, port: 7002},
+                 {name: a, port: 7002, appProtocol: tcp}, {name: b, port: -1}, {name: c, port: 'x'}, 5]}",
+            ),
+        ),
+        // The ports that Envoys listen on themselves, by name and by address.
+        (
+            "east",
+            service(
+                "own",
+                "{clusterIP: 10.96.1.4, ports: [{name: a, port: 15001, appProtocol: http}, {name: b, port: 15006, appProtocol: http},
+                 {name: http, port: 15443}, {name: c, port: 15000}, {name: d, port: 15053}]}",
+            ),
+        ),
+        (
+            "east",
+            service(
+                "own-bytes",
+                "{clusterIP: 10.96.1.5, ports: [{name: a, port: 15001, appProtocol: tcp}, {name: b, port: 15006, appProtocol: tcp}]}",
+            ),
+        ),
+        // Protocols, names, addresses.
+        (
+            "east",
+            service(
+                "words",
+                "{clusterIP: 10.96.1.6, ports: [{name: a, port: 7003, appProtocol: 'NoNSense/Proto col'}, {name: 'HTTP_x', port: 7004}]}",
+            ),
+        ),
+        ("east", service("Capital_letters", "{clusterIP: 10.96.1.7, ports: [{name: http, port: 80}]}")),
+        ("east", service(&"a".repeat(64), "{clusterIP: 10.96.1.7, ports: [{name: http, port: 80}]}")),
+        ("east", service(&long, "{clusterIP: 10.96.1.8, ports: [{name: http, port: 80}, {name: a, port: 65535}]}")),
+        ("east", service("any", "{clusterIP: 0.0.0.0, ports: [{name: a, port: 7005, appProtocol: tcp}]}")),
+        ("east", service("loop", "{clusterIP: 127.0.0.1, ports: [{name: a, port: 7006, appProtocol: tcp}]}")),
+        ("east", service("many", "{clusterIP: 224.0.0.1, ports: [{name: a, port: 7007, appProtocol: tcp}]}")),
+        ("east", service("six", "{clusterIPs: ['fd00::1', '::'], ports: [{name: a, port: 7008, appProtocol: tcp}]}")),
+        ("east", service("none", "{clusterIP: nowhere, ports: [{name: a, port: 7009}]}")),
+        ("east", service("list", "[1, 2]")),
+        // Probes: of a port that is the listener's own, too long, of no port, with what no request may have.
+        (
+            "east",
+            pod(
+                "web-1",
+                &format!(
+                    "{{containers: [{{name: a, readinessProbe: {{httpGet: {{path: /, port: 15006}}}}}},
+                     {{livenessProbe: {{httpGet: {{path: '{path}', port: 8080}}}}}}, {{livenessProbe: {{httpGet: {{path: /, port: no}}}}}},
+                     {{livenessProbe: {{httpGet: {{path: \"/a b\\n\\0ü*\", port: 8081}}}}}}, {{livenessProbe: {{grpc: {{port: 0}}}}}},
+                     {{readinessProbe: {{httpGet: {{port: {{}}}}}}}}, 7]}}"
+                ),
+            ),
+        ),
+        // Policies.
+        ("east", policy("words", "{mtls: {mode: MAYBE}, unknown: 1}")),
+        (
+            "east",
+            policy(
+                "ports",
+                "{selector: {matchLabels: {security.istio.io/tlsMode: istio}}, mtls: {mode: STRICT},
+                 portLevelMtls: {x: {mode: STRICT}, '0': {mode: STRICT}, '99999': {}, '15006': {mode: DISABLE}, '9000': {mode: 5},
+                 '9001': {mode: PERMISSIVE}}}",
+            ),
+        ),
+        ("east", policy("list", "[]")),
+        ("east", policy("text", "{mtls: STRICT, selector: all}")),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_wrong_no_envoy_refuses_what_it_is_sent() {
+    need_namespaces();
+    let mut world = World::new("").await;
+    let web = world.web();
+    world.say_web(&web[..2]);
+    for (client, address) in [("client-1", "10.1.0.10"), ("client-2", "10.1.0.11")] {
+        world.add(workload(client, "east", address), "0.0.0.0").await;
+    }
+    for pod in &web[..2] {
+        world.add(pod.clone(), "0.0.0.0").await;
+    }
+    world.add_gateway(workload("gw-1", "east", "10.1.0.2"), GATEWAY_1).await;
+    world.settled("client-1", (WEB_IN_EAST, 80), "web", "web-1").await;
+
+    let wrong = wrong();
+    for (number, (member, text)) in wrong.iter().enumerate() {
+        world.say(member, &format!("wrong-{number}.yaml"), text);
+    }
+    // What is said afterwards arrives at each, so all before it did.
+    let late = workload("web-2", "east2", "10.1.0.21");
+    let ports = [("http", 7080, 8080), ("tcp", 7090, 9000)];
+    world.say(
+        "east2",
+        "late.yaml",
+        &manifests::service("late", "10.96.0.60", &ports, &[&late]),
+    );
+    for client in ["client-1", "client-2"] {
+        let ip = Ipv4Addr::new(10, 96, 0, 60);
+        world.settled(client, (ip, 7080), "late.shop", "web-2").await;
+        world.settled(client, (WEB_IN_EAST, 80), "web", "web-1").await;
+        // What is right beside what is wrong counts.
+        world
+            .settled(client, (Ipv4Addr::new(10, 96, 1, 3), 7002), "ports", "web-1")
+            .await;
+    }
+    world.nobody_refused_anything();
+    for (number, (member, _)) in wrong.iter().enumerate() {
+        let file = world.path("members").join(member).join(format!("wrong-{number}.yaml"));
+        std::fs::remove_file(file).expect("it was there");
+    }
+    world.say(
+        "east2",
+        "late.yaml",
+        &manifests::service("late", "10.96.0.61", &ports, &[&late]),
+    );
+    let ip = Ipv4Addr::new(10, 96, 0, 61);
+    world.settled("client-1", (ip, 7080), "late", "web-2").await;
+    world.nobody_refused_anything();
+}

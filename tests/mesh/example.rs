@@ -1,0 +1,95 @@
+//! The mesh that a person looks at, as `make mesh` runs it.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use super::harness::{Process, Stop, eventually};
+use super::space::need_namespaces;
+
+/// It takes a minute and a half on two free cores.
+const DEADLINE: Duration = Duration::from_secs(400);
+
+/// Cargo builds examples with the tests, unless it is told to run some of them only: then `cargo build --example mesh`.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows where it is");
+    let profile = test.parent().and_then(std::path::Path::parent);
+    profile.expect("it is in target/PROFILE/deps").join("examples/mesh")
+}
+
+fn spaces_of(process: u32) -> Vec<String> {
+    let output = Command::new("ip")
+        .args(["netns", "list"])
+        .output()
+        .expect("there is ip");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let prefix = format!("px{process}-");
+    text.lines()
+        .filter(|line| line.starts_with(&prefix))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Both ways to end in one test: each needs the whole machine.
+#[tokio::test]
+async fn the_mesh_keeps_its_promises_and_leaves_nothing() {
+    need_namespaces();
+    let folder = tempfile::tempdir().expect("a folder");
+    let start = |name: &str| {
+        let command = Command::new(program());
+        Process::start("the mesh", command, &folder.path().join(name), Stop::Terminate)
+            .expect("cargo build --example mesh has built it")
+    };
+    let mut stopped = start("stopped");
+    eventually("it to have a control plane", DEADLINE, async || {
+        stopped.expect_running().map_err(|ended| ended.to_string())?;
+        let said = std::fs::read_to_string(stopped.log()).map_err(|error| error.to_string())?;
+        if said.contains("Starting ten pods") {
+            Ok(())
+        } else {
+            Err(said)
+        }
+    })
+    .await
+    .expect("it gets there");
+    assert!(!spaces_of(stopped.id()).is_empty());
+    stopped.terminate();
+    let status = stopped.wait(DEADLINE).await.expect("it ends");
+    assert_eq!(status.code(), Some(130));
+    assert_eq!(spaces_of(stopped.id()), Vec::<String>::new());
+
+    let mut whole = start("whole");
+    let status = whole.wait(DEADLINE).await.expect("it ends by itself");
+    let said = std::fs::read_to_string(whole.log()).expect("it speaks");
+    assert!(status.success(), "{said}");
+    for part in [
+        "1. client-1 in east asks",
+        "through eastwest-2, eastwest-3",
+        "direct",
+        "7. The control plane is killed",
+        "Done:",
+        "; 0 GET failed",
+    ] {
+        assert!(said.contains(part), "{part:?} is not in\n{said}");
+    }
+    assert!(!said.contains("BROKEN"), "{said}");
+    assert_eq!(spaces_of(whole.id()), Vec::<String>::new());
+}
+
+/// Who may not make namespaces is told so, and what to do.
+#[test]
+fn without_root_it_says_what_it_needs() {
+    need_namespaces();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "1337", "--regid", "1337", "--clear-groups"]);
+    // Where that user may not read the program, this says nothing about it.
+    let copy = tempfile::tempdir().expect("a folder");
+    let open = std::os::unix::fs::PermissionsExt::from_mode;
+    std::fs::set_permissions(copy.path(), open(0o755)).expect("it is ours");
+    let program = copy.path().join("mesh");
+    std::fs::copy(self::program(), &program).expect("cargo build --example mesh has built it");
+    let output = command.arg(program).output().expect("there is setpriv");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("need root"), "{said}");
+}

@@ -1,0 +1,348 @@
+//! What one workload has of its own on the way in: probes of a kubelet past mutual TLS, and policies.
+
+use std::io::Write;
+use std::net::SocketAddr;
+
+use hyper_util::rt::TokioIo;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::Code;
+use tonic::transport::{Channel, Endpoint, Server};
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
+
+use super::client::{self, Answer, get_over};
+use super::harness::eventually;
+use super::manifests;
+use super::space::{Space, need_namespaces};
+use super::tls::{first_byte, open};
+use super::world::{DEADLINE, WEB_IN_EAST, World, told, workload};
+
+const POD: [u8; 4] = [10, 1, 0, 20];
+const GRPC: u16 = 8083;
+
+fn pod(port: u16) -> SocketAddr {
+    (POD, port).into()
+}
+
+/// The health service of gRPC, as an application that speaks HTTP/2 without TLS.
+fn health_service(space: &Space) {
+    let listener = space
+        .within(|| std::net::TcpListener::bind(("0.0.0.0", GRPC)))
+        .expect("the port is free");
+    listener.set_nonblocking(true).expect("it can be set");
+    let listener = tokio::net::TcpListener::from_std(listener).expect("there is a runtime");
+    let (_, service) = tonic_health::server::health_reporter();
+    let server = Server::builder().add_service(service);
+    tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+}
+
+impl World {
+    /// A plaintext request from a machine without a sidecar, as a kubelet makes them.
+    fn ask(&self, request: &str, port: u16) -> std::io::Result<Answer> {
+        let (method, path) = request.split_once(' ').expect("a method and a path");
+        let forged = "x-forwarded-client-cert: URI=spiffe://cluster.local/ns/shop/sa/admin\r\n";
+        self.pods["kubelet"].space.within(|| {
+            let mut stream = client::connect(pod(port))?;
+            if method != "GET" {
+                // The first line only differs.
+                write!(
+                    stream,
+                    "{method} {path} HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n"
+                )?;
+                return client::read_answer(stream);
+            }
+            get_over(stream, "web", path, forged)
+        })
+    }
+
+    async fn ask_grpc(&self) -> HealthClient<Channel> {
+        let stream = self.pods["kubelet"]
+            .space
+            .within(|| client::connect(pod(GRPC)))
+            .expect("it is accepted");
+        stream.set_nonblocking(true).expect("it can be set");
+        let mut stream = Some(tokio::net::TcpStream::from_std(stream).expect("there is a runtime"));
+        let connector = tower::service_fn(move |_| {
+            let stream = stream.take().map(TokioIo::new);
+            async move { stream.ok_or_else(|| std::io::Error::other("one connection is all there is")) }
+        });
+        let endpoint = Endpoint::from_static("http://probe").timeout(DEADLINE);
+        HealthClient::new(endpoint.connect_with_connector(connector).await.expect("it connects"))
+    }
+
+    /// `web` with one pod, whose containers are probed so.
+    fn say_probed(&self, path: &str) {
+        let web = self.web();
+        let ports = [("http", 80, 8080), ("tcp-first", 9000, 9000), ("grpc", 83, GRPC)];
+        let text = manifests::service("web", &WEB_IN_EAST.to_string(), &ports, &[&web[0]]);
+        let spec = format!(
+            "spec:
+  containers:
+    - name: app
+      ports: [{{name: web, containerPort: 8080}}]
+      readinessProbe: {{httpGet: {{path: '{path}', port: web}}}}
+      livenessProbe: {{grpc: {{port: {GRPC}}}}}
+      startupProbe: {{tcpSocket: {{port: 9000}}}}
+status:
+  phase"
+        );
+        let text = text.replace("status:\n  phase", &spec);
+        self.say(
+            "east",
+            "web.yaml",
+            &text.replace("  labels:\n    security", "  labels:\n    app: web\n    security"),
+        );
+    }
+
+    async fn answers(&self, request: &str, status: u16) {
+        let what = format!("{request} to be answered with {status}");
+        let look = async || match self.ask(request, 8080) {
+            Ok(answer) if answer.status == status => Ok(()),
+            other => Err(format!("{other:?}")),
+        };
+        if let Err(late) = eventually(&what, DEADLINE, look).await {
+            panic!("{late:#}\n{}", self.everything());
+        }
+    }
+}
+
+impl World {
+    fn say_policy(&self, name: &str, namespace: &str, spec: &str) {
+        let text = format!(
+            "apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {{name: {name}, namespace: {namespace}}}
+spec: {spec}
+"
+        );
+        self.say("east", &format!("{namespace}-{name}.yaml"), &text);
+    }
+
+    fn unsay_policy(&self, name: &str, namespace: &str) {
+        let file = self
+            .path("members")
+            .join("east")
+            .join(format!("{namespace}-{name}.yaml"));
+        std::fs::remove_file(file).expect("it was there");
+    }
+
+    /// Waits until `web` tells of this peer (nobody, where there is none) when the client's sidecar calls it.
+    async fn hears_of(&self, peer: &str) {
+        let what = format!("web to hear of {peer:?}");
+        let look = async || match self.get("client-1", (WEB_IN_EAST, 80), "web") {
+            Ok(answer) if answer.status == 200 => {
+                let told = told(&answer);
+                let heard = told["peer"].as_str().unwrap_or_default();
+                let is = if peer.is_empty() {
+                    heard.is_empty()
+                } else {
+                    heard.contains(peer)
+                };
+                if is { Ok(()) } else { Err(heard.to_owned()) }
+            }
+            other => Err(format!("{other:?}")),
+        };
+        if let Err(late) = eventually(&what, DEADLINE, look).await {
+            panic!("{late:#}\n{}", self.everything());
+        }
+    }
+
+    /// Waits until a command that a person types says all of this.
+    async fn says(&self, arguments: &[&str], words: &[&str]) {
+        let look = async || {
+            let text = self.ask_by_command(arguments);
+            if words.iter().all(|word| text.contains(word)) {
+                Ok(())
+            } else {
+                Err(text)
+            }
+        };
+        if let Err(late) = eventually(&format!("parallax {arguments:?} to say {words:?}"), DEADLINE, look).await {
+            panic!("{late:#}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workload_has_a_way_in_of_its_own() {
+    need_namespaces();
+    let mut world = World::new("  mtls: strict\n").await;
+    world.say_probed("/healthz?full=1");
+    let mut kubelet = workload("kubelet", "east", "10.1.0.99");
+    kubelet.sidecar = false;
+    world.add(kubelet, "0.0.0.0").await;
+    world.add(workload("client-1", "east", "10.1.0.10"), "0.0.0.0").await;
+    world.add(world.web()[0].clone(), "0.0.0.0").await;
+    health_service(&world.pods["web-1"].space);
+    world.settled("client-1", (WEB_IN_EAST, 80), "web", "web-1").await;
+
+    probes_pass_and_nothing_else(&world).await;
+    a_changed_probe_changes_one_listener(&world).await;
+    policies_count_and_clients_follow(&world).await;
+    settings_count_while_we_run(&world).await;
+    world.nobody_refused_anything();
+}
+
+async fn probes_pass_and_nothing_else(world: &World) {
+    let answer = world.ask("GET /healthz?full=1", 8080).expect("it passes");
+    let told = told(&answer);
+    assert_eq!((answer.status, told["peer"].as_str()), (200, Some("")), "{answer:?}");
+    assert_eq!(told["asked"], "GET /healthz?full=1 HTTP/1.1");
+    for other in [
+        "GET /",
+        "GET /healthz",
+        "GET /healthz?full=1&x=1",
+        "GET //healthz?full=1",
+        "GET /x/../healthz?full=1",
+        "GET /healthz%3Ffull=1",
+        "POST /healthz?full=1",
+        "DELETE /healthz?full=1",
+    ] {
+        let answer = world.ask(other, 8080).expect("the sidecar answers");
+        assert_eq!((answer.status, &*answer.body), (403, ""), "{other}");
+    }
+    // A port that is not probed by request takes nothing.
+    world.ask("GET /healthz?full=1", 9000).expect_err("in plaintext");
+    // A kubelet's tcpSocket probe asks whether somebody accepts, and that is the sidecar, whatever runs behind it.
+    for port in [9000, 4444] {
+        let accepted = world.pods["kubelet"].space.within(|| client::connect(pod(port)));
+        accepted.expect("the sidecar accepts");
+    }
+
+    let mut client = world.ask_grpc().await;
+    let status = client
+        .check(HealthCheckRequest::default())
+        .await
+        .expect("it passes")
+        .into_inner()
+        .status;
+    assert_eq!(status, i32::from(ServingStatus::Serving));
+    let watch = client
+        .watch(HealthCheckRequest::default())
+        .await
+        .expect_err("another method");
+    assert_eq!(watch.code(), Code::PermissionDenied);
+
+    // On the same port: one of us gets in by mutual TLS, nobody else does.
+    let ours = world.root.workload("spiffe://cluster.local/ns/other/sa/visitor");
+    let knock = |credentials: Option<&_>| {
+        let sni = "outbound_.80_._.web.shop.svc.cluster.local";
+        let alpn = ["istio-http/1.1"];
+        let knock = || first_byte(open(pod(8080), sni, &alpn, credentials)?);
+        world.pods["kubelet"].space.within(knock)
+    };
+    assert_eq!(knock(Some(&ours)).expect("one of us"), b'H');
+    knock(None).expect_err("it shows no certificate");
+    let answer = world
+        .get("client-1", (WEB_IN_EAST, 80), "web")
+        .expect("mutual TLS is as it was");
+    assert_eq!(answer.status, 200);
+}
+
+/// And of its proxy only.
+async fn a_changed_probe_changes_one_listener(world: &World) {
+    let updates = |pod: &str| world.stat(pod, &["listener_manager.lds.update_success"]);
+    let changed = |pod: &str| {
+        let stat = |name: &str| world.stat(pod, &[name]);
+        (
+            stat("listener_manager.listener_modified"),
+            stat("listener_manager.listener_added"),
+        )
+    };
+    let (before, others) = (changed("web-1"), updates("client-1"));
+    world.say_probed("/ready");
+    world.answers("GET /ready", 200).await;
+    world.answers("GET /healthz?full=1", 403).await;
+    assert_eq!(changed("web-1"), (before.0 + 1, before.1));
+    assert_eq!(updates("client-1"), others, "nobody else is told anything");
+}
+
+/// Under settings that say strict.
+async fn policies_count_and_clients_follow(world: &World) {
+    let client = "spiffe://cluster.local/ns/shop/sa/client";
+    world.hears_of(client).await;
+    world.answers("GET /", 403).await;
+    world
+        .says(&["get", "proxies"], &["STRICT 8080+probes 8083+probes"])
+        .await;
+
+    // The namespace takes both: whoever has no sidecar gets in, and sidecars go on as before.
+    world.say_policy("both", "shop", "{mtls: {mode: PERMISSIVE}}");
+    world.answers("GET /", 200).await;
+    world.hears_of(client).await;
+    world
+        .says(
+            &["explain", "web.shop:80", "--as", "client-1.shop"],
+            &["PERMISSIVE, by PeerAuthentication shop/both"],
+        )
+        .await;
+
+    // One workload is strict again, but for a port that takes no mutual TLS: clients call that one in plaintext.
+    world.say_policy(
+        "web",
+        "shop",
+        "{selector: {matchLabels: {app: web}}, mtls: {mode: STRICT}, portLevelMtls: {'8080': {mode: DISABLE}}}",
+    );
+    world.hears_of("").await;
+    world.answers("GET /", 200).await;
+    world
+        .says(&["get", "proxies"], &["STRICT 8080=DISABLE 8083+probes"])
+        .await;
+    world
+        .says(&["explain", "web.shop:80", "--network", "net2"], &["mtls_disabled"])
+        .await;
+    world.ask("GET /", 9000).expect_err("in plaintext");
+    let said = || client::listen_to((WEB_IN_EAST, 9000).into());
+    let said = world.pods["client-1"].space.within(said);
+    assert_eq!(said.expect("mutual TLS goes there"), "web-1");
+
+    // A word that nobody knows is read as the strictest, and told.
+    world.say_policy(
+        "web",
+        "shop",
+        "{selector: {matchLabels: {app: web}}, portLevelMtls: {'8080': {mode: MAYBE}}}",
+    );
+    world.hears_of(client).await;
+    world.answers("GET /", 403).await;
+    world.answers("GET /ready", 200).await;
+    world
+        .says(
+            &["get", "members", "-o", "json"],
+            &["PeerAuthentication shop/web", "MAYBE"],
+        )
+        .await;
+
+    // Without them the settings count again. What is said of another member's workloads never did.
+    world.unsay_policy("web", "shop");
+    world.answers("GET /", 200).await;
+    world.unsay_policy("both", "shop");
+    world.answers("GET /", 403).await;
+    world.hears_of(client).await;
+}
+
+async fn settings_count_while_we_run(world: &World) {
+    let change = |from: &str, to: &str| {
+        let file = world.path("parallax.yaml");
+        let text = std::fs::read_to_string(&file).expect("it is there");
+        assert!(text.contains(from));
+        std::fs::write(file, text.replace(from, to)).expect("it can be written");
+    };
+    change("mtls: strict", "mtls: permissive");
+    world.answers("GET /", 200).await;
+    world.says(&["get", "proxies"], &["PERMISSIVE"]).await;
+    // Of the listeners that go outwards too.
+    let outside = |status: u16| async move {
+        let look = async || match world.get("client-1", (WEB_IN_EAST, 80), "example.org") {
+            Ok(answer) if answer.status == status => Ok(()),
+            other => Err(format!("{other:?}")),
+        };
+        eventually("what is outside to be answered so", DEADLINE, look)
+            .await
+            .expect("it is");
+    };
+    outside(503).await;
+    change("mtls: permissive", "mtls: strict\n  outside: block");
+    outside(502).await;
+    world.answers("GET /", 403).await;
+    world.says(&["get", "settings"], &["in force   3"]).await;
+}
