@@ -21,6 +21,7 @@ pub mod control;
 pub mod crd;
 pub mod identity;
 pub mod lifecycle;
+pub mod lint;
 pub mod model;
 pub mod push;
 pub mod registry;

@@ -15,6 +15,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match &cli.command {
         Command::Serve(args) => serve(args),
+        Command::Lint(args) if args.is_of_files() => ended(parallax::app::lint(args, &cli.global, &mut stdout())),
         _ => look_in(cli),
     }
 }
@@ -39,7 +40,11 @@ fn look_in(cli: Cli) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return say(&error.to_string(), ExitCode::FAILURE),
     };
-    match runtime.block_on(parallax::cli::run(cli, &mut stdout())) {
+    ended(runtime.block_on(parallax::cli::run(cli, &mut stdout())))
+}
+
+fn ended(outcome: Result<(), Failure>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads has enough: `parallax get endpoints | head`.
         Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,

@@ -10,6 +10,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use debug::lint::{of_findings, of_problem};
 pub use serve::{ServeError, serve};
 pub use settings::SettingsCollector;
 pub use state::AdminState;

@@ -5,6 +5,7 @@
 
 mod hosts;
 mod identity;
+mod lint;
 mod members;
 mod networks;
 mod reload;
@@ -35,6 +36,8 @@ use crate::telemetry::{self, Metrics};
 use crate::tls::{self, AcceptorMetrics};
 use crate::xds::{self, AdsServer, ConnectionMetrics, XdsConfig, XdsMetrics};
 use identity::Identity;
+
+pub use lint::lint;
 
 /// Runs the control plane until a signal, or until one of its parts fails. `file`: where the settings came from, to follow it.
 ///

@@ -6,12 +6,13 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use super::bootstrap::BootstrapArgs;
 use super::ca::CaCommand;
+use super::lint::LintArgs;
 use super::members::MembersCommand;
 use super::output::{ColorChoice, OutputFormat};
 use crate::config::{Config, ConfigErrors, Listen, SettingsFile};
 
 /// Above the options that only matter to commands that ask a server.
-const HEADING: &str = "Options of get, explain, watch and members";
+const HEADING: &str = "Options of get, explain, lint, watch and members";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -31,6 +32,7 @@ Examples:
   parallax get proxies
   parallax explain web.shop:8080 --as web-7d9
   parallax explain web.shop --network net1 -o yaml
+  parallax lint -f ./members
   parallax members attach west --context west-admin
   parallax watch";
 
@@ -134,6 +136,17 @@ Examples:
   parallax explain web.shop --network net1       as anybody on net1 would
   parallax explain web.shop --member west --families v6")]
     Explain(ExplainArgs),
+    /// Find what is wrong with the objects of the mesh: of a running server, or of files before anything runs
+    ///
+    /// Each is named by member, object and field, with what to do. The exit code is 1 where there are errors; warnings alone
+    /// are none.
+    #[command(after_help = "\
+Examples:
+  parallax lint                          what a running server reads
+  parallax lint -f web.yaml              one file
+  parallax lint -f ./members -o json     a folder of members, as serve --members takes it
+  parallax lint --config parallax.yaml   the folders that a settings file names, with its networks")]
+    Lint(LintArgs),
     /// Let member clusters join and leave, renew their credentials, and see how they fare
     #[command(subcommand)]
     Members(MembersCommand),

@@ -25,6 +25,9 @@ pub enum Failure {
     /// The server answered that it can't.
     #[error("{0}")]
     Refused(String),
+    /// What was looked for was found, and is wrong.
+    #[error("{0}")]
+    Found(String),
     /// What the command line names is not there: a context, a member.
     #[error("{0}")]
     Missing(String),
@@ -55,7 +58,7 @@ impl Failure {
             Self::Unreachable { .. } | Self::ClusterUnreachable(_) => 69,
             Self::NotInTime(_) => 75,
             Self::Forbidden(_) => 77,
-            Self::Refused(_) | Self::Output(_) | Self::Format(_) => 1,
+            Self::Refused(_) | Self::Found(_) | Self::Output(_) | Self::Format(_) => 1,
         }
     }
 

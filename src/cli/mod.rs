@@ -7,6 +7,7 @@ mod ca;
 mod check;
 mod client;
 mod failure;
+mod lint;
 mod members;
 mod output;
 mod render;
@@ -16,6 +17,7 @@ pub use args::{Cli, Command, ExplainArgs, GetCommand, Global, ServeArgs, ViewerA
 pub use bootstrap::BootstrapArgs;
 pub use ca::{CaCommand, CaFolder};
 pub use failure::Failure;
+pub use lint::{LintArgs, print_findings};
 pub use members::{AttachArgs, DetachArgs, DryRun, HomePlace, MemberPlace, MembersCommand, Patience, RotateArgs};
 pub use output::{ColorChoice, OutputFormat, Paint};
 pub use run::run;

@@ -8,11 +8,13 @@ use serde::Serialize;
 use super::client::Server;
 use super::output::{Layout, format};
 use super::{
-    Cli, Command, ExplainArgs, Failure, GetCommand, Global, Paint, ViewerArgs, bootstrap, ca, check, members, render,
+    Cli, Command, ExplainArgs, Failure, GetCommand, Global, Paint, ViewerArgs, bootstrap, ca, check, lint, members,
+    render,
 };
 use crate::admin::proto as v1;
 
-/// Runs one command and writes what it has to say; `serve` is not among them and does nothing here.
+/// Runs one command and writes what it has to say; `serve` is not among them and does nothing here. `lint` asks a server here,
+/// whatever files it names.
 ///
 /// # Errors
 /// With the exit code and a sentence for standard error.
@@ -29,6 +31,7 @@ pub async fn run(cli: Cli, out: &mut (dyn Write + Send)) -> Result<(), Failure> 
         Command::Ca(command) => ca::run(command, out),
         Command::Get(what) => get(what, &printer, out).await,
         Command::Explain(args) => explain(args, &printer, out).await,
+        Command::Lint(_) => lint::run(&printer, out).await,
         Command::Members(command) => members::run(command, &printer, out).await,
         Command::Watch => watch(&printer, out).await,
     }

@@ -18,8 +18,6 @@ pub const VERSION: &str = "v1alpha1";
 pub const MEMBER_KIND: &str = "Member";
 /// Its name in URLs.
 pub const MEMBER_PLURAL: &str = "members";
-/// The definitions of our kinds, as `kubectl apply` takes them.
-pub const DEFINITIONS: &str = include_str!("../../config/kubernetes/crds.yaml");
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 
 fn definition() -> Value {
-    serde_saphyr::from_str(DEFINITIONS).expect("one YAML document")
+    serde_saphyr::from_str(include_str!("../../config/kubernetes/crds.yaml")).expect("one YAML document")
 }
 
 /// The paths of all fields that a schema knows.

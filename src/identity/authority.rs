@@ -19,9 +19,6 @@ use super::spiffe::SpiffeId;
 /// Clocks of a mesh differ by a little, so a certificate is valid from somewhat before it was issued.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(120);
 
-/// An authority that ends this soon is spoken of.
-const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
-
 /// The longest chain of intermediates that is followed.
 const LONGEST_CHAIN: usize = 8;
 
@@ -104,14 +101,20 @@ impl fmt::Debug for SecretPem {
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     own: Certificate,
-    own_file: PathBuf,
     /// The own certificate and its intermediates without any root, PEM: what a workload shows after its own.
     chain: String,
     roots: Vec<Certificate>,
     roots_file: PathBuf,
     bundle: Arc<str>,
-    /// The end of whatever in the chain ends first, its root included.
-    not_after: Timestamp,
+    /// The way from the own certificate up to its root.
+    links: Vec<Link>,
+}
+
+/// A certificate and the file that it was read from.
+#[derive(Clone)]
+struct Link {
+    certificate: Certificate,
+    file: PathBuf,
 }
 
 impl Authority {
@@ -141,35 +144,31 @@ impl Authority {
             roots: &roots,
             now,
         };
-        let chain = path.from(&own)?;
-        let not_after = chain.iter().map(|link| link.not_after).min();
-        let intermediates = chain
-            .iter()
-            .filter(|link| !roots.iter().any(|root| root.der == link.der));
+        let links = path.from(&own)?;
+        let certificates = links.iter().map(|link| &link.certificate);
+        let intermediates = certificates.filter(|link| !roots.iter().any(|root| root.der == link.der));
         let issuer = Issuer::from_ca_cert_der(&own.der, key)?;
         Ok(Self {
             issuer,
             chain: pem_of(intermediates),
             bundle: pem_of(&roots).into(),
-            not_after: not_after.unwrap_or(own.not_after).min(own.not_after),
             own,
-            own_file: files.certificate.path.clone(),
             roots,
             roots_file: files.roots.path.clone(),
+            links,
         })
     }
 
     /// Issues a certificate for a workload, valid for `lifetime` or as long as the authority itself is, with a new key.
     ///
     /// # Errors
-    /// When the authority has expired since it was read.
+    /// When the authority, or something above it, has expired since it was read.
     pub fn issue(
         &self,
         id: &SpiffeId,
         lifetime: Duration,
         now: Timestamp,
     ) -> Result<WorkloadCertificate, AuthorityError> {
-        check(&self.own, &self.own_file, now)?;
         let mut params = CertificateParams::default();
         // SPIFFE: no subject, and so the one URI is critical.
         params.distinguished_name = DistinguishedName::new();
@@ -190,7 +189,6 @@ impl Authority {
         lifetime: Duration,
         now: Timestamp,
     ) -> Result<WorkloadCertificate, AuthorityError> {
-        check(&self.own, &self.own_file, now)?;
         let mut params = CertificateParams::new(hosts)?;
         params.distinguished_name = DistinguishedName::new();
         params.subject_alt_names.push(SanType::URI(id.to_string().try_into()?));
@@ -205,9 +203,12 @@ impl Authority {
         lifetime: Duration,
         now: Timestamp,
     ) -> Result<WorkloadCertificate, AuthorityError> {
+        for link in &self.links {
+            check(&link.certificate, &link.file, now)?;
+        }
         let lifetime = SignedDuration::try_from(lifetime).unwrap_or(SignedDuration::MAX);
         let not_before = whole_seconds(earlier(now, CLOCK_SKEW).max(self.own.not_before));
-        let not_after = whole_seconds(later(now, lifetime).min(self.not_after));
+        let not_after = whole_seconds(later(now, lifetime).min(self.not_after()));
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
@@ -239,27 +240,29 @@ impl Authority {
     /// Until when the authority and everything above it is valid.
     #[must_use]
     pub fn not_after(&self) -> Timestamp {
-        self.not_after
+        let ends = self.links.iter().map(|link| link.certificate.not_after);
+        ends.min().unwrap_or(self.own.not_after)
     }
 
     /// What whoever looks after the authority should know.
     #[must_use]
     pub fn warnings(&self, now: Timestamp) -> Vec<String> {
         let mut warnings = Vec::new();
-        let soon = later(now, SOON);
         let mut tell = |certificate: &Certificate, file: &std::path::Path, remedy: &str| {
             let Certificate { subject, not_after, .. } = certificate;
-            if *not_after <= soon {
+            if certificate.ends_soon(now) {
                 let file = file.display();
                 warnings.push(format!("{file} ({subject}) expires at {not_after:.0}; {remedy}"));
             }
         };
-        if !self.roots.iter().any(|root| root.der == self.own.der) {
-            tell(
-                &self.own,
-                &self.own_file,
-                "issue it anew: `parallax ca issue-intermediate --renew`",
-            );
+        for Link { certificate, file } in &self.links {
+            if !self.roots.contains(certificate) {
+                tell(
+                    certificate,
+                    file,
+                    "issue it anew: `parallax ca issue-intermediate --renew`",
+                );
+            }
         }
         for root in &self.roots {
             tell(root, &self.roots_file, "change the root: `parallax ca rotate-root`");
@@ -284,7 +287,7 @@ impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authority")
             .field("subject", &self.own.subject)
-            .field("not_after", &self.not_after)
+            .field("not_after", &self.not_after())
             .field("roots", &self.roots.len())
             .finish_non_exhaustive()
     }
@@ -300,31 +303,35 @@ struct Path<'a> {
 
 impl Path<'_> {
     /// The certificates on it, the one that signs first, a root last.
-    fn from(&self, own: &Certificate) -> Result<Vec<Certificate>, AuthorityError> {
-        let mut chain = vec![own.clone()];
+    fn from(&self, own: &Certificate) -> Result<Vec<Link>, AuthorityError> {
+        let link = |certificate: &Certificate, file: &NamedFile| Link {
+            certificate: certificate.clone(),
+            file: file.path.clone(),
+        };
+        let mut chain = vec![link(own, &self.files.certificate)];
         while chain.len() <= LONGEST_CHAIN {
-            let last = chain.last().expect("it begins with one");
+            let last = &chain.last().expect("it begins with one").certificate;
             if self.roots.iter().any(|root| root.der == last.der) {
                 return Ok(chain);
             }
             let below = u32::try_from(chain.len()).unwrap_or(u32::MAX);
             let next = if let Some(root) = self.roots.iter().find(|root| root.signed(last)) {
                 check_length(root, &self.files.roots.path, below)?;
-                root
+                link(root, &self.files.roots)
             } else {
                 let Some(next) = self
                     .above
                     .iter()
-                    .find(|next| !chain.contains(next) && next.signed(last))
+                    .find(|next| !chain.iter().any(|link| link.certificate == **next) && next.signed(last))
                 else {
                     break;
                 };
                 let file = self.files.chain.as_ref().unwrap_or(&self.files.certificate);
                 check(next, &file.path, self.now)?;
                 check_length(next, &file.path, below)?;
-                next
+                link(next, file)
             };
-            chain.push(next.clone());
+            chain.push(next);
         }
         Err(AuthorityError::Untrusted {
             file: self.files.certificate.path.clone(),

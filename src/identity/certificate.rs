@@ -1,6 +1,6 @@
 //! What is read of a certificate. Pure.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use x509_parser::certificate::X509Certificate;
@@ -10,6 +10,10 @@ use x509_parser::x509::AttributeTypeAndValue;
 
 use super::spiffe::{SpiffeError, SpiffeId};
 use crate::model::ClusterId;
+
+/// A certificate is spoken of when it ends this soon, or when a third of its life is left where that is sooner: whoever renews
+/// short ones by themselves does it before.
+const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// Why a certificate says nothing that can be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -108,6 +112,12 @@ impl Certificate {
             return false;
         };
         signed.verify_signature(Some(signer.public_key())).is_ok()
+    }
+
+    /// Whether its end is near.
+    pub(super) fn ends_soon(&self, now: Timestamp) -> bool {
+        let third = self.not_after.duration_since(self.not_before) / 3;
+        self.not_after.duration_since(now) <= third.min(SOON)
     }
 
     /// The member whose intermediate signed it, where `parallax ca` made that intermediate. The name of the issuer is part of

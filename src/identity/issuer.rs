@@ -1,7 +1,5 @@
 //! Issues workload certificates from the authority as it is now, and says when each is to be renewed.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +11,10 @@ use super::error::AuthorityError;
 use super::keeper::Keeper;
 use super::metrics::IdentityMetrics;
 use super::spiffe::SpiffeId;
+use crate::lifecycle::random;
+
+/// The soonest renewal: what an authority issues in its last seconds must not come around in no time.
+const SOONEST: Duration = Duration::from_secs(1);
 
 /// Issues certificates.
 #[derive(Debug)]
@@ -37,7 +39,7 @@ impl Issuer {
     /// hours, and somewhat earlier or later, so that workloads that began together are not renewed together.
     ///
     /// # Errors
-    /// When the authority has expired.
+    /// When the authority, or what is above it, has expired.
     pub fn issue(&self, id: &SpiffeId) -> Result<(WorkloadCertificate, Duration), AuthorityError> {
         let now = Timestamp::now();
         match self.keeper.current().issue(id, self.lifetime, now) {
@@ -69,13 +71,7 @@ impl Issuer {
 
 /// Half of a life, a tenth of that more or less; `random` is from 0 to 1.
 fn renew_after(life: Duration, random: f64) -> Duration {
-    life.mul_f64(0.45 + 0.1 * random)
-}
-
-/// A number from 0 to 1, good enough to spread things.
-fn random() -> f64 {
-    let bits = RandomState::new().build_hasher().finish();
-    f64::from(u32::try_from(bits >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+    life.mul_f64(0.45 + 0.1 * random).max(SOONEST)
 }
 
 #[cfg(test)]
@@ -87,6 +83,6 @@ mod tests {
         let hours = |hours: u64| Duration::from_secs(3600 * hours);
         assert!(renew_after(hours(12), 0.0) >= hours(5));
         assert!(renew_after(hours(12), 1.0) <= hours(7));
-        assert_eq!(renew_after(Duration::ZERO, 0.5), Duration::ZERO);
+        assert_eq!(renew_after(Duration::ZERO, 0.5), SOONEST);
     }
 }

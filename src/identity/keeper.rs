@@ -64,8 +64,12 @@ impl Keeper {
         let mut reminded = None;
         loop {
             let now = tokio::time::Instant::now();
-            if reminded.is_none_or(|at| now.duration_since(at) >= REMIND) {
-                for warning in self.current().warnings(Timestamp::now()) {
+            let warnings = self.current().warnings(Timestamp::now());
+            self.metrics.ending(warnings.len());
+            if warnings.is_empty() {
+                reminded = None;
+            } else if reminded.is_none_or(|at| now.duration_since(at) >= REMIND) {
+                for warning in warnings {
                     tracing::warn!("{warning}");
                 }
                 reminded = Some(now);
@@ -100,7 +104,11 @@ impl Keeper {
         let read = Authority::read(&files, Timestamp::now());
         *last = Some(files);
         match read {
-            Ok(authority) if self.current().is_same(&authority) => false,
+            Ok(authority) if self.current().is_same(&authority) => {
+                // It may have been refused in between.
+                self.metrics.authority(&authority);
+                false
+            }
             Ok(authority) => {
                 tracing::info!(?authority, "the authority changed");
                 self.metrics.authority(&authority);

@@ -29,7 +29,7 @@ const REVIEWS: usize = 16;
 pub struct PublishedKeys {
     /// `/openid/v1/jwks`.
     pub jwks: String,
-    /// The issuer in `/.well-known/openid-configuration`, where it can be read.
+    /// The issuer in `/.well-known/openid-configuration`, where we may read it; without it, one that was read before counts on.
     pub issuer: Option<String>,
 }
 
@@ -120,8 +120,12 @@ impl KeyRing {
             Err(TokenError::UnknownKey) => {}
             outcome => return Ok(outcome?),
         }
-        // Who publishes no keys to us can still be asked about the token.
+        // Who publishes no keys to us can still be asked about the token; but a token is shown to no other member than its own.
+        let alone = asked.len() == 1;
         asked.retain(|(_, keys)| keys.keys.load().is_none());
+        if !asked.is_empty() && !alone {
+            return Err(TokenError::WhichMember.into());
+        }
         let mut outcome = Refusal::from(TokenError::UnknownKey);
         for (member, _) in asked {
             match self.review(&member, token, audiences).await {
@@ -176,14 +180,20 @@ impl KeyRing {
         }
         let answer = timeout(ANSWER, self.authorities.published_keys(member)).await;
         *asked = Some(Instant::now());
+        let known = held.keys.load_full();
         let read = match answer {
-            Ok(Ok(published)) => KeySet::read(&published.jwks, published.issuer.as_deref()),
+            Ok(Ok(published)) => {
+                // What was known once is not forgotten because it can't be read at the moment.
+                let issuer = published.issuer.as_deref();
+                let issuer = issuer.or_else(|| known.as_ref()?.issuer());
+                KeySet::read(&published.jwks, issuer)
+            }
             Ok(Err(problem)) => Err(problem),
             Err(_) => Err(format!("no answer within {ANSWER:?}")),
         };
         match read {
             Ok(keys) => {
-                if !held.keys.load().as_ref().is_some_and(|old| old.is_same(&keys)) {
+                if !known.is_some_and(|old| old.is_same(&keys)) {
                     tracing::info!(%member, ?keys, "keys of service account tokens");
                     held.keys.store(Some(Arc::new(keys)));
                 }

@@ -33,9 +33,17 @@ pub(super) struct Root {
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// Makes a root for a trust domain.
-pub(super) fn root(domain: &TrustDomain, lifetime: Duration, now: Timestamp) -> Result<Pair, AuthorityError> {
-    let key = KeyPair::generate()?;
+/// Makes a root for a trust domain, for a key that there is or a new one.
+pub(super) fn root(
+    domain: &TrustDomain,
+    key: Option<&NamedFile>,
+    lifetime: Duration,
+    now: Timestamp,
+) -> Result<Pair, AuthorityError> {
+    let key = match key {
+        Some(file) => signing_key(file)?,
+        None => KeyPair::generate()?,
+    };
     let serial = serial();
     // Two roots of one mesh live side by side while one follows the other, so each has a name of its own.
     let mark: String = serial
@@ -92,8 +100,8 @@ impl Root {
     }
 
     /// Whether it signed this one, which is still good at a time.
-    pub(super) fn vouches_for(&self, intermediate: &Certificate) -> bool {
-        self.certificate.signed(intermediate)
+    pub(super) fn vouches_for(&self, intermediate: &Certificate, now: Timestamp) -> bool {
+        intermediate.not_after > now && self.certificate.signed(intermediate)
     }
 
     /// Issues the intermediate of a member, for a key that there is or a new one.

@@ -28,6 +28,7 @@ pub struct IdentityMetrics(Arc<Counted>);
 struct Counted {
     authority_end: Gauge,
     authority_refused: Gauge,
+    ending: Gauge,
     roots: Gauge,
     issued: Counter,
     issue_failures: Counter,
@@ -41,6 +42,7 @@ impl IdentityMetrics {
         let Counted {
             authority_end,
             authority_refused,
+            ending,
             roots,
             issued,
             issue_failures,
@@ -57,6 +59,11 @@ impl IdentityMetrics {
             "authority_refused",
             "1 while the files of the certificate authority can't be used and an earlier one is",
             authority_refused.clone(),
+        );
+        identity.register(
+            "authority_certificates_ending",
+            "Certificates of the authority and its roots that have less than 30 days, or less than a third of their life, left",
+            ending.clone(),
         );
         identity.register("roots", "Roots that workloads are told to trust", roots.clone());
         identity.register("certificates_issued", "Workload certificates issued", issued.clone());
@@ -83,6 +90,11 @@ impl IdentityMetrics {
         self.0
             .roots
             .set(i64::try_from(authority.roots().len()).unwrap_or(i64::MAX));
+    }
+
+    /// How many certificates of the authority are about to end.
+    pub(super) fn ending(&self, certificates: usize) {
+        self.0.ending.set(i64::try_from(certificates).unwrap_or(i64::MAX));
     }
 
     pub(super) fn authority_refused(&self) {

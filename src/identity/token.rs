@@ -23,6 +23,11 @@ pub enum TokenError {
     /// Its key is not among those that are published.
     #[error("the token is signed by a key that no member publishes; is it of a member of this mesh?")]
     UnknownKey,
+    /// Only its own member could tell, and nobody says which that is.
+    #[error(
+        "the token is signed by a key that no member publishes, and the node does not say which member to ask; set CLUSTER_ID in its metadata"
+    )]
+    WhichMember,
     /// It was changed, or signed by somebody else.
     #[error("the signature of the token is wrong")]
     Signature,
@@ -141,6 +146,11 @@ impl KeySet {
     /// Whether a key of this id is among them.
     pub(super) fn has(&self, key_id: Option<&str>) -> bool {
         self.keys.iter().any(|key| key.is(key_id))
+    }
+
+    /// Who issues the tokens, where that is known.
+    pub(super) fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
     }
 
     /// Whether they are the same keys.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::authority::{Authority, NamedFile, certificates};
+use super::authority::{Authority, NamedFile, certificates, key_of, signing_key};
 use super::certificate::Certificate;
 use super::error::AuthorityError;
 use super::files::{self, CERTIFICATE, CHAIN, KEY, ROOTS, Readable, read_authority_files};
@@ -147,7 +147,7 @@ impl Workshop {
             }
             return Ok(Outcome::Kept);
         }
-        let made = making::root(domain, lifetime, now)?;
+        let made = making::root(domain, None, lifetime, now)?;
         create(&key, made.key.reveal(), Readable::Owner)?;
         create(&certificate, &made.certificate, Readable::Everybody)?;
         Ok(Outcome::Made)
@@ -198,37 +198,18 @@ impl Workshop {
                 folder: self.folder.clone(),
             });
         }
-        let (next, next_key) = (self.folder.join(NEXT_ROOT), self.folder.join(NEXT_ROOT_KEY));
-        if !self.folder.join(ROOT_KEY).exists() && next_key.exists() {
-            // The last step broke off between taking the old root away and putting the new one in its place.
+        if self.is_shrunk()? {
             self.put_next_root()?;
             return Ok(RotationStep::Shrink);
         }
-        let current = self.root(now)?;
-        if !next.exists() {
-            let domain = TrustDomain::new(current.trust_domain()).map_err(|_| WorkshopError::NoRoot {
-                folder: self.folder.clone(),
-            })?;
-            let made = making::root(&domain, root, now)?;
-            if next_key.exists() {
-                return Err(WorkshopError::Half {
-                    key: next_key,
-                    certificate: next,
-                });
-            }
-            create(&next_key, made.key.reveal(), Readable::Owner)?;
-            create(&next, &made.certificate, Readable::Everybody)?;
-        }
-        let successor = Root::read(&files::read(&next)?, &files::read(&next_key)?, now)?;
-        let both = format!("{}{}", current.pem(), successor.pem());
+        let successor = self.successor(root, now)?;
         let folders = || members.iter().map(|member| self.member_folder(member));
         let everywhere = || folders().chain([self.folder.clone()]).map(|folder| folder.join(ROOTS));
-        let knows_both = |file: PathBuf| -> Done<bool> {
-            let roots = certificates(&files::read(&file)?)?;
-            Ok(roots.contains(&current.certificate) && roots.contains(&successor.certificate))
-        };
-        let known: Vec<bool> = everywhere().map(knows_both).collect::<Done<_>>()?;
+        let knows_successor =
+            |file: PathBuf| -> Done<bool> { Ok(certificates(&files::read(&file)?)?.contains(&successor.certificate)) };
+        let known: Vec<bool> = everywhere().map(knows_successor).collect::<Done<_>>()?;
         if known.contains(&false) {
+            let both = format!("{}{}", self.root(now)?.pem(), successor.pem());
             for file in everywhere() {
                 replace(&file, &both)?;
             }
@@ -237,7 +218,7 @@ impl Workshop {
         let mut reissued = false;
         for (member, folder) in members.iter().zip(folders()) {
             let own = first_certificate(&files::read(&folder.join(CERTIFICATE))?)?;
-            if !successor.vouches_for(&own) {
+            if !successor.vouches_for(&own, now) {
                 let key = files::read(&folder.join(KEY))?;
                 let made = successor.intermediate(member, Some(&key), intermediate, now)?;
                 self.put_certificate(&folder, &made.certificate)?;
@@ -250,20 +231,70 @@ impl Workshop {
         for file in everywhere() {
             replace(&file, &successor.pem())?;
         }
-        // By its own key, so that no two are called alike.
-        let key = current.certificate.public_key.iter().rev().take(6);
-        let mark: String = key.map(|byte| format!("{byte:02x}")).collect();
-        move_away(&self.folder.join(ROOT_KEY), &format!("retired-root-key-{mark}.pem"))?;
+        self.retire_root()?;
         self.put_next_root()?;
         Ok(RotationStep::Shrink)
     }
 
+    /// The root that follows the present one; made where there is none yet.
+    fn successor(&self, lifetime: Duration, now: Timestamp) -> Done<Root> {
+        let (next, next_key) = (self.folder.join(NEXT_ROOT), self.folder.join(NEXT_ROOT_KEY));
+        if !next.exists() {
+            let current = self.root(now)?;
+            let domain = TrustDomain::new(current.trust_domain()).map_err(|_| WorkshopError::NoRoot {
+                folder: self.folder.clone(),
+            })?;
+            // Where a run broke off in between, the key is there, and signed nothing yet.
+            let key = next_key.exists().then(|| files::read(&next_key)).transpose()?;
+            let made = making::root(&domain, key.as_ref(), lifetime, now)?;
+            if key.is_none() {
+                create(&next_key, made.key.reveal(), Readable::Owner)?;
+            }
+            create(&next, &made.certificate, Readable::Everybody)?;
+        }
+        Ok(Root::read(&files::read(&next)?, &files::read(&next_key)?, now)?)
+    }
+
+    /// Whether only the new root is trusted already, and its key is not wholly in its place: a run broke off there.
+    fn is_shrunk(&self) -> Done<bool> {
+        let (next, roots) = (self.folder.join(NEXT_ROOT), self.folder.join(ROOTS));
+        if !next.exists() || !roots.exists() {
+            return Ok(false);
+        }
+        let successor = first_certificate(&files::read(&next)?)?;
+        if certificates(&files::read(&roots)?)? != [successor.clone()] {
+            return Ok(false);
+        }
+        let key = self.folder.join(ROOT_KEY);
+        Ok(!key.exists() || key_of(&signing_key(&files::read(&key)?)?) == successor.public_key)
+    }
+
+    /// Puts the old root's key aside, where it is not yet, under a name of its own key, so that no two are called alike.
+    fn retire_root(&self) -> Done<()> {
+        let file = self.folder.join(ROOT_KEY);
+        if !file.exists() {
+            return Ok(());
+        }
+        let key = key_of(&signing_key(&files::read(&file)?)?);
+        let mark: String = key.iter().rev().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let retired = file.with_file_name(format!("retired-root-key-{mark}.pem"));
+        std::fs::rename(&file, retired).map_err(|cause| WorkshopError::Write { file, cause })
+    }
+
+    /// Puts the new root's key in the place of the old one, or what is left to do of that.
     fn put_next_root(&self) -> Done<()> {
         let (key, next_key) = (self.folder.join(ROOT_KEY), self.folder.join(NEXT_ROOT_KEY));
-        std::fs::hard_link(&next_key, &key)
-            .and_then(|()| std::fs::remove_file(&next_key))
-            .and_then(|()| std::fs::remove_file(self.folder.join(NEXT_ROOT)))
-            .map_err(|cause| WorkshopError::Write { file: key, cause })
+        let link = || match key.exists() {
+            true => Ok(()),
+            false => std::fs::hard_link(&next_key, &key),
+        };
+        link()
+            .and_then(|()| remove(&next_key))
+            .and_then(|()| remove(&self.folder.join(NEXT_ROOT)))
+            .map_err(|cause| WorkshopError::Write {
+                file: key.clone(),
+                cause,
+            })
     }
 
     /// The root that signs at present.
@@ -331,9 +362,10 @@ pub fn issue_to_folder(
     if key.exists() {
         return Err(WorkshopError::Exists { file: key });
     }
-    create(&key, issued.key.reveal(), Readable::Owner)?;
-    replace(&out.join("tls.crt"), &issued.chain)?;
+    // The key last: it is what keeps the next run out, so it must not be there without its certificate.
     replace(&out.join("ca.crt"), &authority.bundle())?;
+    replace(&out.join("tls.crt"), &issued.chain)?;
+    create(&key, issued.key.reveal(), Readable::Owner)?;
     Ok(issued.not_after)
 }
 
@@ -365,9 +397,10 @@ fn replace(file: &Path, text: &str) -> Done<()> {
     })
 }
 
-fn move_away(file: &Path, name: &str) -> Done<()> {
-    std::fs::rename(file, file.with_file_name(name)).map_err(|cause| WorkshopError::Write {
-        file: file.to_owned(),
-        cause,
-    })
+/// Removes a file that may be gone already.
+fn remove(file: &Path) -> io::Result<()> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }

@@ -4,6 +4,18 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
+/// A number from 0 to 1, good enough to spread in time what would otherwise happen at once.
+#[must_use]
+pub fn random() -> f64 {
+    // 32 of the bits, as every integer of that size is a float of this one.
+    f64::from(u32::try_from(seed() >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+}
+
+/// Each `RandomState` has its own keys, so the hash of nothing is a random number.
+fn seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
 /// A capped exponential backoff with full jitter: the n-th delay is uniform between zero and `min(cap, base * 2^n)`.
 ///
 /// A pure step: the caller sleeps.
@@ -19,8 +31,7 @@ impl Backoff {
     /// Delays whose ceiling begins at `base` and ends at `cap`, spread by randomness of the system.
     #[must_use]
     pub fn new(base: Duration, cap: Duration) -> Self {
-        // Each RandomState has its own keys, so the hash of nothing is a random number.
-        Self::seeded(base, cap, RandomState::new().build_hasher().finish())
+        Self::seeded(base, cap, seed())
     }
 
     /// As [`Backoff::new`], with the same delays for the same seed.

@@ -6,7 +6,7 @@ mod readiness;
 mod signals;
 mod tasks;
 
-pub use backoff::Backoff;
+pub use backoff::{Backoff, random};
 pub use drain::{DrainTrigger, DrainWatcher, Drained, drain};
 pub use readiness::{BlockReady, Readiness};
 pub use signals::{FORCED_EXIT_CODE, Signals, StopSignal};

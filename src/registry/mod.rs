@@ -24,13 +24,14 @@ mod tokens;
 
 pub use attached::{AttachedMembers, member_resource, run_attached_members};
 pub use attachment::{Answer, Attachment, Verdict};
+pub use folder::{Manifests, read_manifests};
 pub use hosts::{HostReport, Hosts, HostsCollector, run_hosts};
 pub use kubernetes::{Allowed, Credential, Expiry, connect_to};
 pub use metrics::RegistryMetrics;
 pub use named::{NamedMember, Sinks, run_named_members};
 pub use options::{Budget, MemberOptions, StalePolicy};
 pub use problem::Problem;
-pub use run::{list_members_folder, run_members_folder};
+pub use run::{list_members_folder, members_in_folder, run_members_folder};
 pub use source::{MemberSource, SecretText};
 pub use status::{KindReport, KindState, MemberReport, MemberState, Members, Settled};
 pub use tokens::{MemberTokens, TokenKeys, TokenVerdict};

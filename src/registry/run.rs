@@ -1,5 +1,6 @@
 //! The entry: one member, or a folder of them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -79,6 +80,14 @@ pub async fn run_members_folder(
     cancel: CancellationToken,
 ) {
     folder::run_members(path, options, sink, members, cancel).await;
+}
+
+/// The members that a folder of members has at present, each with its folder, and what is wrong with other folders in it. Blocks.
+///
+/// # Errors
+/// When the folder can't be read.
+pub fn members_in_folder(path: &Path) -> Result<(BTreeMap<ClusterId, PathBuf>, Vec<Problem>), Problem> {
+    folder::member_names(path)
 }
 
 /// The members that a folder of members has at present, for whoever waits for them at the start.

@@ -96,13 +96,15 @@ impl MemberTokens {
         };
         let jwks = get("/openid/v1/jwks").await;
         let jwks = jwks.map_err(|error| self.failed(member, &way, Failure::of("openid/v1/jwks", &error)))?;
-        let configuration = get("/.well-known/openid-configuration").await;
-        let issuer = configuration
-            .ok()
-            .and_then(|text| serde_json::from_str::<OpenIdConfiguration>(&text).ok());
+        let configuration = match get("/.well-known/openid-configuration").await {
+            Ok(text) => serde_json::from_str::<OpenIdConfiguration>(&text).ok(),
+            // An API server may keep it from us for good. A failure that passes must not make keys of any issuer count.
+            Err(kube::Error::Api(status)) if matches!(status.code, 401 | 403 | 404) => None,
+            Err(error) => return Err(self.failed(member, &way, Failure::of("openid-configuration", &error))),
+        };
         Ok(TokenKeys {
             jwks,
-            issuer: issuer.map(|configuration| configuration.issuer),
+            issuer: configuration.map(|configuration| configuration.issuer),
         })
     }
 

@@ -35,6 +35,11 @@ pub(super) struct MemberService {
 }
 
 impl MemberService {
+    /// What this member's slices call their ports, sorted.
+    pub(super) fn slice_ports(&self) -> Vec<Arc<str>> {
+        self.by_port.iter().map(|(name, _)| Arc::clone(name)).collect()
+    }
+
     /// The groups of the port that this member calls so.
     pub(super) fn groups(&self, port: &str) -> &[(NetworkId, Arc<NetworkGroup>)] {
         let found = self.by_port.iter().find(|(name, _)| **name == *port);

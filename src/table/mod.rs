@@ -12,6 +12,7 @@ mod gateways;
 mod inbound;
 mod member;
 mod merge;
+mod parts;
 mod pods;
 mod record;
 mod settings;
@@ -40,6 +41,7 @@ pub use entry::{
     EntryHost, EntryPort, Location, PeerAuthenticationRecord, PeerMode, Resolution, ServiceEntryRecord, Workload,
     WorkloadAddress, WorkloadEntryRecord, selects,
 };
+pub use parts::ServicePart;
 pub use record::{
     Exposure, GatewayClaim, Kept, Kind, Labels, NamespaceRecord, NodeExposure, NodeRecord, PodRecord, PodTraits,
     Record, RegistryChange, RegistryEvent, ServiceRecord, SliceEndpoint, SliceRecord, TargetPort,

@@ -1,7 +1,5 @@
 //! The task of one stream. It carries: what to say and when is the session's to decide.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -29,6 +27,7 @@ use super::streams::{OpenStream, Stream};
 use super::wire;
 use crate::cache::Changes;
 use crate::identity::{BearerToken, PeerCertificates, Refusal, Shown, SpiffeId};
+use crate::lifecycle::random;
 use crate::model::Role;
 use crate::resources::ResourceType;
 use crate::tls::Peer;
@@ -154,13 +153,12 @@ async fn identify(
     let Some(proven) = identified? else {
         return Ok((node, None));
     };
-    if proven.member.is_some() {
-        node.viewer.member = proven.member;
-        if let Some(contradiction) = shared.cache.locate(&node.viewer).contradiction {
-            let refusal = Refusal::Contradiction(contradiction);
-            gate.count(&refusal);
-            return Err(refusal);
-        }
+    // A certificate may prove no member. Then the node's own word counts, as far as nothing that is known speaks against it.
+    node.viewer.member = proven.member.or(node.viewer.member);
+    if let Some(contradiction) = shared.cache.locate(&node.viewer).contradiction {
+        let refusal = Refusal::Contradiction(contradiction);
+        gate.count(&refusal);
+        return Err(refusal);
     }
     Ok((node, Some(proven.id)))
 }
@@ -190,13 +188,6 @@ async fn leave(config: &XdsConfig, drain: &CancellationToken) -> End {
         () = sleep(age) => End::MaxAge,
         () = drain => End::Draining,
     }
-}
-
-/// A number from 0 to 1, good enough to spread things: the standard library seeds its hashers at random.
-fn random() -> f64 {
-    let bits = RandomState::new().build_hasher().finish();
-    // 32 of the bits, as every integer of that size is a float of this one.
-    f64::from(u32::try_from(bits >> 32).unwrap_or_default()) / f64::from(u32::MAX)
 }
 
 /// Waits until a secret was renewed. Safe to drop and call again.

@@ -8,7 +8,7 @@ use super::harness::{eventually, free_port};
 use super::manifests::{Members, Pod};
 
 /// A command that must fail with this exit code; what it says.
-fn fails(arguments: &[&str], code: i32) -> String {
+pub(crate) fn fails(arguments: &[&str], code: i32) -> String {
     let output = Command::new(PARALLAX)
         .args(arguments)
         .output()

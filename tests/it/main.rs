@@ -17,6 +17,7 @@ mod hostile;
 mod identity;
 mod kubernetes;
 mod lifecycle;
+mod lint;
 mod manifests;
 mod member_objects;
 mod member_secrets;

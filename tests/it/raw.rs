@@ -11,6 +11,7 @@ use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::Request;
 use prost::Message;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 pub(crate) const CDS: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
@@ -25,10 +26,15 @@ impl RawConnection {
     pub(crate) async fn open(server: SocketAddr, window: u32) -> Self {
         let tcp = TcpStream::connect(server).await.expect("it listens");
         tcp.set_nodelay(true).expect("a socket option");
+        Self::over(tcp, window).await
+    }
+
+    /// The same over a transport that is connected.
+    pub(crate) async fn over(transport: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, window: u32) -> Self {
         let (send, connection) = Builder::new()
             .initial_window_size(window)
             .initial_connection_window_size(1 << 24)
-            .handshake(tcp)
+            .handshake(transport)
             .await
             .expect("it speaks HTTP/2");
         tokio::spawn(connection);
@@ -37,12 +43,21 @@ impl RawConnection {
 
     /// Opens a delta stream.
     pub(crate) async fn stream(&self) -> Result<RawStream, h2::Error> {
+        self.stream_with(None).await
+    }
+
+    /// The same by someone who shows a token.
+    pub(crate) async fn stream_with(&self, token: Option<&str>) -> Result<RawStream, h2::Error> {
         let request = Request::post(
             "http://parallax/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
         );
         let request = request
             .header("content-type", "application/grpc")
             .header("te", "trailers");
+        let request = match token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        };
         let request = request.body(()).expect("a request");
         let mut ready = self.0.clone().ready().await?;
         let (response, requests) = ready.send_request(request, false)?;

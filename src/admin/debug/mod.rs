@@ -1,6 +1,7 @@
 //! The debug service: finds what is asked for and hands it to the pure conversions beside this file.
 
 mod explain;
+pub(super) mod lint;
 mod members;
 mod networks;
 mod proxies;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::{AdminState, proto as v1};
+use crate::lint::Lookups;
 use crate::model::{NetworkId, ServiceEndpoints};
 use crate::xds::{Detail, StreamInfo};
 use target::Target;
@@ -158,6 +160,16 @@ impl v1::debug_server::Debug for DebugService {
         });
         let proxies = proxies.collect();
         Ok(Response::new(v1::ListProxiesResponse { proxies }))
+    }
+
+    async fn lint(&self, _: Request<v1::LintRequest>) -> Result<Response<v1::LintResponse>, Status> {
+        let members = &self.state.members;
+        let of_mesh = crate::lint::lint(&self.state.table, &self.state.domain, Lookups::Made);
+        Ok(Response::new(lint::lint_response(
+            &members.list(),
+            &members.problems(),
+            of_mesh,
+        )))
     }
 
     async fn explain(&self, request: Request<v1::ExplainRequest>) -> Result<Response<v1::ExplainResponse>, Status> {

@@ -144,6 +144,10 @@ impl Bootstrap<'_> {
                 "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": self.protocol(),
             },
         });
+        if kind == "STRICT_DNS" {
+            // By itself Envoy asks for IPv6 first, and is content with that where nobody listens.
+            cluster["dns_lookup_family"] = json!("ALL");
+        }
         if let Some(tls) = self.tls() {
             cluster["transport_socket"] = json!({ "name": "envoy.transport_sockets.tls", "typed_config": tls });
         }

@@ -43,9 +43,17 @@ fn run(role: Role, args: &BootstrapArgs, form: OutputFormat, out: &mut dyn Write
         Some(path) => path.clone(),
         None => whole()?,
     };
+    let mut args = args.clone();
+    if args.mounted_at.is_none() {
+        // Envoy may be started from another folder than we are.
+        let files = [&mut args.token, &mut args.certificate, &mut args.key, &mut args.ca];
+        for path in files.into_iter().flatten() {
+            *path = std::path::absolute(&*path).map_err(|error| unwritten(path, &error))?;
+        }
+    }
     let bootstrap = Bootstrap {
         role,
-        args,
+        args: &args,
         files_at: Some(&files_at),
     };
     let extension = match form {

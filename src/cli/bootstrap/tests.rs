@@ -104,4 +104,12 @@ fn a_folder_holds_the_bootstrap_and_what_it_refers_to() {
         "/t/token"
     );
     assert!(out.join("xds-roots.json").exists() && !out.join("xds-certificate.json").exists());
+    // Where the files are here, Envoy finds them from wherever it is started.
+    let line = format!("--pod a/b --member c --ca c/ca.crt --xds cp:1 --out {}", out.display());
+    sidecar(&args(&line).unwrap(), OutputFormat::Yaml, &mut Vec::new()).unwrap();
+    let roots = std::fs::read_to_string(out.join("xds-roots.json")).unwrap();
+    let here = std::env::current_dir().unwrap().join("c/ca.crt");
+    assert!(roots.contains(&here.display().to_string()), "{roots}");
+    let bootstrap = std::fs::read_to_string(out.join("bootstrap.yaml")).unwrap();
+    assert!(bootstrap.contains("dns_lookup_family: ALL"), "{bootstrap}");
 }

@@ -2,6 +2,7 @@
 
 mod attached;
 mod explain;
+mod lint;
 mod lists;
 mod members;
 mod proxies;
@@ -12,6 +13,7 @@ use crate::admin::proto as v1;
 
 pub(super) use attached::{member_list, member_status};
 pub(super) use explain::{explain, view};
+pub(super) use lint::lint;
 pub(super) use lists::{endpoints, networks, services};
 pub(super) use members::members;
 pub(super) use proxies::proxies;

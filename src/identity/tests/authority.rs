@@ -127,10 +127,29 @@ fn a_certificate_never_outlives_its_authority_and_one_that_ends_soon_is_spoken_o
     let authority = open(&workshop.member_folder(&member("a"))).unwrap();
     let issued = authority.issue(&web(), 100 * DAY, now()).unwrap();
     assert_eq!(issued.not_after, after(2 * DAY));
-    let [warning] = authority.warnings(now()).try_into().expect("one warning");
+    // From a third of its life on, or thirty days.
+    assert_eq!(authority.warnings(after(DAY)), Vec::<String>::new());
+    let [warning] = authority.warnings(after(36 * HOUR)).try_into().expect("one warning");
     assert!(warning.contains("issue-intermediate --renew"), "{warning}");
+    let warnings = authority.warnings(after(3621 * DAY));
+    let warning = warnings.last().expect("one of the root");
+    assert!(warning.contains("rotate-root"), "{warning}");
+    assert_eq!(warnings.len(), 2);
     let late = authority.issue(&web(), DAY, after(3 * DAY)).unwrap_err();
     assert!(late.to_string().contains("expired"), "{late}");
+}
+
+#[test]
+fn a_root_that_ends_before_its_intermediate_ends_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut root = params("root", ANY);
+    root.not_after = rcgen::date_time_ymd(2030, 6, 2);
+    put(folder.path(), root, &params("own", ANY));
+    let authority = open(folder.path()).unwrap();
+    let issued = authority.issue(&web(), DAY, now()).unwrap();
+    assert_eq!(issued.not_after, after(12 * HOUR));
+    let late = authority.issue(&web(), DAY, after(12 * HOUR)).unwrap_err().to_string();
+    assert!(late.contains("ca.crt") && late.contains("expired"), "{late}");
 }
 
 #[test]

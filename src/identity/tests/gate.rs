@@ -15,21 +15,26 @@ use crate::identity::{
 
 /// What each member answers; nothing where it is away.
 #[derive(Debug, Default)]
-struct Servers(Mutex<BTreeMap<ClusterId, Option<Answers>>>);
+struct Servers {
+    answers: Mutex<BTreeMap<ClusterId, Option<Answers>>>,
+    /// Who was shown a token.
+    shown: Mutex<Vec<ClusterId>>,
+}
 
 #[derive(Debug, Clone, Default)]
 struct Answers {
     jwks: Option<String>,
+    issuer: Option<String>,
     review: Option<Review>,
 }
 
 impl Servers {
     fn set(&self, name: &str, answers: Option<Answers>) {
-        self.0.lock().unwrap().insert(member(name), answers);
+        self.answers.lock().unwrap().insert(member(name), answers);
     }
 
     fn of(&self, member: &ClusterId) -> Result<Answers, String> {
-        self.0.lock().unwrap()[member]
+        self.answers.lock().unwrap()[member]
             .clone()
             .ok_or("no route to host".to_owned())
     }
@@ -37,13 +42,15 @@ impl Servers {
 
 impl TokenAuthorities for Servers {
     fn members(&self) -> Vec<ClusterId> {
-        self.0.lock().unwrap().keys().cloned().collect()
+        self.answers.lock().unwrap().keys().cloned().collect()
     }
 
     fn published_keys<'a>(&'a self, member: &'a ClusterId) -> BoxFuture<'a, Result<PublishedKeys, String>> {
         Box::pin(async {
-            let jwks = self.of(member)?.jwks.ok_or("forbidden".to_owned())?;
-            Ok(PublishedKeys { jwks, issuer: None })
+            let answers = self.of(member)?;
+            let jwks = answers.jwks.ok_or("forbidden".to_owned())?;
+            let issuer = answers.issuer;
+            Ok(PublishedKeys { jwks, issuer })
         })
     }
 
@@ -53,7 +60,10 @@ impl TokenAuthorities for Servers {
         _: &'a BearerToken,
         _: &'a [String],
     ) -> BoxFuture<'a, Result<Review, String>> {
-        Box::pin(async { self.of(member)?.review.ok_or("forbidden".to_owned()) })
+        Box::pin(async {
+            self.shown.lock().unwrap().push(member.clone());
+            self.of(member)?.review.ok_or("forbidden".to_owned())
+        })
     }
 }
 
@@ -134,7 +144,7 @@ async fn a_token_is_checked_by_the_keys_of_its_member_also_while_that_is_away() 
     let answers = |signer: &Signer| {
         Some(Answers {
             jwks: Some(signer.jwks()),
-            review: None,
+            ..Answers::default()
         })
     };
     world.servers.set("east", answers(&east));
@@ -175,8 +185,8 @@ async fn a_member_that_publishes_no_keys_reviews_tokens_itself() {
     };
     let reviews = |review| {
         Some(Answers {
-            jwks: None,
             review: Some(review),
+            ..Answers::default()
         })
     };
     world.servers.set("west", reviews(Review::Authentic(account)));
@@ -199,6 +209,54 @@ async fn a_member_that_publishes_no_keys_reviews_tokens_itself() {
     // Of a member that does not exist nobody is asked.
     let (kind, _) = refused(gate.identify(&token(&Signer::new("a")), &in_member("north")).await);
     assert_eq!(kind, RefusalKind::Unauthenticated);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_shown_to_no_member_but_its_own() {
+    let world = World::new();
+    let hostile = Answers {
+        review: Some(Review::Refused("never seen".to_owned())),
+        ..Answers::default()
+    };
+    world.servers.set("east", Some(hostile.clone()));
+    world.servers.set("west", Some(hostile));
+    let gate = world.gate(Requirement::Token);
+    let (kind, said) = refused(gate.identify(&token(&Signer::new("a")), &Claims::default()).await);
+    assert_eq!(kind, RefusalKind::Unauthenticated);
+    assert!(said.contains("set CLUSTER_ID"), "{said}");
+    refused(gate.identify(&token(&Signer::new("a")), &in_member("west")).await);
+    assert_eq!(*world.servers.shown.lock().unwrap(), [member("west")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_that_was_known_counts_on_while_it_can_not_be_read() {
+    let world = World::new();
+    let signer = Signer::new("w");
+    let publish = |issuer: Option<&str>| {
+        let answers = Answers {
+            jwks: Some(signer.jwks()),
+            issuer: issuer.map(str::to_owned),
+            review: None,
+        };
+        world.servers.set("west", Some(answers));
+    };
+    let gate = Arc::new(world.gate(Requirement::Token));
+    publish(Some("https://other"));
+    let keeping = {
+        let gate = Arc::clone(&gate);
+        tokio::spawn(async move { gate.run().await })
+    };
+    for issuer in [Some("https://other"), None] {
+        publish(issuer);
+        tokio::time::sleep(Duration::from_secs(400)).await;
+        let (kind, said) = refused(gate.identify(&token(&signer), &in_member("west")).await);
+        assert_eq!(kind, RefusalKind::Unauthenticated);
+        assert!(said.contains("another issuer"), "{said}");
+    }
+    publish(Some("https://kubernetes.default.svc"));
+    tokio::time::sleep(Duration::from_secs(400)).await;
+    assert!(gate.identify(&token(&signer), &in_member("west")).await.is_ok());
+    keeping.abort();
 }
 
 #[tokio::test]

@@ -18,6 +18,13 @@ async fn changed_files_are_taken_up_and_broken_ones_leave_what_is_good() {
     issue(Renewal::NotAsked);
     let own = workshop.member_folder(&member("a"));
     let metrics = IdentityMetrics::default();
+    let mut registry = prometheus_client::registry::Registry::default();
+    metrics.register(&mut registry);
+    let refused = || {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text.lines().any(|line| line == "identity_authority_refused 1")
+    };
     let keeper = Arc::new(Keeper::open(&own, metrics.clone()).unwrap());
     let issuer = Issuer::new(Arc::clone(&keeper), 12 * HOUR, metrics);
     let mut changes = issuer.watch();
@@ -29,10 +36,12 @@ async fn changed_files_are_taken_up_and_broken_ones_leave_what_is_good() {
     fs::write(own.join("ca-key.pem"), "half").unwrap();
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert!(!changes.has_changed().unwrap());
+    assert!(refused());
     assert!(issuer.issue(&web()).is_ok());
     fs::write(own.join("ca-key.pem"), key).unwrap();
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert!(!changes.has_changed().unwrap(), "it is as it was");
+    assert!(!refused());
 
     issue(Renewal::Asked);
     tokio::time::timeout(Duration::from_secs(60), changes.changed())

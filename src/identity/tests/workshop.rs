@@ -1,11 +1,12 @@
 //! The three commands on a folder.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::identity::{Outcome, RotationStep, WorkshopError};
+use crate::identity::{Outcome, RotationStep, WorkshopError, issue_to_folder};
 
 fn mode(file: &Path) -> u32 {
     fs::metadata(file).unwrap().permissions().mode() & 0o777
@@ -140,18 +141,105 @@ fn a_step_that_broke_off_goes_on_where_it_was() {
     fs::write(&roots, narrow).unwrap();
     assert_eq!(rotate(), RotationStep::Widen);
     assert_eq!(rotate(), RotationStep::Reissue);
-    // The old root is away, and the new one is not in its place yet.
-    fs::rename(
-        folder.path().join("root-key.pem"),
-        folder.path().join("retired-root-key-x.pem"),
-    )
-    .unwrap();
-    for name in ["east", "west"] {
-        let next = fs::read(folder.path().join("next-root-cert.pem")).unwrap();
-        fs::write(workshop.member_folder(&member(name)).join("root-cert.pem"), &next).unwrap();
-        fs::write(folder.path().join("root-cert.pem"), &next).unwrap();
-    }
     assert_eq!(rotate(), RotationStep::Shrink);
     assert!(open(&workshop.member_folder(&member("east"))).is_ok());
     assert_eq!(rotate(), RotationStep::Widen);
+}
+
+/// What a folder and those in it hold.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(contents(&path)),
+            false => {
+                found.insert(path.clone(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_last_step_goes_on_wherever_it_broke_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let workshop = workshop(folder.path(), &["east", "west"]);
+    let rotate = || workshop.rotate_root(3650 * DAY, 730 * DAY, now()).unwrap();
+    rotate();
+    rotate();
+    let before = contents(folder.path());
+    assert_eq!(rotate(), RotationStep::Shrink);
+    let after = contents(folder.path());
+    let at = |name: &str| folder.path().join(name);
+    let retired = after.keys().find(|file| !before.contains_key(*file)).unwrap();
+    // What the step does, one write after the other.
+    type Write<'a> = &'a dyn Fn();
+    let narrow = |file: PathBuf| fs::write(&file, &after[&file]).unwrap();
+    let writes: [Write<'_>; 7] = [
+        &|| narrow(at("east/root-cert.pem")),
+        &|| narrow(at("west/root-cert.pem")),
+        &|| narrow(at("root-cert.pem")),
+        &|| fs::rename(at("root-key.pem"), retired).unwrap(),
+        &|| fs::hard_link(at("next-root-key.pem"), at("root-key.pem")).unwrap(),
+        &|| fs::remove_file(at("next-root-key.pem")).unwrap(),
+        &|| fs::remove_file(at("next-root-cert.pem")).unwrap(),
+    ];
+    for done in 0..writes.len() {
+        for file in after.keys() {
+            fs::remove_file(file).ok();
+        }
+        for (file, content) in &before {
+            fs::write(file, content).unwrap();
+        }
+        writes[..done].iter().for_each(|write| write());
+        assert_eq!(rotate(), RotationStep::Shrink, "after {done} writes");
+        assert_eq!(contents(folder.path()), after, "after {done} writes");
+    }
+    assert_eq!(rotate(), RotationStep::Widen);
+}
+
+#[test]
+fn a_successor_whose_certificate_was_not_written_keeps_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let workshop = workshop(folder.path(), &["west"]);
+    let rotate = || workshop.rotate_root(3650 * DAY, 730 * DAY, now()).unwrap();
+    let (key, certificate) = (
+        folder.path().join("next-root-key.pem"),
+        folder.path().join("next-root-cert.pem"),
+    );
+    assert_eq!(rotate(), RotationStep::Widen);
+    let made = fs::read(&key).unwrap();
+    fs::remove_file(certificate).unwrap();
+    assert_eq!(rotate(), RotationStep::Widen);
+    assert_eq!(fs::read(&key).unwrap(), made);
+    assert_eq!(rotate(), RotationStep::Reissue);
+    assert_eq!(rotate(), RotationStep::Shrink);
+}
+
+#[test]
+fn an_intermediate_that_expired_on_the_way_is_issued_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let workshop = workshop(folder.path(), &["west"]);
+    let rotate = |at| workshop.rotate_root(3650 * DAY, DAY, at).unwrap();
+    assert_eq!(rotate(now()), RotationStep::Widen);
+    assert_eq!(rotate(now()), RotationStep::Reissue);
+    assert_eq!(rotate(after(2 * DAY)), RotationStep::Reissue);
+    assert_eq!(rotate(after(2 * DAY)), RotationStep::Shrink);
+}
+
+#[test]
+fn a_certificate_that_was_not_written_to_its_end_is_issued_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let workshop = workshop(folder.path(), &["west"]);
+    let (from, out) = (workshop.member_folder(&member("west")), folder.path().join("out"));
+    fs::create_dir_all(out.join("tls.crt")).unwrap();
+    let issue = || issue_to_folder(&from, &web(), &[], HOUR, &out, now());
+    // The certificate can't be written.
+    issue().unwrap_err();
+    fs::remove_dir(out.join("tls.crt")).unwrap();
+    issue().unwrap();
+    let written = ["tls.crt", "ca.crt"].map(|name| fs::read_to_string(out.join(name)).unwrap());
+    assert!(trusts(&written[1], &written[0]));
+    assert!(issue().unwrap_err().to_string().contains("never written over"));
 }

@@ -28,6 +28,16 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<PeerAuthenticationRec
     let spec = Value::Object(spec);
     subject.only("spec", &spec, &["selector", "mtls", "portLevelMtls"]);
     let place = "spec.selector";
+    // Without the selector it would be for a whole namespace.
+    let is_object = |value: Option<&Value>| value.is_none_or(|value| value.is_null() || value.is_object());
+    let said = spec.get("selector");
+    if !is_object(said) || !is_object(said.and_then(|said| said.get("matchLabels"))) {
+        subject.report(
+            "spec.selector can't be read, so the object is passed over",
+            "write matchLabels as keys with values",
+        );
+        return None;
+    }
     let labels = object(subject, place, spec.get("selector")).get("matchLabels");
     let of = spec.get("selector").cloned().unwrap_or_default();
     subject.only(place, &of, &["matchLabels"]);
@@ -60,6 +70,13 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<PeerAuthenticationRec
 
 /// What is not known is read as the strictest: nobody is let in by a mistake.
 fn mode(subject: &mut Subject<'_>, place: &str, value: Option<&Value>) -> PeerMode {
+    if let Some(other) = value.filter(|value| !value.is_null() && !value.is_object()) {
+        subject.report(
+            format!("{place} is {other}; STRICT is taken"),
+            "write it as an object with a mode",
+        );
+        return PeerMode::Strict;
+    }
     match object(subject, place, value).get("mode") {
         None | Some(Value::Null) => PeerMode::Unset,
         Some(Value::String(text)) if text == "UNSET" => PeerMode::Unset,

@@ -9,6 +9,7 @@ mod files;
 mod fuzz;
 mod members;
 mod merge;
+mod once;
 mod parse;
 mod scan;
 mod stir;
@@ -35,6 +36,7 @@ use scan::{Folder, Now, Outcome};
 use stir::Stir;
 
 pub(super) use members::{member_names, run_members};
+pub use once::{Manifests, read_manifests};
 
 /// How often a folder is looked at without a notice.
 const RESCAN: Duration = Duration::from_secs(10);

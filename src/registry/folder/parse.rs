@@ -12,6 +12,9 @@ use crate::table::Record;
 /// How deep lists may lie in lists.
 const DEEPEST_LIST: usize = 4;
 
+/// What becomes of what a file said before it could not be read.
+pub(super) const KEPT: &str = "; what the file said before is kept";
+
 /// What a file says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Content {
@@ -113,7 +116,7 @@ fn unreadable(file: &str, line: Option<u64>, format: &str, error: &dyn fmt::Disp
     let first_line = error.lines().next().unwrap_or_default();
     Problem::new(
         subject,
-        format!("it is no {format}: {first_line}; what the file said before is kept"),
+        format!("it is no {format}: {first_line}{KEPT}"),
         "correct the file",
     )
 }

@@ -237,8 +237,9 @@ fn take_text(name: &str, text: &str, found: &Found, state: &mut FileState) {
     }
 }
 
+/// Why a file can't be read.
 #[derive(Debug, thiserror::Error)]
-enum ReadError {
+pub(super) enum ReadError {
     #[error("it can't be read: {0}")]
     Io(#[from] io::Error),
     #[error("it is larger than {} MiB", LARGEST_FILE >> 20)]
@@ -247,7 +248,7 @@ enum ReadError {
     NotText,
 }
 
-fn read_text(path: &Path, length: u64) -> Result<String, ReadError> {
+pub(super) fn read_text(path: &Path, length: u64) -> Result<String, ReadError> {
     if length > LARGEST_FILE {
         return Err(ReadError::TooLarge);
     }

@@ -13,6 +13,7 @@ use super::super::envoys::DEADLINE;
 use super::super::harness::{Envoy, Kubernetes, Member, envoy_versions};
 use super::super::kubernetes::{create, furnish};
 use super::proxies::{Authority, Load, Pair, bootstrap, start};
+use super::thieves::{Asker, ROLES};
 
 /// The oldest Envoy whose bootstrap can say where a token is.
 const OLDEST: &str = "1.37.0";
@@ -209,6 +210,31 @@ async fn a_stolen_name_is_refused_and_an_api_server_that_is_away_keeps_nobody_ou
     std::fs::rename(folder.join("new"), &late_token).expect("it is moved");
     is_connected(&mut late).await;
     drop(late);
+
+    // The same of a gateway as of a sidecar, whatever the metadata says.
+    let shown = std::fs::read_to_string(&token).expect("the token");
+    let ca = world.authority.issued("parallax").join("ca.crt");
+    let asker = Asker {
+        xds: world.control_plane.xds,
+        ca: &ca,
+        certificate: None,
+        token: Some(&shown),
+    };
+    for role in ROLES {
+        let id = |pod: &str| format!("{role}~10.1.0.1~{pod}~shop.svc.cluster.local");
+        let mine = id("client-1.shop");
+        assert_eq!(asker.asks(&mine, &[("CLUSTER_ID", "west")]).await, None, "{role}");
+        for (id, claim) in [
+            (id("web-1.shop"), ("CLUSTER_ID", "west")),
+            (id("client-1.bank"), ("CLUSTER_ID", "west")),
+            (mine.clone(), ("SERVICE_ACCOUNT", "web")),
+            (mine.clone(), ("NAMESPACE", "bank")),
+            (mine.clone(), ("CLUSTER_ID", "east")),
+            (mine.clone(), ("NETWORK", "net2")),
+        ] {
+            assert_eq!(asker.asks(&id, &[claim]).await, Some(7), "{id} {claim:?}");
+        }
+    }
 
     world.member.kill_apiserver();
     world.control_plane.says(&["get", "members"], "Stale").await;

@@ -302,3 +302,16 @@ fn a_service_says_what_it_selects_and_a_pod_what_it_is_selected_by() {
     assert_eq!(pod.traits.labels, labels(&[("app", "web")]));
     assert_eq!((&*pod.traits.account, pod.ready), ("web", false));
 }
+
+#[test]
+fn a_policy_that_can_not_be_read_lets_nobody_in_by_mistake() {
+    for selector in [json!("web"), json!({"matchLabels": "web"}), json!([])] {
+        let spec = json!({"selector": selector, "mtls": {"mode": "DISABLE"}});
+        let Converted { record, problems, .. } = read(Kind::PeerAuthentication, &spec);
+        assert_eq!(record, None, "it would be for the whole namespace");
+        assert!(told(problems).contains("passed over"), "{selector}");
+    }
+    let (policy, problems) = policy(&json!({"mtls": "DISABLE"}));
+    assert_eq!(policy.mode, PeerMode::Strict);
+    assert!(problems.contains("STRICT is taken"), "{problems}");
+}

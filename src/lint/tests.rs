@@ -1,0 +1,180 @@
+//! Small meshes with one thing wrong in each.
+
+use super::*;
+use crate::model::{Health, ServiceKey};
+use crate::table::testing::*;
+use crate::table::{Record, SliceEndpoint};
+
+const DOMAIN: &str = "cluster.local";
+
+/// A mesh of two networks in which nothing is wrong.
+fn mesh() -> EndpointTable {
+    let table = table();
+    for (name, on, address, way) in [
+        ("east", "net1", "10.1.0.1", "192.0.2.1"),
+        ("west", "net2", "10.2.0.1", "192.0.2.2"),
+    ] {
+        table.apply(joined(name, on));
+        let mut records = web(&[address]);
+        records.push(gateway("eastwest", on, &[way]));
+        table.apply(listed(name, records));
+    }
+    table
+}
+
+/// What is found, each as one line.
+fn found(table: &EndpointTable) -> Vec<String> {
+    lint(table, DOMAIN, Lookups::Made)
+        .into_iter()
+        .map(|finding| {
+            let Finding {
+                severity,
+                member,
+                object,
+                field,
+                problem,
+                remedy,
+            } = finding;
+            assert!(!remedy.is_empty(), "{object}: {problem}");
+            format!("{severity} {member} {object} [{field}] {problem}")
+        })
+        .collect()
+}
+
+/// The only thing that is found.
+fn only(table: &EndpointTable, begins: &str, says: &str) {
+    let found = found(table);
+    let [one] = &found[..] else {
+        panic!("one finding: {found:#?}")
+    };
+    assert!(one.starts_with(begins) && one.contains(says), "{one}");
+}
+
+#[test]
+fn nothing_is_found_where_nothing_is_wrong() {
+    assert_eq!(found(&mesh()), Vec::<String>::new());
+}
+
+#[test]
+fn a_port_that_no_slice_has_is_named_with_those_they_have() {
+    let table = mesh();
+    table.apply(upsert(
+        "east",
+        Record::Service(service_record("web", vec![port(80, "http"), port(81, "http-admin")])),
+    ));
+    table.apply(upsert(
+        "west",
+        Record::Service(service_record("web", vec![port(80, "http"), port(81, "http")])),
+    ));
+    only(
+        &table,
+        "error east Service shop/web [spec.ports[port 81].name]",
+        "port 81 is called \"http-admin\", and its EndpointSlices have only \"http\"",
+    );
+}
+
+#[test]
+fn a_port_by_two_protocols_is_an_error_and_other_differences_warnings() {
+    let table = mesh();
+    let mut other = service_record("web", vec![port(80, "http")]);
+    other.ports[0].app_protocol = "tcp".into();
+    other.created = Some(2);
+    table.apply(upsert("west", Record::Service(other.clone())));
+    only(
+        &table,
+        "error west Service shop/web [spec.ports[port 80]]",
+        "port 80 is TCP here and HTTP in east",
+    );
+    other.ports[0].app_protocol = "http2".into();
+    other.headless = true;
+    table.apply(upsert("west", Record::Service(other)));
+    let found = found(&table);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(
+        found
+            .iter()
+            .all(|line| line.starts_with("warning west Service shop/web")),
+        "{found:#?}"
+    );
+    assert!(found.iter().any(|line| line.contains("[spec.clusterIP]")), "{found:#?}");
+}
+
+#[test]
+fn services_that_answer_nobody_and_slices_without_a_service() {
+    let table = mesh();
+    table.apply(upsert("east", service("idle")));
+    only(&table, "warning east Service shop/idle", "no endpoints in any member");
+    let waiting = SliceEndpoint {
+        health: Health::NotReady,
+        ..backend("10.1.0.9", Some("web-1"))
+    };
+    table.apply(upsert("west", slice("idle-a", "idle", "http", vec![waiting])));
+    only(&table, "warning east Service shop/idle", "none of its 1 endpoints");
+    table.apply(remove("east", &service("idle")));
+    only(&table, "error west Service shop/idle", "no member has the Service");
+}
+
+#[test]
+fn pods_that_other_networks_never_get_are_named() {
+    let table = mesh();
+    let mut plain = pod_record("web-1", "10.1.0.1");
+    plain.mtls = false;
+    table.apply(upsert("east", Record::Pod(plain)));
+    only(
+        &table,
+        "warning east Service shop/web [label security.istio.io/tlsMode]",
+        "(shop/web-1)",
+    );
+    // Where there is one network nobody needs a gateway.
+    let table = self::table();
+    table.apply(joined("east", "net1"));
+    table.apply(listed(
+        "east",
+        vec![
+            service("db"),
+            slice("db-a", "db", "http", vec![backend("10.9.0.1", None)]),
+        ],
+    ));
+    assert_eq!(found(&table), Vec::<String>::new());
+    table.apply(joined("west", "net2"));
+    table.apply(listed("west", []));
+    let found = found(&table);
+    assert!(
+        found[0].starts_with("error  network net1 [] it has no usable gateway"),
+        "{found:#?}"
+    );
+    assert!(
+        found[1].contains("endpoints that are no pods speak no mutual TLS (10.9.0.1)"),
+        "{found:#?}"
+    );
+    assert_eq!(found.len(), 2);
+}
+
+#[test]
+fn a_network_without_a_usable_gateway_says_why() {
+    let table = mesh();
+    table.apply(upsert("west", gateway("eastwest", "net2", &[])));
+    let found = found(&table);
+    assert!(found[0].starts_with("error  network net2"), "{found:#?}");
+    assert!(
+        found[1].starts_with("error west Service shop/eastwest") && found[1].contains("no address"),
+        "{found:#?}"
+    );
+    assert_eq!(found.len(), 2);
+}
+
+#[test]
+fn names_that_fit_nowhere_are_found() {
+    let table = mesh();
+    let long = "d".repeat(230);
+    let found = lint(&table, &long, Lookups::Made);
+    assert!(
+        found.iter().all(|finding| finding.field == "metadata.name"),
+        "{found:#?}"
+    );
+    assert!(
+        ServiceKey::new("shop", "web").host(&long).len() < 253,
+        "it is the port that makes it too long"
+    );
+    assert!(!found.is_empty());
+}
