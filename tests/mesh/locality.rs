@@ -1,7 +1,9 @@
 //! What is near comes first, what fails is taken out, what is drained is sent nothing, and what is not for others is not reached.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::harness::eventually;
 use super::manifests;
@@ -128,7 +130,13 @@ async fn what_is_near_comes_first_and_what_fails_or_is_drained_or_not_for_others
     world.say(
         "east",
         "client.yaml",
-        &service("client", Ipv4Addr::new(10, 96, 0, 9), "", "east", &[client.clone()]),
+        &service(
+            "client",
+            Ipv4Addr::new(10, 96, 0, 9),
+            "",
+            "east",
+            std::slice::from_ref(&client),
+        ),
     );
     for (member, ip) in [("east", WEB_IN_EAST), ("east2", WEB_IN_EAST), ("west", WEB_IN_WEST)] {
         world.say(member, "web.yaml", &service("web", ip, "", member, &pods));
