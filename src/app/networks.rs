@@ -56,6 +56,7 @@ pub(super) fn table_settings(config: &Config) -> anyhow::Result<TableSettings> {
             .iter()
             .filter_map(|name| cluster_local(name))
             .collect(),
+        domain: config.mesh.domain.as_str().into(),
         mtls: traffic::mtls(config),
         ..TableSettings::new(
             NetworkId::new(&config.mesh.default_network)?,

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Aspect, Audience, ClusterId, Counts, Endpoint, GroupStanding, Health, Locality, Mtls, NetworkId, Preference, Reach,
-    ServiceKey,
+    Aspect, Audience, ClusterId, Counts, Endpoint, GroupStanding, Health, HostEntry, Locality, Mtls, NetworkId,
+    Preference, Reach, Resolution, ServiceKey,
 };
 
 /// One port of a Service. Only TCP ports are kept: xDS clusters carry nothing else.
@@ -71,6 +71,12 @@ impl NetworkGroup {
             draining: sums(Health::Draining),
             endpoints: endpoints.into(),
         }
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub fn joined(&self, other: &Self) -> Self {
+        Self::new(self.endpoints.iter().chain(&other.endpoints).cloned().collect())
     }
 
     /// All endpoints, in order, those that take no traffic too (a person may ask why).
@@ -274,9 +280,18 @@ pub struct ServiceEndpoints {
     pub conflicts: Vec<Conflict>,
     /// On which terms its endpoints are given, where anybody sets any.
     pub terms: Option<Arc<ServiceTerms>>,
+    /// Set where no Service of Kubernetes says what it is, but objects `ServiceEntry`.
+    pub entry: Option<Arc<HostEntry>>,
 }
 
 impl ServiceEndpoints {
+    /// Whether connections go to where they were going.
+    #[must_use]
+    pub fn is_pass_through(&self) -> bool {
+        let entry = self.entry.as_ref();
+        entry.is_some_and(|entry| entry.resolution == Resolution::None)
+    }
+
     /// The port of this number.
     #[must_use]
     pub fn port(&self, number: u16) -> Option<&PortEndpoints> {

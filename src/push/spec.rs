@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::model::{Vantage, ViewKey};
+use super::traffic;
+use crate::model::{Resolution, Vantage, ViewKey};
 use crate::resources::{
     AssignmentSpec, ClusterName, ClusterSpec, ListenerName, ListenerSpec, ResourceSpec, ResourceType, RouteSpec,
 };
@@ -35,7 +36,11 @@ pub fn resource_spec(
         return None;
     }
     Some(match kind {
-        ResourceType::Cluster => ResourceSpec::Cluster(ClusterSpec { name }),
+        ResourceType::Cluster => match &service.entry {
+            Some(entry) if entry.resolution == Resolution::None => return None,
+            Some(entry) => traffic::host_cluster(parsed, entry, &domain.into(), None),
+            None => ResourceSpec::Cluster(ClusterSpec { name }),
+        },
         ResourceType::ClusterLoadAssignment => ResourceSpec::Assignment(AssignmentSpec {
             name,
             assignment: assign(view, port, &table.gateways()),

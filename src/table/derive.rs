@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry as Joined;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::hosts::HostPart;
 use super::inbound::Rules;
 use super::member::Member;
 use super::pods::PodFacts;
@@ -18,7 +19,7 @@ use crate::model::{
 };
 
 /// The endpoints of one port, by network.
-type Groups = Vec<(NetworkId, Arc<NetworkGroup>)>;
+pub(super) type Groups = Vec<(NetworkId, Arc<NetworkGroup>)>;
 
 /// One member's part of one service.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(super) struct MemberService {
     /// Its endpoints by the *name* of the slice port, which only the Service ties to a number, and by network. Merged
     /// services share these groups. Sorted, and mostly of one entry each, for which a map would be large.
     by_port: Vec<(Arc<str>, Groups)>,
+    /// What its `ServiceEntry` objects say of it.
+    pub(super) hosts: Vec<HostPart>,
     /// What its endpoints count.
     pub(super) standing: MemberStanding,
     /// On which terms it gives them, where these are not the usual ones.
@@ -88,7 +91,8 @@ impl Member {
     pub(super) fn derive(&self, key: &ServiceKey, places: &Places<'_>) -> Option<MemberService> {
         let service = self.services.get(key).cloned();
         let slices = self.slices.of(key);
-        if service.is_none() && slices.is_none() {
+        let hosts = self.host_parts(key, places);
+        if service.is_none() && slices.is_none() && hosts.is_empty() {
             return None;
         }
         let publish_not_ready = service.as_ref().is_some_and(|service| service.publish_not_ready);
@@ -133,8 +137,14 @@ impl Member {
         Some(MemberService {
             service,
             by_port,
+            hosts,
             standing: self.standing,
-            terms: self.terms(key, places.settings),
+            // Of a host outside its own objects say it.
+            terms: if key.is_outside() {
+                None
+            } else {
+                self.terms(key, places.settings)
+            },
         })
     }
 
@@ -177,7 +187,7 @@ impl Member {
     }
 }
 
-fn by_network(endpoints: impl Iterator<Item = Endpoint>) -> Groups {
+pub(super) fn by_network(endpoints: impl Iterator<Item = Endpoint>) -> Groups {
     let mut networks: BTreeMap<NetworkId, Vec<Endpoint>> = BTreeMap::new();
     for endpoint in endpoints {
         networks.entry(endpoint.network.clone()).or_default().push(endpoint);

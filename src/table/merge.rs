@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::derive::MemberService;
+use super::hosts::{self, Claim};
 use super::record::ServiceRecord;
 use super::settings::TableSettings;
 use super::terms::Distribution;
 use crate::model::{
-    ClusterId, Conflict, GroupKey, GroupStanding, PortEndpoints, ServiceEndpoints, ServiceKey, ServicePort,
-    ServiceTerms,
+    ClusterId, Conflict, GroupKey, GroupStanding, NetworkGroup, PortEndpoints, ServiceEndpoints, ServiceKey,
+    ServicePort, ServiceTerms,
 };
 
-/// Merges; `None` where no member has a Service object, since nothing says then which ports there are.
+/// Merges; `None` where no member has a Service object and none has a `ServiceEntry`, since nothing says then which ports there
+/// are.
 pub(super) fn merge(
     key: &ServiceKey,
     shards: &BTreeMap<ClusterId, Arc<MemberService>>,
@@ -24,12 +26,15 @@ pub(super) fn merge(
         .filter_map(|(member, shard)| Some((member, shard.service.as_deref()?)))
         .collect();
     definers.sort_by_key(|(member, service)| (service.created.unwrap_or(i64::MAX), *member));
-    let (winner, first) = *definers.first()?;
+    let Some((winner, first)) = definers.first().copied() else {
+        return hosts::merge(key, shards, settings);
+    };
+    let (added, passed_over) = hosts::added(key, shards);
     let ports = merged_ports(&definers);
     let terms = terms(winner, shards);
     let ports = ports.into_values();
     let ports = ports
-        .map(|port| port_endpoints(port, shards, settings, terms.clone()))
+        .map(|port| port_endpoints(port, shards, &added, settings, terms.clone()))
         .collect();
     Some(ServiceEndpoints {
         key: key.clone(),
@@ -43,7 +48,9 @@ pub(super) fn merge(
         conflicts: definers[1..]
             .iter()
             .flat_map(|(member, service)| conflicts(winner, first, member, service, shards))
+            .chain(passed_over)
             .collect(),
+        entry: None,
         terms,
         defined_in: definers.into_iter().map(|(member, _)| member.clone()).collect(),
     })
@@ -77,11 +84,11 @@ fn merged_ports(definers: &[(&ClusterId, &ServiceRecord)]) -> BTreeMap<u16, Serv
 fn port_endpoints(
     port: ServicePort,
     shards: &BTreeMap<ClusterId, Arc<MemberService>>,
+    added: &[Claim<'_>],
     settings: &TableSettings,
     terms: Option<Arc<ServiceTerms>>,
 ) -> PortEndpoints {
     let mut groups = BTreeMap::new();
-    let mut standings = BTreeMap::new();
     for (member, shard) in shards {
         let name = match &shard.service {
             Some(service) => service
@@ -96,18 +103,31 @@ fn port_endpoints(
                 network: network.clone(),
                 member: member.clone(),
             };
-            let standing = GroupStanding {
-                member: shard.standing,
-                network: settings.weights.get(network).copied().unwrap_or_default(),
-                service: shard.terms.as_ref().map(|terms| terms.weight).unwrap_or_default(),
-            };
-            if standing != GroupStanding::default() {
-                standings.insert(key.clone(), standing);
-            }
             groups.insert(key, Arc::clone(group));
         }
     }
+    hosts::join(&mut groups, added, port.number);
+    let standings = standings(&groups, shards, settings);
     PortEndpoints::with_terms(port, groups, standings, terms)
+}
+
+/// What each group counts that counts otherwise than most.
+pub(super) fn standings(
+    groups: &BTreeMap<GroupKey, Arc<NetworkGroup>>,
+    shards: &BTreeMap<ClusterId, Arc<MemberService>>,
+    settings: &TableSettings,
+) -> BTreeMap<GroupKey, GroupStanding> {
+    let standing = |key: &GroupKey| {
+        let shard = shards.get(&key.member)?;
+        let standing = GroupStanding {
+            member: shard.standing,
+            network: settings.weights.get(&key.network).copied().unwrap_or_default(),
+            service: shard.terms.as_ref().map(|terms| terms.weight).unwrap_or_default(),
+        };
+        (standing != GroupStanding::default()).then_some(standing)
+    };
+    let found = groups.keys().filter_map(|key| Some((key.clone(), standing(key)?)));
+    found.collect()
 }
 
 /// What a member says differently from the winner.

@@ -9,6 +9,7 @@ mod derive;
 mod entries;
 mod entry;
 mod gateways;
+mod hosts;
 mod inbound;
 mod member;
 mod merge;
@@ -38,8 +39,8 @@ use member::{Member, Touched};
 
 pub use change::{ChangeSet, Face, Locations, Scope, ServiceChange};
 pub use entry::{
-    EntryHost, EntryPort, Location, PeerAuthenticationRecord, PeerMode, Resolution, ServiceEntryRecord, Workload,
-    WorkloadAddress, WorkloadEntryRecord, selects,
+    EntryHost, EntryPort, Location, PeerAuthenticationRecord, PeerMode, ServiceEntryRecord, Workload, WorkloadAddress,
+    WorkloadEntryRecord, selects,
 };
 pub use parts::ServicePart;
 pub use record::{
@@ -127,7 +128,8 @@ impl EndpointTable {
     }
 
     fn update(&self, name: &ClusterId, change: RegistryChange) -> ChangeSet {
-        let member = Arc::clone(&self.members.entry(name.clone()).or_default());
+        let new = || Arc::new(Mutex::new(Member::new(&self.settings.load().domain)));
+        let member = Arc::clone(&self.members.entry(name.clone()).or_insert_with(new));
         let mut member = lock(&member);
         let touched = member.apply(change);
         self.take_over(name, &member, &touched)
@@ -327,6 +329,15 @@ impl EndpointTable {
     #[must_use]
     pub fn services(&self) -> Vec<Arc<ServiceEndpoints>> {
         let mut services: Vec<_> = self.services.iter().filter_map(|slot| slot.merged.clone()).collect();
+        services.sort_by(|a, b| a.key.cmp(&b.key));
+        services
+    }
+
+    /// The hosts that are no Services of Kubernetes as they are now, by name.
+    #[must_use]
+    pub fn outside_services(&self) -> Vec<Arc<ServiceEndpoints>> {
+        let outside = self.services.iter().filter(|slot| slot.key().is_outside());
+        let mut services: Vec<_> = outside.filter_map(|slot| slot.merged.clone()).collect();
         services.sort_by(|a, b| a.key.cmp(&b.key));
         services
     }

@@ -40,7 +40,7 @@ impl ExportTo {
     }
 
     /// The namespaces, of something in this one; `None` for all.
-    fn namespaces(&self, own: &Arc<str>) -> Option<Arc<BTreeSet<Arc<str>>>> {
+    pub(super) fn namespaces(&self, own: &Arc<str>) -> Option<Arc<BTreeSet<Arc<str>>>> {
         if self.0.contains("*") {
             return None;
         }

@@ -21,6 +21,16 @@ pub(crate) struct PodSpec {
     pub(crate) zone: &'static str,
     /// Of a gateway only: where others reach it.
     pub(crate) outside: Option<&'static str>,
+    pub(crate) kind: Kind,
+}
+
+/// What knows of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Kubernetes, as a pod.
+    Pod,
+    /// A person, who wrote a `WorkloadEntry`: a virtual machine.
+    Machine,
 }
 
 impl PodSpec {
@@ -37,6 +47,15 @@ impl PodSpec {
             address,
             zone: "z1",
             outside: None,
+            kind: Kind::Pod,
+        }
+    }
+
+    /// A virtual machine.
+    pub(crate) const fn is_machine(self) -> Self {
+        Self {
+            kind: Kind::Machine,
+            ..self
         }
     }
 
@@ -70,6 +89,22 @@ impl PodSpec {
     }
 
     fn object(&self, ready: bool) -> Value {
+        match self.kind {
+            Kind::Pod => self.pod(ready),
+            Kind::Machine => json!({
+                "apiVersion": "networking.istio.io/v1",
+                "kind": "WorkloadEntry",
+                "metadata": { "name": self.name, "namespace": self.namespace() },
+                "spec": {
+                    "address": self.address,
+                    "labels": { "app": self.account(), "security.istio.io/tlsMode": "istio" },
+                    "serviceAccount": self.account(),
+                },
+            }),
+        }
+    }
+
+    fn pod(&self, ready: bool) -> Value {
         let mut labels = json!({ "app": self.account(), POD_NAME: self.name, "security.istio.io/tlsMode": "istio" });
         if self.is_gateway() {
             labels["istio"] = "eastwestgateway".into();
@@ -210,8 +245,14 @@ impl Cluster {
         token.expect("a token")
     }
 
-    /// What a kubelet says of a pod.
+    /// What a kubelet says of a pod; of a machine a person says that it is there.
     pub(crate) async fn report_pod(&self, pod: &PodSpec, ready: bool) {
+        if pod.kind == Kind::Machine {
+            return match ready {
+                true => self.apply(&pod.object(true)).await,
+                false => self.delete_pod(pod).await,
+            };
+        }
         report(&self.client, &pod.object(ready))
             .await
             .expect("the report is taken");

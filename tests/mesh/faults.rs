@@ -55,8 +55,9 @@ impl Trial {
         let (asked, done) = (seen.failures.len(), seen.failed_posts.len());
         writeln!(
             said,
-            "{fault}: of {} requests {asked} that ask and {done} that do failed",
-            seen.requests
+            "{fault}: of {} requests {asked} that ask and {done} that do failed, the slowest took {:.1} s",
+            seen.requests,
+            seen.slowest.as_secs_f64()
         )
         .expect("it fits");
         for (path, reason) in seen.failures.iter().chain(&seen.failed_posts).take(5) {
@@ -103,6 +104,7 @@ async fn no_request_fails_while_things_do() {
     pods_leave(&mut trial).await;
     a_zone_dies(&mut trial).await;
     a_gateway_dies(&mut trial).await;
+    machines_fall_silent(&mut trial).await;
     an_api_server_dies(&mut trial).await;
     the_control_plane_is_killed(&mut trial).await;
     the_root_rotates(&mut trial).await;
@@ -162,6 +164,30 @@ async fn a_gateway_dies(trial: &mut Trial) {
     trial.three.mesh.restart_envoy("eastwest-2").await;
     trial.answered_by(&WEB).await;
     trial.after("the gateway is back").await;
+}
+
+/// No connection is closed and none refused: nobody is told. A machine of the own network, and a gateway.
+async fn machines_fall_silent(trial: &mut Trial) {
+    let silent = ["web-2", "eastwest-2"];
+    trial.before().await;
+    for pod in silent {
+        trial.three.mesh.cut_off(pod);
+    }
+    trial.load.is_done_with_these().await;
+    for pod in silent {
+        trial.three.mesh.report(pod, false).await;
+    }
+    trial.load.is_done_with_these().await;
+    trial.answered_by(&without(&["web-2"])).await;
+    trial
+        .after_with(Posts::UnderWayMayFail, "two machines fall silent")
+        .await;
+    for pod in silent {
+        trial.three.mesh.reconnect(pod);
+        trial.three.mesh.report(pod, true).await;
+    }
+    trial.answered_by(&WEB).await;
+    trial.after("they are heard again").await;
 }
 
 async fn an_api_server_dies(trial: &mut Trial) {

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::client;
 use super::harness::eventually;
 use super::space::Space;
@@ -20,11 +22,14 @@ pub(crate) const POSTING: usize = THREADS / 3;
 const WORK: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_millis(20);
 const DEADLINE: Duration = Duration::from_secs(60);
+/// How long a client waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(45);
 
 /// What was seen since the last look.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Seen {
     pub(crate) requests: u64,
+    pub(crate) slowest: Duration,
     /// The path of the request, and the pod that answered.
     pub(crate) answers: Vec<(String, String)>,
     /// Of requests that only ask: the path and the reason.
@@ -38,7 +43,8 @@ pub(crate) struct Seen {
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     seen: Arc<Mutex<Seen>>,
-    done: Arc<AtomicU64>,
+    /// How many requests each thread has done with.
+    done: Arc<[AtomicU64; THREADS]>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -62,9 +68,10 @@ impl Load {
                     }
                     let path = format!("/{thread}-{number}?wait={}", WORK.as_millis());
                     let method = if posts { "POST" } else { "GET" };
+                    let began = Instant::now();
                     let answered = ask(&mut kept, to, host, (method, &path), keeps);
-                    lock(&seen).note(path, answered, posts);
-                    done.fetch_add(1, Ordering::Relaxed);
+                    lock(&seen).note(path, answered, began.elapsed(), posts);
+                    done[thread].fetch_add(1, Ordering::Relaxed);
                     std::thread::sleep(PAUSE);
                 }
             }));
@@ -74,14 +81,39 @@ impl Load {
 
     /// Waits until so many requests more have been answered or have failed.
     pub(crate) async fn goes_on(&self, requests: u64) {
-        let until = self.done.load(Ordering::Relaxed) + requests;
-        let look = async || match self.done.load(Ordering::Relaxed) {
+        let until = self.done().iter().sum::<u64>() + requests;
+        let look = async || match self.done().iter().sum::<u64>() {
             done if done >= until => Ok(()),
             done => Err(format!("{done} of {until}")),
         };
         eventually("requests to go on", DEADLINE, look)
             .await
             .expect("none takes for ever");
+    }
+
+    /// Waits until all that are under way now have been answered or have failed.
+    pub(crate) async fn is_done_with_these(&self) {
+        let before = self.done();
+        let look = async || {
+            let waiting = self
+                .done()
+                .iter()
+                .zip(&before)
+                .filter(|(now, then)| now == then)
+                .count();
+            if waiting == 0 {
+                Ok(())
+            } else {
+                Err(format!("{waiting} are under way"))
+            }
+        };
+        eventually("requests to end", DEADLINE, look)
+            .await
+            .expect("none takes for ever");
+    }
+
+    fn done(&self) -> Vec<u64> {
+        self.done.iter().map(|done| done.load(Ordering::Relaxed)).collect()
     }
 
     /// What was seen since this was called last.
@@ -104,8 +136,9 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
 }
 
 impl Seen {
-    fn note(&mut self, path: String, answered: Result<(u16, String)>, posts: bool) {
+    fn note(&mut self, path: String, answered: Result<(u16, String)>, took: Duration, posts: bool) {
         self.requests += 1;
+        self.slowest = self.slowest.max(took);
         let reason = match answered {
             Ok((200, body)) => {
                 let told: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
@@ -135,7 +168,11 @@ fn ask(
 ) -> Result<(u16, String)> {
     let mut connection = match kept.take() {
         Some(connection) => connection,
-        None => BufReader::new(client::connect(to)?),
+        None => {
+            let stream = client::connect(to)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            BufReader::new(stream)
+        }
     };
     let closing = if keeps { "" } else { "connection: close\r\n" };
     let request = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\n{closing}\r\n");

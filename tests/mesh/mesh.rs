@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use super::client::{self, Answer, told};
-use super::cluster::{Cluster, PodSpec};
+use super::cluster::{Cluster, Kind, PodSpec};
 use super::ground::{Ground, Network};
 use super::harness::{Process, Stop, eventually};
 use super::held::Held;
@@ -37,7 +37,7 @@ pub(crate) struct ControlPlane {
 pub(crate) struct Running {
     pub(crate) spec: PodSpec,
     pub(crate) space: Space,
-    envoy: Option<Envoy>,
+    pub(crate) envoy: Option<Envoy>,
 }
 
 /// Processes end before namespaces go.
@@ -150,10 +150,14 @@ impl Mesh {
 
     /// Makes a pod in its member and in a namespace, with its Envoy, and reports it ready once that is live.
     pub(crate) async fn start_pod(&mut self, spec: PodSpec) {
-        let cluster = &self.clusters[spec.member];
-        let token = cluster.create_pod(&spec).await;
         let folder = self.ground.folder(spec.name);
-        fs::write(folder.join("token"), token).expect("it can be written");
+        match spec.kind {
+            Kind::Pod => {
+                let token = self.clusters[spec.member].create_pod(&spec).await;
+                fs::write(folder.join("token"), token).expect("it can be written");
+            }
+            Kind::Machine => self.issue(&spec),
+        }
         fs::copy(self.ground.path("ca").join(ROOT), folder.join(ROOT)).expect("it can be copied");
         self.type_bootstrap(&spec);
         let space = self.ground.inside(spec.name, spec.network, spec.address);
@@ -187,6 +191,19 @@ impl Mesh {
         self.pods.get_mut(pod).expect("it is there").envoy = None;
     }
 
+    /// Lets nothing get to a machine or away from it, as when its cable is cut: nobody is told that connections are gone.
+    pub(crate) fn cut_off(&self, pod: &str) {
+        let rules = "iptables -w -I INPUT ! -i lo -j DROP; iptables -w -I OUTPUT ! -o lo -j DROP";
+        self.pods[pod].space.shell(rules);
+    }
+
+    /// Ends that.
+    pub(crate) fn reconnect(&self, pod: &str) {
+        self.pods[pod]
+            .space
+            .shell("iptables -w -F INPUT; iptables -w -F OUTPUT");
+    }
+
     /// Says that a pod is not ready, or is again.
     pub(crate) async fn report(&self, pod: &str, ready: bool) {
         let spec = &self.pods[pod].spec;
@@ -209,18 +226,33 @@ impl Mesh {
         self.clusters[running.spec.member].delete_pod(&running.spec).await;
     }
 
+    /// A certificate for a machine to show, where there is nobody that gives it a token.
+    fn issue(&self, spec: &PodSpec) {
+        let (from, out) = (format!("ca/{}", spec.member), format!("{}/own", spec.name));
+        let identity = ["--namespace", spec.namespace(), "--service-account", spec.account()];
+        let issue = ["ca", "issue", "--from", &from, "--hours", "720", "--out", &out];
+        self.parallax(&[&issue[..], &identity].concat());
+    }
+
     fn type_bootstrap(&self, spec: &PodSpec) {
         let control_plane = self.served_by.get(spec.member).copied().unwrap_or(spec.member);
         let xds = format!("{}:15012", self.control_planes[control_plane].address);
         let file = |name: &str| format!("{FOLDER}/{name}");
-        self.parallax(&[
+        let (key, certificate, token) = (file("own/tls.key"), file("own/tls.crt"), file("token"));
+        let proof = match spec.kind {
+            Kind::Pod => vec!["--token", &token],
+            Kind::Machine => vec!["--certificate", &certificate, "--key", &key],
+        };
+        let pod = format!("{}/{}", spec.namespace(), spec.name);
+        let (zone, root) = (format!("{}-{}", spec.member, spec.zone), file(ROOT));
+        let more = [
             if spec.is_gateway() {
                 "gateway-bootstrap"
             } else {
                 "bootstrap"
             },
             "--pod",
-            &format!("{}/{}", spec.namespace(), spec.name),
+            &pod,
             "--member",
             spec.member,
             "--service-account",
@@ -230,20 +262,19 @@ impl Mesh {
             "--region",
             spec.member,
             "--zone",
-            &format!("{}-{}", spec.member, spec.zone),
+            &zone,
             "--xds",
             &xds,
             "--ca",
-            &file(ROOT),
-            "--token",
-            &file("token"),
+            &root,
             "--out",
             spec.name,
             "--mounted-at",
             FOLDER,
             "-o",
             "json",
-        ]);
+        ];
+        self.parallax(&[&more[..], &proof].concat());
         // Of another user than the one who types, as init containers are.
         shell(&format!("chmod -R a+rX {}", self.ground.path(spec.name).display()));
     }

@@ -66,6 +66,13 @@ impl Envoy {
 
     /// The same of a version.
     pub(crate) async fn start_version(space: &Space, folder: &Path, name: &str, version: &str) -> Self {
+        let mut envoy = Self::start_only(space, folder, name, version);
+        envoy.ready(space).await;
+        envoy
+    }
+
+    /// The same without waiting.
+    pub(crate) fn start_only(space: &Space, folder: &Path, name: &str, version: &str) -> Self {
         let log = folder.join("envoy.log");
         for file in [&log, &folder.join("access.log")] {
             OpenOptions::new()
@@ -99,12 +106,10 @@ impl Envoy {
         ]);
         command.args(["--log-level", "info"]);
         let process = Process::start(name, command, &log, Stop::Kill).expect("it starts");
-        let mut envoy = Self {
+        Self {
             process,
             folder: folder.to_owned(),
-        };
-        envoy.ready(space).await;
-        envoy
+        }
     }
 
     async fn ready(&mut self, space: &Space) {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::client::told;
 use super::cluster::{Cluster, PodSpec};
 use super::ground::{APART, Network};
-use super::harness::{self, Kubernetes, eventually, kubeconfig_of};
+use super::harness::{self, Kubernetes, WORKLOAD_ENTRY, eventually, install_kind, kubeconfig_of};
 use super::mesh::{DEADLINE, Mesh};
 use super::space::need_namespaces;
 
@@ -26,7 +26,8 @@ fn text(file: &Path) -> String {
     fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
-/// Where the pods are. What each is for says its name: two that ask, three that answer, one that isn't ready.
+/// Where the pods are. What each is for says its name: two that ask, three that answer and a virtual machine that does too, one
+/// that isn't ready.
 struct Layout {
     pods: Vec<PodSpec>,
     gateways: Vec<PodSpec>,
@@ -48,6 +49,7 @@ impl Layout {
             west("client-2", ["10.1.0.110", "10.2.0.10", "10.1.0.10"]),
             west("web-2", ["10.1.0.120", "10.2.0.20", "10.1.0.20"]),
             west("web-3", ["10.1.0.121", "10.2.0.21", "10.1.0.21"]),
+            west("web-vm", ["10.1.0.130", "10.2.0.30", "10.1.0.30"]).is_machine(),
             west("web-4", ["10.1.0.122", "10.2.0.22", "10.1.0.22"]),
         ];
         let gateways = match far {
@@ -76,6 +78,8 @@ async fn requests_flow_in_each_of_the_four_topologies() {
     let mut accounts = BTreeMap::new();
     for (cluster, member) in clusters.iter().zip(&members) {
         cluster.furnish(&["z1"]).await;
+        let installed = install_kind(&cluster.client, WORKLOAD_ENTRY, "v1").await;
+        installed.expect("the kind is taken");
         let account = harness::account(member, &cluster.client, folder.path()).await;
         accounts.insert(cluster.name, account.expect("it is made"));
     }
@@ -91,6 +95,7 @@ async fn requests_flow_in_each_of_the_four_topologies() {
         let layout = Layout::of(networks);
         build(&mut mesh, topology, &layout, &accounts, &people).await;
         check(&mesh, &layout).await;
+        mesh.refuses_a_stolen_name(layout.pods[0], layout.pods[1]).await;
         mesh.nobody_refused_anything();
         for control_plane in mesh.control_planes.keys() {
             members_command(&mesh, control_plane, "detach", &people);
@@ -161,21 +166,21 @@ async fn build(mesh: &mut Mesh, topology: &str, layout: &Layout, accounts: &BTre
 }
 
 async fn check(mesh: &Mesh, layout: &Layout) {
-    let ready = ["web-1", "web-2", "web-3"];
+    let ready = ["web-1", "web-2", "web-3", "web-vm"];
     for client in layout.pods.iter().filter(|pod| pod.account() == "client") {
         let ip = mesh.clusters[client.member].cluster_ip("web").await;
         mesh.answered_by(client.name, (ip, 80), &ready).await;
         let before = settled_log(mesh, client.name).await;
 
-        // Each answers a third, wherever it is.
-        let counts = mesh.count(client.name, (ip, 80), 45);
+        // Each answers a quarter, wherever it is.
+        let counts = mesh.count(client.name, (ip, 80), 60);
         for pod in ready {
             let share = counts.get(pod).copied().unwrap_or(0);
             assert!(
                 (12..=18).contains(&share),
                 "{}: {counts:?}\n{}",
                 client.name,
-                mesh.accesses(client.name, 45)
+                mesh.accesses(client.name, 60)
             );
         }
         // Who asked arrives, and is the client's own identity.
@@ -186,7 +191,7 @@ async fn check(mesh: &Mesh, layout: &Layout) {
         assert!(peer.contains(&format!("URI={}", client.spiffe_id())), "{peer}");
 
         // Direct where the network is shared, and nowhere else: by the address if need be, through the gateway of the other network.
-        let log = lines_after(mesh, client.name, before, 46).await;
+        let log = lines_after(mesh, client.name, before, 61).await;
         let mut expected = BTreeMap::new();
         for pod in layout.pods.iter().filter(|pod| ready.contains(&pod.name)) {
             let way = if pod.network == client.network {

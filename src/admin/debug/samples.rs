@@ -135,6 +135,7 @@ pub(crate) fn service() -> ServiceEndpoints {
             loser: member("east"),
             detail: "false, true".to_owned(),
         }],
+        entry: None,
     }
 }
 
@@ -160,6 +161,7 @@ pub(crate) fn two_ports() -> ServiceEndpoints {
             })
             .into(),
         conflicts: Vec::new(),
+        entry: None,
     }
 }
 

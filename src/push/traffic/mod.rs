@@ -1,5 +1,9 @@
 //! Which resources of traffic a view has, and what each name stands for, from the table as it is now.
 
+mod hosts;
+
+pub(super) use hosts::cluster as host_cluster;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,6 +34,9 @@ fn own_target(service: &ServiceEndpoints, port: u16) -> Option<OutboundTarget> {
 
 /// Its `ClusterIP`s where the viewer is.
 fn cluster_ips<'a>(key: &ViewKey, service: &'a ServiceEndpoints) -> &'a [IpAddr] {
+    if let Some(entry) = &service.entry {
+        return &entry.addresses;
+    }
     let member = key.site.as_ref().and_then(|site| site.member.as_ref());
     member
         .and_then(|member| service.cluster_ips.get(member))
@@ -85,7 +92,8 @@ pub(super) fn names(
             let services = table.services().into_iter();
             for service in services.filter(|service| is_visible(key, service)) {
                 for port in service.ports.iter().map(|port| port.port.number) {
-                    let all = may_be_http(&service, port).then_some(None);
+                    let all = may_be_http(&service, port) || hosts::is_on_all_addresses(&service, port);
+                    let all = all.then_some(None);
                     let own = own_target(&service, port).map(|_| cluster_ips(key, &service).iter());
                     let own = own.into_iter().flatten().map(|ip| Some(*ip));
                     let listeners = all.into_iter().chain(own);
@@ -128,6 +136,9 @@ pub(super) fn sidecar_spec(
             if !service.is_visible_to(member.as_ref(), namespace) {
                 return None;
             }
+            if let Some(entry) = &service.entry {
+                return Some(hosts::cluster(name, entry, &settings.domain, Some(&settings)));
+            }
             Some(ResourceSpec::SidecarCluster(SidecarClusterSpec { name, settings }))
         }
         ResourceType::ClusterLoadAssignment | ResourceType::Secret => None,
@@ -143,6 +154,7 @@ pub(super) fn sidecar_spec(
                 Some(ResourceSpec::Outbound(OutboundSpec {
                     listener,
                     target,
+                    hosts: hosts::on_all_addresses(table, listener),
                     settings,
                 }))
             }
@@ -176,9 +188,10 @@ fn target(table: &EndpointTable, key: &ViewKey, listener: OutboundListener) -> O
     let OutboundListener { address, port } = listener;
     let services = table.services_on(port);
     let Some(address) = address else {
-        let any = services
-            .iter()
-            .any(|service| is_visible(key, service) && may_be_http(service, port));
+        let any = |service: &&Arc<ServiceEndpoints>| {
+            is_visible(key, service) && (may_be_http(service, port) || hosts::is_on_all_addresses(service, port))
+        };
+        let any = services.iter().any(|service| any(&service));
         return any.then_some(OutboundTarget::Names);
     };
     let mut services = services.iter();
@@ -198,6 +211,7 @@ pub(super) fn gateway_spec(
     match kind {
         ResourceType::Listener => (**name == *GATEWAY_LISTENER).then(|| {
             ResourceSpec::GatewayListener(GatewayListenerSpec {
+                hosts: hosts::at_gateway(table, key, settings),
                 settings: Arc::clone(settings),
             })
         }),

@@ -47,6 +47,11 @@ pub struct VirtualService {
 impl VirtualService {
     /// Every name that a request may give, in the order of preference.
     fn names(&self, namespace: &str, domain: &str) -> Vec<String> {
+        if self.service.is_outside() {
+            return std::iter::once(self.service.host(domain))
+                .chain(self.cluster_ips.iter().map(authority))
+                .collect();
+        }
         let ServiceKey {
             namespace: own, name, ..
         } = &self.service;
@@ -59,11 +64,16 @@ impl VirtualService {
         if **own == *namespace {
             names.push(name.to_string());
         }
-        names.extend(self.cluster_ips.iter().map(|ip| match ip {
-            IpAddr::V4(ip) => ip.to_string(),
-            IpAddr::V6(ip) => format!("[{ip}]"),
-        }));
+        names.extend(self.cluster_ips.iter().map(authority));
         names
+    }
+}
+
+/// An address as a request names it.
+fn authority(ip: &IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
     }
 }
 
@@ -126,8 +136,9 @@ impl RoutesSpec {
     }
 }
 
-/// What Envoy takes as an exact name: an address, or letters, digits, dots and hyphens.
+/// What Envoy takes as a name: an address, or letters, digits, dots and hyphens, maybe behind a star for all below a domain.
 fn is_host(name: &str) -> bool {
+    let name = name.strip_prefix("*.").unwrap_or(name);
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
     !name.is_empty() && (name.starts_with('[') || name.chars().all(plain))
 }
