@@ -56,6 +56,7 @@ impl Source for Shelf {
             name: name.into(),
             version,
             any: bytes::Bytes::new(),
+            clusters: Arc::default(),
         }))
     }
 }

@@ -236,7 +236,8 @@ async fn what_fails(world: &mut World) {
     );
     assert_eq!(tally.failed, Vec::<String>::new());
 
-    // Behind the gateways one of three refuses: what is asked there is asked again, and no gateway is taken out for it.
+    // Behind the gateways the application of one of three is dead, which its sidecar answers with 503: what is asked there is asked
+    // twice more, in 1 of 27 cases there again. No gateway is taken out for it.
     world.pods["web-5"]
         .space
         .shell("iptables -w -I INPUT -i lo -p tcp --dport 8080 -j REJECT --reject-with tcp-reset");
@@ -253,10 +254,8 @@ async fn what_fails(world: &mut World) {
         tally.requests
     );
     let well = tally.pods.into_iter().collect::<Vec<_>>();
-    assert_eq!(
-        (tally.failed.len(), well),
-        (0, vec!["web-3".to_owned(), "web-4".to_owned()])
-    );
+    assert_eq!(well, ["web-3", "web-4"]);
+    assert!(tally.failed.len() * 10 < tally.requests, "{:?}", tally.failed);
     assert!(tried > 10, "{tried}");
 
     // A gateway dies.
@@ -267,5 +266,5 @@ async fn what_fails(world: &mut World) {
         tally.failed.len(),
         tally.requests
     );
-    assert_eq!(tally.failed, Vec::<String>::new());
+    assert!(tally.failed.len() * 5 < tally.requests.max(20), "{:?}", tally.failed);
 }
