@@ -43,6 +43,7 @@ pub(super) fn table_settings(config: &Config) -> anyhow::Result<TableSettings> {
         members,
         cidrs: cidrs.into_iter().collect(),
         gateways,
+        domain: config.mesh.domain.as_str().into(),
         mtls: traffic::mtls(config),
         ..TableSettings::new(
             NetworkId::new(&config.mesh.default_network)?,

@@ -108,6 +108,23 @@ label_id! {
     NetworkId, "network name"
 }
 
+/// What stands for [`NetworkId::anywhere`]: no label can have this value.
+const ANYWHERE: &str = "*";
+
+impl NetworkId {
+    /// The network of what is outside of the mesh and can be reached from everywhere.
+    #[must_use]
+    pub fn anywhere() -> Self {
+        Self(ANYWHERE.into())
+    }
+
+    /// Whether it is that one.
+    #[must_use]
+    pub fn is_anywhere(&self) -> bool {
+        *self.0 == *ANYWHERE
+    }
+}
+
 /// The name of a host in DNS: lower case, without a dot at its end. Always of at least two parts, and never an address.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -272,10 +289,37 @@ impl ServiceKey {
         }
     }
 
-    /// The fully qualified host name, `name.namespace.svc.DOMAIN`.
+    /// A host that is no Service of Kubernetes, or `*.DOMAIN` for all below a domain. It has no namespace, as no Service can.
+    #[must_use]
+    pub fn outside(host: &str) -> Self {
+        Self::new("", host)
+    }
+
+    /// Whether it is a host that is no Service of Kubernetes.
+    #[must_use]
+    pub fn is_outside(&self) -> bool {
+        self.namespace.is_empty()
+    }
+
+    /// The fully qualified host name: `name.namespace.svc.DOMAIN`, or the host outside.
     #[must_use]
     pub fn host(&self, domain: &str) -> String {
+        if self.is_outside() {
+            return self.name.to_string();
+        }
         format!("{}.{}.svc.{domain}", self.name, self.namespace)
+    }
+
+    /// Reads any host back.
+    #[must_use]
+    pub fn from_any_host(host: &str, domain: &str) -> Option<Self> {
+        let outside = || {
+            // What looks like a Service and is none is no host either.
+            let of_kubernetes = host.strip_suffix(domain).is_some_and(|rest| rest.ends_with(".svc."));
+            let name = HostName::new(host.strip_prefix("*.").unwrap_or(host)).ok()?;
+            (!of_kubernetes && host.ends_with(name.as_str()) && !host.contains('_')).then(|| Self::outside(host))
+        };
+        Self::from_host(host, domain).or_else(outside)
     }
 
     /// Reads `name.namespace.svc.DOMAIN` back.
@@ -289,6 +333,9 @@ impl ServiceKey {
 
 impl fmt::Display for ServiceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_outside() {
+            return f.pad(&self.name);
+        }
         f.pad(&format!("{}.{}", self.name, self.namespace))
     }
 }
@@ -347,6 +394,29 @@ mod tests {
     fn a_message_does_not_repeat_a_megabyte() {
         let error = ClusterId::new(&"ü".repeat(1 << 20)).unwrap_err().to_string();
         assert!(error.len() < 400, "{} bytes", error.len());
+    }
+
+    #[test]
+    fn a_host_outside_reads_back_and_is_never_taken_for_a_service() {
+        for host in ["api.example.com", "*.example.com", "web.shop.svc.other"] {
+            let key = ServiceKey::from_any_host(host, "cluster.local").unwrap();
+            assert_eq!((key.is_outside(), key.host("cluster.local")), (true, host.to_owned()));
+            assert_eq!(key.to_string(), host);
+        }
+        let service = ServiceKey::from_any_host("web.shop.svc.cluster.local", "cluster.local");
+        assert_eq!(service, Some(ServiceKey::new("shop", "web")));
+        for wrong in [
+            "web",
+            "10.0.0.1",
+            "a_b.com",
+            "API.example.com",
+            "*.*.com",
+            "a.svc.cluster.local",
+            "x..y",
+            "*",
+        ] {
+            assert_eq!(ServiceKey::from_any_host(wrong, "cluster.local"), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod cidr;
 mod endpoint;
 mod gateway;
+mod host;
 mod ids;
 mod inbound;
 mod locality;
@@ -16,6 +17,7 @@ pub use endpoint::{Addresses, Endpoint, Health, Mtls};
 pub use gateway::{
     GatewayOrigin, GatewaySet, GatewaySource, GatewayWay, NetworkGateway, UnusableGateway, UnusableReason,
 };
+pub use host::{DnsTarget, HostEntry, Resolution};
 pub use ids::{ClusterId, HostName, InvalidId, NetworkId, ObjectName, PodName, ServiceKey};
 pub use inbound::{InboundPolicy, MtlsMode, Probe, ProbeQuestion};
 pub use locality::Locality;

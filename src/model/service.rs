@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterId, Endpoint, Health, Locality, MemberStanding, Mtls, NetworkId, ServiceKey};
+use super::{
+    ClusterId, Endpoint, Health, HostEntry, Locality, MemberStanding, Mtls, NetworkId, Resolution, ServiceKey,
+};
 
 /// One port of a Service. Only TCP ports are kept: xDS clusters carry nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -68,6 +70,12 @@ impl NetworkGroup {
             draining: sums(Health::Draining),
             endpoints: endpoints.into(),
         }
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub fn joined(&self, other: &Self) -> Self {
+        Self::new(self.endpoints.iter().chain(&other.endpoints).cloned().collect())
     }
 
     /// All endpoints, in order, those that take no traffic too (a person may ask why).
@@ -206,9 +214,18 @@ pub struct ServiceEndpoints {
     pub ports: Vec<PortEndpoints>,
     /// Where members disagree.
     pub conflicts: Vec<Conflict>,
+    /// Set where no Service of Kubernetes says what it is, but objects `ServiceEntry`.
+    pub entry: Option<Arc<HostEntry>>,
 }
 
 impl ServiceEndpoints {
+    /// Whether connections go to where they were going.
+    #[must_use]
+    pub fn is_pass_through(&self) -> bool {
+        let entry = self.entry.as_ref();
+        entry.is_some_and(|entry| entry.resolution == Resolution::None)
+    }
+
     /// The port of this number.
     #[must_use]
     pub fn port(&self, number: u16) -> Option<&PortEndpoints> {

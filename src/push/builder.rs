@@ -103,7 +103,7 @@ impl Source for Builder {
             .map(|settings| traffic::names(&self.table, &settings, key, kind));
         let mut names = of_traffic.unwrap_or_default();
         if key.role != Role::Gateway {
-            names.extend(self.names_for_all(kind));
+            names.extend(self.names_for_all(key, kind));
         }
         names
     }
@@ -136,12 +136,14 @@ impl Builder {
         }
     }
 
-    fn names_for_all(&self, kind: ResourceType) -> Vec<Arc<str>> {
+    fn names_for_all(&self, key: &ViewKey, kind: ResourceType) -> Vec<Arc<str>> {
         match kind {
             ResourceType::Cluster => self
                 .table
                 .services()
                 .iter()
+                // Where connections were going, only who captured them knows.
+                .filter(|service| key.role == Role::Sidecar || !service.is_pass_through())
                 .flat_map(|service| {
                     let names = service.ports.iter().map(|port| ClusterName {
                         service: service.key.clone(),

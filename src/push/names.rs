@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Builder;
 use crate::model::ServiceKey;
-use crate::resources::{ClusterName, OutboundListener};
+use crate::resources::{ClusterName, GATEWAY_LISTENER, OutboundListener};
 use crate::table::{ChangeSet, Face, ServiceChange};
 
 /// Names, by who asks for them.
@@ -42,6 +42,9 @@ impl Names {
         for port in &change.ports {
             self.assignments.push(builder.encode_name(&named(*port)));
             self.at_gateways.extend(builder.sni_name(key, *port));
+        }
+        if key.is_outside() {
+            self.listeners.insert(GATEWAY_LISTENER.into());
         }
         if change.face == Face::Changed {
             self.routes

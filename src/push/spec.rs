@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::model::ViewKey;
+use super::traffic;
+use crate::model::{Resolution, ViewKey};
 use crate::resources::{
     AssignmentSpec, ClusterName, ClusterSpec, ListenerName, ListenerSpec, ResourceSpec, ResourceType, RouteSpec,
 };
@@ -31,7 +32,11 @@ pub fn resource_spec(
     let port = service.port(parsed.port)?;
     let name = Arc::clone(name);
     Some(match kind {
-        ResourceType::Cluster => ResourceSpec::Cluster(ClusterSpec { name }),
+        ResourceType::Cluster => match &service.entry {
+            Some(entry) if entry.resolution == Resolution::None => return None,
+            Some(entry) => traffic::host_cluster(parsed, entry, &domain.into(), None),
+            None => ResourceSpec::Cluster(ClusterSpec { name }),
+        },
         ResourceType::ClusterLoadAssignment => ResourceSpec::Assignment(AssignmentSpec {
             name,
             assignment: assign(view, port, &table.gateways()),

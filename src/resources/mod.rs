@@ -23,7 +23,8 @@ pub use secret::{ROOTS_SECRET, SecretSpec, WORKLOAD_SECRET};
 pub use spec::ResourceSpec;
 pub use traffic::{
     Application, CAPTURE_LISTENER, CaptureSpec, CertificateSource, FixedCluster, FixedClusterSpec, GATEWAY_LISTENER,
-    GatewayClusterSpec, GatewayListenerSpec, INBOUND_LISTENER, InboundSpec, OutboundListener, OutboundSpec,
-    OutboundTarget, Outside, Protocol, RoutesSpec, SidecarClusterSpec, SniName, TrafficSettings, VirtualService,
+    GatewayClusterSpec, GatewayListenerSpec, HostClusterSpec, HostWay, INBOUND_LISTENER, InboundSpec, OutboundListener,
+    OutboundSpec, OutboundTarget, Outside, OutsideHosts, Protocol, RoutesSpec, SidecarClusterSpec, SniName,
+    TrafficSettings, VirtualService,
 };
 pub use version::Version;

@@ -25,7 +25,7 @@ impl ClusterName {
     pub fn parse(text: &str, domain: &str) -> Option<Self> {
         let (port, host) = text.strip_prefix("outbound|")?.split_once("||")?;
         Some(Self {
-            service: ServiceKey::from_host(host, domain)?,
+            service: ServiceKey::from_any_host(host, domain)?,
             port: port_number(port)?,
         })
     }
@@ -63,7 +63,8 @@ mod tests {
             "outbound|080||web.shop.svc.cluster.local",
             "outbound|70000||web.shop.svc.cluster.local",
             "outbound|80|v1|web.shop.svc.cluster.local",
-            "outbound|80||web.shop.svc.example.org",
+            "outbound|80||web.svc.cluster.local",
+            "outbound|80||web",
         ] {
             assert_eq!(ClusterName::parse(wrong, "cluster.local"), None, "{wrong}");
         }

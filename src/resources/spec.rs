@@ -1,8 +1,8 @@
 //! A resource of any type before it is encoded.
 
 use super::traffic::{
-    CaptureSpec, FixedClusterSpec, GatewayClusterSpec, GatewayListenerSpec, InboundSpec, OutboundSpec, RoutesSpec,
-    SidecarClusterSpec,
+    CaptureSpec, FixedClusterSpec, GatewayClusterSpec, GatewayListenerSpec, HostClusterSpec, InboundSpec, OutboundSpec,
+    RoutesSpec, SidecarClusterSpec,
 };
 use super::{AssignmentSpec, ClusterSpec, ListenerSpec, Resource, RouteSpec, Version};
 
@@ -21,6 +21,8 @@ pub enum ResourceSpec {
     FixedCluster(FixedClusterSpec),
     /// A sidecar's cluster.
     SidecarCluster(SidecarClusterSpec),
+    /// A cluster of a host outside of Kubernetes.
+    HostCluster(HostClusterSpec),
     /// A gateway's cluster.
     GatewayCluster(GatewayClusterSpec),
     /// The listener of captured connections.
@@ -46,6 +48,7 @@ impl ResourceSpec {
             Self::Route(spec) => spec.version(),
             Self::FixedCluster(spec) => spec.version(),
             Self::SidecarCluster(spec) => spec.version(),
+            Self::HostCluster(spec) => spec.version(),
             Self::GatewayCluster(spec) => spec.version(),
             Self::Capture(spec) => spec.version(),
             Self::Outbound(spec) => spec.version(),
@@ -74,6 +77,7 @@ impl ResourceSpec {
             Self::Route(spec) => spec.encode(),
             Self::FixedCluster(spec) => spec.encode(),
             Self::SidecarCluster(spec) => spec.encode(),
+            Self::HostCluster(spec) => spec.encode(),
             Self::GatewayCluster(spec) => spec.encode(),
             Self::Capture(spec) => spec.encode(),
             Self::Outbound(spec) => spec.encode(),

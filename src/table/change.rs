@@ -107,11 +107,18 @@ impl ServiceChange {
             old.map(|port| &port.port) != new.map(|port| &port.port)
         };
         change.defined = change.ports.iter().filter(differs).copied().collect();
+        if old.map(|service| &service.entry) != new.map(|service| &service.entry) {
+            // What clusters lead to, and how.
+            change.defined.clone_from(&change.ports);
+        }
         let [before, after] = [old, new].map(|service| service.map(|service| (service.headless, &service.cluster_ips)));
         if !change.defined.is_empty() || before != after {
             change.face = Face::Changed;
-            let all = both().flat_map(|service| service.cluster_ips.values().flatten());
-            change.cluster_ips = all.copied().collect();
+            let of_members = both().flat_map(|service| service.cluster_ips.values().flatten());
+            let of_entries = both()
+                .filter_map(|service| service.entry.as_ref())
+                .flat_map(|entry| &entry.addresses);
+            change.cluster_ips = of_members.chain(of_entries).copied().collect();
         }
         Some(change)
     }

@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry as Joined;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::hosts::HostPart;
 use super::inbound::Rules;
 use super::member::Member;
 use super::pods::PodFacts;
@@ -17,7 +18,7 @@ use crate::model::{
 };
 
 /// The endpoints of one port, by network.
-type Groups = Vec<(NetworkId, Arc<NetworkGroup>)>;
+pub(super) type Groups = Vec<(NetworkId, Arc<NetworkGroup>)>;
 
 /// One member's part of one service.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub(super) struct MemberService {
     /// Its endpoints by the *name* of the slice port, which only the Service ties to a number, and by network. Merged
     /// services share these groups. Sorted, and mostly of one entry each, for which a map would be large.
     by_port: Vec<(Arc<str>, Groups)>,
+    /// What its `ServiceEntry` objects say of it.
+    pub(super) hosts: Vec<HostPart>,
     /// What its endpoints count.
     pub(super) standing: MemberStanding,
 }
@@ -85,7 +88,8 @@ impl Member {
     pub(super) fn derive(&self, key: &ServiceKey, places: &Places<'_>) -> Option<MemberService> {
         let service = self.services.get(key).cloned();
         let slices = self.slices.of(key);
-        if service.is_none() && slices.is_none() {
+        let hosts = self.host_parts(key, places);
+        if service.is_none() && slices.is_none() && hosts.is_empty() {
             return None;
         }
         let publish_not_ready = service.as_ref().is_some_and(|service| service.publish_not_ready);
@@ -130,6 +134,7 @@ impl Member {
         Some(MemberService {
             service,
             by_port,
+            hosts,
             standing: self.standing,
         })
     }
@@ -173,7 +178,7 @@ impl Member {
     }
 }
 
-fn by_network(endpoints: impl Iterator<Item = Endpoint>) -> Groups {
+pub(super) fn by_network(endpoints: impl Iterator<Item = Endpoint>) -> Groups {
     let mut networks: BTreeMap<NetworkId, Vec<Endpoint>> = BTreeMap::new();
     for endpoint in endpoints {
         networks.entry(endpoint.network.clone()).or_default().push(endpoint);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::record::Labels;
-use crate::model::{HostName, Locality, NetworkId, ObjectName, ServicePort};
+use crate::model::{HostName, Locality, NetworkId, ObjectName, Resolution, ServiceKey, ServicePort};
 
 /// A host that a `ServiceEntry` names: of a service, or of all below a domain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -17,6 +17,19 @@ pub enum EntryHost {
     Below(HostName),
 }
 
+impl EntryHost {
+    /// The service that it is: one of Kubernetes where it has such a name in this domain.
+    pub(super) fn key(&self, domain: &str) -> ServiceKey {
+        match self {
+            Self::Exact(host) => {
+                let of_kubernetes = ServiceKey::from_host(host.as_str(), domain);
+                of_kubernetes.unwrap_or_else(|| ServiceKey::outside(host.as_str()))
+            }
+            Self::Below(host) => ServiceKey::outside(&format!("*.{host}")),
+        }
+    }
+}
+
 /// Whether what an entry tells of is a part of the mesh. It decides where endpoints without a network can be reached from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Location {
@@ -24,19 +37,6 @@ pub enum Location {
     External,
     /// A part of it: what has no network is on its member's.
     Internal,
-}
-
-/// How the endpoints of an entry are found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Resolution {
-    /// Connections go to where they were going.
-    None,
-    /// They are those that the entry tells or selects.
-    Static,
-    /// The proxy looks names up, and uses all addresses.
-    Dns,
-    /// The proxy looks one name up, and uses one address for each new connection.
-    DnsRoundRobin,
 }
 
 /// A port of a `ServiceEntry`.

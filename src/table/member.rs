@@ -71,6 +71,17 @@ pub(super) struct Touched {
 }
 
 impl Member {
+    /// Nothing yet. Services have host names in this domain.
+    pub(super) fn new(domain: &Arc<str>) -> Self {
+        Self {
+            entries: Entries {
+                domain: Arc::clone(domain),
+                ..Entries::default()
+            },
+            ..Self::default()
+        }
+    }
+
     /// Everything, as after a change of what all endpoints depend on.
     pub(super) fn touch_all(&self) -> Touched {
         Touched {
@@ -105,14 +116,15 @@ impl Member {
     /// All services that this member has a word on.
     pub(super) fn all_services(&self) -> BTreeSet<ServiceKey> {
         let with_slices = self.slices.by_service().map(|(service, _)| service);
-        self.services.keys().chain(with_slices).cloned().collect()
+        let all = self.services.keys().chain(with_slices).chain(self.entries.hosts());
+        all.cloned().collect()
     }
 
     /// Those whose endpoints depend on policies of a namespace.
     pub(super) fn services_under(&self, namespace: &str, settings: &TableSettings) -> BTreeSet<ServiceKey> {
         let mut services = self.all_services();
         if *namespace != *settings.system_namespace {
-            services.retain(|service| *service.namespace == *namespace);
+            services.retain(|service| *service.namespace == *namespace || service.is_outside());
         }
         services
     }
@@ -226,6 +238,7 @@ impl Member {
                     touched.gateways = true;
                     if old.is_none_or(|old| old.locality != node.locality) {
                         touched.nodes.insert(Arc::clone(&name));
+                        self.entries.touch_all_selecting(touched);
                     }
                     self.nodes.insert(name, node);
                 }
@@ -237,11 +250,16 @@ impl Member {
             }
             Record::Pod(pod) => {
                 let name = pod.name.clone();
+                self.touch_selecting_pod(&name, touched);
                 let change = self.pods.put(pod, &mut self.strings);
+                if change.selection {
+                    self.touch_selecting_pod(&name, touched);
+                }
                 self.pod_changed(name, &change, touched);
             }
             Record::ServiceEntry(entry) => {
-                self.entries.services.insert(entry.name.clone(), Arc::new(*entry));
+                let name = entry.name.clone();
+                self.put_host(&name, Some(Arc::new(*entry)), touched);
             }
             Record::WorkloadEntry(entry) => {
                 let name = entry.name.clone();
@@ -304,13 +322,12 @@ impl Member {
             }
             Kind::EndpointSlice => touched.services.extend(self.slices.remove(name)),
             Kind::Pod => {
+                self.touch_selecting_pod(name, touched);
                 if let Some(change) = self.pods.remove(name) {
                     self.pod_changed(name.clone(), &change, touched);
                 }
             }
-            Kind::ServiceEntry => {
-                self.entries.services.remove(name);
-            }
+            Kind::ServiceEntry => self.put_host(name, None, touched),
             Kind::WorkloadEntry => self.put_workload(name, None, touched),
             Kind::PeerAuthentication => {
                 if self.entries.policies.remove(name).is_some() {

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::derive::MemberService;
+use super::hosts::{self, Claim};
 use super::record::ServiceRecord;
 use crate::model::{
     ClusterId, Conflict, GroupKey, MemberStanding, PortEndpoints, ServiceEndpoints, ServiceKey, ServicePort,
 };
 
-/// Merges; `None` where no member has a Service object, since nothing says then which ports there are.
+/// Merges; `None` where no member has a Service object and none has a `ServiceEntry`, since nothing says then which ports there
+/// are.
 pub(super) fn merge(key: &ServiceKey, shards: &BTreeMap<ClusterId, Arc<MemberService>>) -> Option<ServiceEndpoints> {
     // The oldest Service wins, then the smaller member, as the MCS API has it.
     let mut definers: Vec<_> = shards
@@ -17,9 +19,13 @@ pub(super) fn merge(key: &ServiceKey, shards: &BTreeMap<ClusterId, Arc<MemberSer
         .filter_map(|(member, shard)| Some((member, shard.service.as_deref()?)))
         .collect();
     definers.sort_by_key(|(member, service)| (service.created.unwrap_or(i64::MAX), *member));
-    let (winner, first) = *definers.first()?;
+    let Some((winner, first)) = definers.first().copied() else {
+        return hosts::merge(key, shards);
+    };
+    let (added, passed_over) = hosts::added(key, shards);
     let ports = merged_ports(&definers);
-    let ports = ports.into_values().map(|port| port_endpoints(port, shards)).collect();
+    let ports = ports.into_values();
+    let ports = ports.map(|port| port_endpoints(port, shards, &added)).collect();
     Some(ServiceEndpoints {
         key: key.clone(),
         headless: first.headless,
@@ -32,7 +38,9 @@ pub(super) fn merge(key: &ServiceKey, shards: &BTreeMap<ClusterId, Arc<MemberSer
         conflicts: definers[1..]
             .iter()
             .flat_map(|(member, service)| conflicts(winner, first, member, service))
+            .chain(passed_over)
             .collect(),
+        entry: None,
         defined_in: definers.into_iter().map(|(member, _)| member.clone()).collect(),
     })
 }
@@ -48,7 +56,11 @@ fn merged_ports(definers: &[(&ClusterId, &ServiceRecord)]) -> BTreeMap<u16, Serv
 
 /// Finds a port's endpoints in each member by *that member's* name for the number, so that members may name ports
 /// differently. A member without the Service goes by the merged name.
-fn port_endpoints(port: ServicePort, shards: &BTreeMap<ClusterId, Arc<MemberService>>) -> PortEndpoints {
+fn port_endpoints(
+    port: ServicePort,
+    shards: &BTreeMap<ClusterId, Arc<MemberService>>,
+    added: &[Claim<'_>],
+) -> PortEndpoints {
     let mut groups = BTreeMap::new();
     let mut standings = BTreeMap::new();
     for (member, shard) in shards {
@@ -71,6 +83,7 @@ fn port_endpoints(port: ServicePort, shards: &BTreeMap<ClusterId, Arc<MemberServ
             groups.insert(key, Arc::clone(group));
         }
     }
+    hosts::join(&mut groups, added, port.number);
     PortEndpoints::with_standings(port, groups, standings)
 }
 

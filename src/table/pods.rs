@@ -101,6 +101,11 @@ impl Pods {
         self.known.get(name)
     }
 
+    /// All pods.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&PodName, &Pod)> {
+        self.known.iter()
+    }
+
     /// The copy of a name that is kept here.
     pub(super) fn name(&self, name: &ObjectName) -> Option<PodName> {
         self.known.get_key_value(name).map(|(name, _)| name.clone())

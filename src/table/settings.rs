@@ -13,6 +13,8 @@ pub struct TableSettings {
     pub default_network: NetworkId,
     /// The namespace whose network label counts for its member. Fixed for the life of a table.
     pub system_namespace: Arc<str>,
+    /// The domain in host names of Services. Fixed for the life of a table.
+    pub domain: Arc<str>,
     /// The networks of members, where the settings tell it beside the networks and not beside the members.
     pub members: BTreeMap<ClusterId, NetworkId>,
     /// Ranges of addresses.
@@ -24,12 +26,13 @@ pub struct TableSettings {
 }
 
 impl TableSettings {
-    /// Only a default network and a system namespace.
+    /// Only a default network and a system namespace, in the usual domain.
     #[must_use]
     pub fn new(default_network: NetworkId, system_namespace: &str) -> Self {
         Self {
             default_network,
             system_namespace: system_namespace.into(),
+            domain: "cluster.local".into(),
             members: BTreeMap::new(),
             cidrs: CidrRules::default(),
             gateways: Vec::new(),

@@ -50,6 +50,17 @@ impl Workload {
     }
 }
 
+impl Rules<'_> {
+    /// An endpoint with these labels, as policies have it.
+    pub(super) fn applied(&self, endpoint: Endpoint, labels: &Labels) -> Endpoint {
+        let speaks = endpoint.mtls != Mtls::Yes || self.speaks_mtls(Some(labels), endpoint.port);
+        Endpoint {
+            mtls: if speaks { endpoint.mtls } else { Mtls::Disabled },
+            ..endpoint
+        }
+    }
+}
+
 impl Entries {
     /// The workloads of a namespace with all of these labels.
     pub(super) fn selected<'a>(
@@ -83,11 +94,8 @@ impl Member {
                 let target = service.targets.iter().find(|(number, _)| *number == port.number);
                 let number = entry.workload.port_for(port, target.map(|(_, target)| target));
                 let elsewhere = |addresses| places.of(None, addresses).clone();
-                let mut endpoint = entry.workload.endpoint(Some(&entry.name), number, elsewhere)?;
-                if endpoint.mtls == Mtls::Yes && !rules.speaks_mtls(Some(&entry.workload.labels), number) {
-                    endpoint.mtls = Mtls::Disabled;
-                }
-                Some((&port.name, endpoint))
+                let endpoint = entry.workload.endpoint(Some(&entry.name), number, elsewhere)?;
+                Some((&port.name, rules.applied(endpoint, &entry.workload.labels)))
             })
         })
     }
@@ -121,6 +129,7 @@ impl Member {
                 key.namespace == name.namespace && !service.selector.is_empty() && selects(&service.selector, labels)
             });
             touched.services.extend(choosing.map(|(key, _)| key.clone()));
+            self.entries.touch_selecting(&name.namespace, labels, touched);
         }
     }
 

@@ -10,7 +10,7 @@ use crate::model::{
 /// How a viewer reaches the endpoints of one network in one member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Horizon<'a> {
-    /// They share the viewer's network: by their own addresses.
+    /// They share the viewer's network, or are outside of the mesh: by their own addresses.
     Direct,
     /// Through these gateways, at least one, by equal parts.
     Via(Vec<&'a NetworkGateway>),
@@ -104,7 +104,7 @@ impl fmt::Display for WithheldReason {
 /// Decides for a group. Fails closed: no gateway, no endpoint.
 #[must_use]
 pub fn horizon<'a>(viewer: &ViewKey, group: &GroupKey, gateways: &'a GatewaySet) -> Horizon<'a> {
-    if group.network == viewer.network {
+    if group.network == viewer.network || (group.network.is_anywhere() && viewer.role != Role::Gateway) {
         return Horizon::Direct;
     }
     if viewer.role == Role::Gateway {

@@ -72,6 +72,11 @@ impl Ground {
         folder
     }
 
+    /// What the namespace of a machine is called, before it is there too.
+    pub(crate) fn name_of(&self, machine: &str) -> String {
+        format!("{}-{machine}", self.prefix)
+    }
+
     /// A machine between the networks.
     pub(crate) fn outside(&self, name: &str, address: &str) -> Space {
         let space = Space::new(format!("{}-{name}", self.prefix));

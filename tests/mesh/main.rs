@@ -11,6 +11,7 @@ mod certificates;
 mod client;
 mod cluster;
 mod example;
+mod external;
 mod faults;
 mod files;
 mod gateways;

@@ -188,6 +188,18 @@ membersFolder: members
         self.ground.inside(name, network, address)
     }
 
+    /// A machine between the networks, with an application and no part of the mesh.
+    pub(crate) fn stranger(&self, name: &'static str, address: &str) -> Space {
+        let space = self.ground.outside(name, address);
+        pod::application(&space, name, "0.0.0.0");
+        space
+    }
+
+    /// What the namespace of a pod will be called.
+    pub(crate) fn name_of(&self, pod: &str) -> String {
+        self.ground.name_of(pod)
+    }
+
     /// A pod with an application, and a sidecar if it has one.
     pub(crate) async fn add(&mut self, workload: Workload, applications_at: &str) {
         let authority = self.root.intermediate(workload.member);

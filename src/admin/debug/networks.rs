@@ -28,6 +28,10 @@ pub(super) fn networks<'a>(
         .flat_map(|service| &service.ports)
         .flat_map(|port| port.groups())
     {
+        // What is outside of the mesh is on none.
+        if key.network.is_anywhere() {
+            continue;
+        }
         let network = found.entry(&key.network).or_default();
         network.members.insert(&key.member);
         network.endpoints += group.endpoints().len();

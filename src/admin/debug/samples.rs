@@ -134,6 +134,7 @@ pub(crate) fn service() -> ServiceEndpoints {
             loser: member("east"),
             detail: "false, true".to_owned(),
         }],
+        entry: None,
     }
 }
 
@@ -158,6 +159,7 @@ pub(crate) fn two_ports() -> ServiceEndpoints {
             })
             .into(),
         conflicts: Vec::new(),
+        entry: None,
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Reads `name.namespace[:port]`, `name.namespace.svc[.DOMAIN][:port]`, or the name of an Envoy cluster.
+    /// Reads the name of a host outside of Kubernetes, `name.namespace[:port]`, `name.namespace.svc[.DOMAIN][:port]`, or the name of an Envoy cluster.
     pub(super) fn parse(text: &str, domain: &str) -> Result<Self, Unanswerable> {
         if let Some(name) = ClusterName::parse(text, domain) {
             return Ok(Self {
@@ -26,6 +26,10 @@ impl Target {
             });
         }
         let wrong = || Unanswerable::NotAService(shorten(text));
+        let outside = |host: &str, port| {
+            let service = ServiceKey::from_any_host(host, domain).filter(ServiceKey::is_outside)?;
+            Some(Self { service, port })
+        };
         let (host, port) = match text.split_once(':') {
             None => (text, None),
             Some((host, port)) => {
@@ -42,6 +46,9 @@ impl Target {
             (Some("svc"), Some(rest)) => rest == domain,
             (Some(_), _) => false,
         };
+        if !rest_fits && let Some(target) = outside(host, port) {
+            return Ok(target);
+        }
         if name.is_empty() || namespace.is_empty() || !rest_fits {
             return Err(wrong());
         }

@@ -1,5 +1,9 @@
 //! Which resources of traffic a view has, and what each name stands for, from the table as it is now.
 
+mod hosts;
+
+pub(super) use hosts::cluster as host_cluster;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,6 +34,9 @@ fn own_target(service: &ServiceEndpoints, port: u16) -> Option<OutboundTarget> {
 
 /// Its `ClusterIP`s where the viewer is.
 fn cluster_ips<'a>(key: &ViewKey, service: &'a ServiceEndpoints) -> &'a [IpAddr] {
+    if let Some(entry) = &service.entry {
+        return &entry.addresses;
+    }
     let member = key.site.as_ref().and_then(|site| site.member.as_ref());
     member
         .and_then(|member| service.cluster_ips.get(member))
@@ -77,7 +84,8 @@ pub(super) fn names(
             names.insert(CAPTURE_LISTENER.into());
             for service in table.services() {
                 for port in service.ports.iter().map(|port| port.port.number) {
-                    let all = may_be_http(&service, port).then_some(None);
+                    let all = may_be_http(&service, port) || hosts::is_on_all_addresses(&service, port);
+                    let all = all.then_some(None);
                     let own = own_target(&service, port).map(|_| cluster_ips(key, &service).iter());
                     let own = own.into_iter().flatten().map(|ip| Some(*ip));
                     let listeners = all.into_iter().chain(own);
@@ -114,7 +122,11 @@ pub(super) fn sidecar_spec(
                 return Some(ResourceSpec::FixedCluster(FixedClusterSpec { cluster }));
             }
             let name = ClusterName::parse(name, &settings.domain)?;
-            table.service(&name.service)?.port(name.port)?;
+            let service = table.service(&name.service)?;
+            service.port(name.port)?;
+            if let Some(entry) = &service.entry {
+                return Some(hosts::cluster(name, entry, &settings.domain, Some(&settings)));
+            }
             Some(ResourceSpec::SidecarCluster(SidecarClusterSpec { name, settings }))
         }
         ResourceType::ClusterLoadAssignment | ResourceType::Secret => None,
@@ -130,6 +142,7 @@ pub(super) fn sidecar_spec(
                 Some(ResourceSpec::Outbound(OutboundSpec {
                     listener,
                     target,
+                    hosts: hosts::on_all_addresses(table, listener),
                     settings,
                 }))
             }
@@ -159,15 +172,19 @@ pub(super) fn sidecar_spec(
 
 fn target(table: &EndpointTable, key: &ViewKey, listener: OutboundListener) -> Option<OutboundTarget> {
     let OutboundListener { address, port } = listener;
-    let services = table.services_on(port);
     let Some(address) = address else {
-        let any = services.iter().any(|service| may_be_http(service, port));
+        let services = table.services_on(port);
+        let any =
+            |service: &Arc<ServiceEndpoints>| may_be_http(service, port) || hosts::is_on_all_addresses(service, port);
+        let any = services.iter().any(any);
         return any.then_some(OutboundTarget::Names);
     };
-    let mut services = services.iter();
+    let is_at =
+        |service: &Arc<ServiceEndpoints>| service.port(port).is_some() && cluster_ips(key, service).contains(&address);
     // In one member an address is one service's; where manifests say otherwise the first by name has it.
-    let service = services.find(|service| cluster_ips(key, service).contains(&address))?;
-    own_target(service, port)
+    let service = table.services_at(address).into_iter().find(is_at);
+    let service = service.or_else(|| table.services_on(port).into_iter().find(is_at))?;
+    own_target(&service, port)
 }
 
 /// The content of a resource of a gateway. It has nothing else: what it has no cluster for, nobody reaches through it.
@@ -181,6 +198,7 @@ pub(super) fn gateway_spec(
     match kind {
         ResourceType::Listener => (**name == *GATEWAY_LISTENER).then(|| {
             ResourceSpec::GatewayListener(GatewayListenerSpec {
+                hosts: hosts::at_gateway(table, key, settings),
                 settings: Arc::clone(settings),
             })
         }),

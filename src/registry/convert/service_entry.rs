@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::model::{HostName, ServicePort};
-use crate::table::{EntryHost, EntryPort, Location, Resolution, ServiceEntryRecord, Workload};
+use crate::model::{HostName, Resolution, ServicePort};
+use crate::table::{EntryHost, EntryPort, Location, ServiceEntryRecord, Workload};
 
 use super::Wanted;
 use super::Wanted::{Fields, Whole};

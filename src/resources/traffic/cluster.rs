@@ -162,7 +162,7 @@ impl GatewayClusterSpec {
     }
 }
 
-fn base(name: &str) -> Cluster {
+pub(super) fn base(name: &str) -> Cluster {
     let unlimited = Thresholds {
         max_connections: uint(u32::MAX),
         max_pending_requests: uint(u32::MAX),
@@ -182,7 +182,7 @@ fn base(name: &str) -> Cluster {
     }
 }
 
-fn eds(name: &str) -> Cluster {
+pub(super) fn eds(name: &str) -> Cluster {
     Cluster {
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())),
         eds_cluster_config: Some(EdsClusterConfig {
@@ -219,7 +219,7 @@ fn user_timeout() -> SocketOption {
 }
 
 /// HTTP goes on in the version that it came in.
-fn as_downstream(requests_per_connection: u32) -> std::collections::HashMap<String, Any> {
+pub(super) fn as_downstream(requests_per_connection: u32) -> std::collections::HashMap<String, Any> {
     let options = HttpProtocolOptions {
         common_http_protocol_options: Some(CommonHttpOptions {
             max_requests_per_connection: match requests_per_connection {
@@ -242,7 +242,7 @@ fn as_downstream(requests_per_connection: u32) -> std::collections::HashMap<Stri
 }
 
 /// What an assignment says of endpoints without mutual TLS.
-fn plaintext() -> Struct {
+pub(super) fn plaintext() -> Struct {
     let disabled = Value {
         kind: Some(Kind::StringValue("disabled".to_owned())),
     };

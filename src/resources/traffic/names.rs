@@ -27,7 +27,7 @@ impl SniName {
     pub fn parse(text: &str, domain: &str) -> Option<Self> {
         let (port, host) = text.strip_prefix("outbound_.")?.split_once("_._.")?;
         Some(Self {
-            service: ServiceKey::from_host(host, domain)?,
+            service: ServiceKey::from_any_host(host, domain)?,
             port: port_number(port)?,
         })
     }
@@ -81,7 +81,7 @@ mod tests {
             "outbound|8080||web.shop.svc.cluster.local",
             "outbound_.08_._.web.shop.svc.cluster.local",
             "outbound_.80_.v1_.web.shop.svc.cluster.local",
-            "outbound_.80_._.web.shop.svc.example.org",
+            "outbound_.80_._.web.svc.cluster.local",
         ] {
             assert_eq!(SniName::parse(wrong, "cluster.local"), None, "{wrong}");
         }

@@ -36,6 +36,23 @@ pub enum OutboundTarget {
     Sniffed(ClusterName),
 }
 
+/// What the listener of all addresses of a port knows of hosts outside of Kubernetes, beside names that HTTP requests give.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct OutsideHosts {
+    /// By the name that a TLS client gives, sorted.
+    pub by_sni: Vec<ClusterName>,
+    /// All else; it goes outside, as the settings have it, where there is none.
+    pub rest: Option<ClusterName>,
+}
+
+impl OutsideHosts {
+    /// Whether it knows any.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Everything that decides the content of an outbound listener.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OutboundSpec {
@@ -43,6 +60,8 @@ pub struct OutboundSpec {
     pub listener: OutboundListener,
     /// What it is for.
     pub target: OutboundTarget,
+    /// What it knows of hosts, where it is the one of all addresses.
+    pub hosts: OutsideHosts,
     /// The settings.
     pub settings: Arc<TrafficSettings>,
 }
@@ -76,9 +95,29 @@ impl OutboundSpec {
         match &self.target {
             OutboundTarget::Bytes(cluster) => listener.filter_chains = vec![chain("bytes", bytes(cluster))],
             OutboundTarget::Sniffed(cluster) => self.sniff(&mut listener, bytes(cluster)),
-            OutboundTarget::Names => self.sniff(&mut listener, outside()),
+            OutboundTarget::Names => {
+                let rest = self.hosts.rest.as_ref().map_or_else(outside, bytes);
+                self.sniff(&mut listener, rest);
+                let by_sni = self.hosts.by_sni.iter().map(|cluster| {
+                    let host = cluster.service.host(&settings.domain);
+                    FilterChain {
+                        filter_chain_match: Some(FilterChainMatch {
+                            transport_protocol: "tls".to_owned(),
+                            server_names: vec![host.clone()],
+                            ..FilterChainMatch::default()
+                        }),
+                        ..chain(&host, bytes(cluster))
+                    }
+                });
+                listener.filter_chains.extend(by_sni);
+            }
         }
+        let cluster = match &self.target {
+            OutboundTarget::Bytes(cluster) | OutboundTarget::Sniffed(cluster) => Some(cluster),
+            OutboundTarget::Names => None,
+        };
         Resource::encode(ResourceType::Listener, name.into(), self.version(), &listener)
+            .leading_to(cluster.map(|cluster| cluster.encode(&settings.domain).into()))
     }
 
     fn sniff(&self, listener: &mut Listener, otherwise: Vec<Filter>) {

@@ -33,6 +33,14 @@ impl Protocol {
         Self::from_word(prefix).unwrap_or(Self::Sniffed)
     }
 
+    /// Whether a port's connections are TLS of the application's own, by its `appProtocol`.
+    #[must_use]
+    pub fn is_tls(port: &ServicePort) -> bool {
+        ["tls", "https"]
+            .iter()
+            .any(|word| word.eq_ignore_ascii_case(&port.app_protocol))
+    }
+
     /// `None` for a word that says nothing.
     fn from_word(word: &str) -> Option<Self> {
         let is = |words: &[&str]| words.iter().any(|other| other.eq_ignore_ascii_case(word));

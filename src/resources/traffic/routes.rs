@@ -45,6 +45,11 @@ pub struct VirtualService {
 impl VirtualService {
     /// Every name that a request may give, in the order of preference.
     fn names(&self, namespace: &str, domain: &str) -> Vec<String> {
+        if self.service.is_outside() {
+            return std::iter::once(self.service.host(domain))
+                .chain(self.cluster_ips.iter().map(authority))
+                .collect();
+        }
         let ServiceKey {
             namespace: own, name, ..
         } = &self.service;
@@ -57,11 +62,16 @@ impl VirtualService {
         if **own == *namespace {
             names.push(name.to_string());
         }
-        names.extend(self.cluster_ips.iter().map(|ip| match ip {
-            IpAddr::V4(ip) => ip.to_string(),
-            IpAddr::V6(ip) => format!("[{ip}]"),
-        }));
+        names.extend(self.cluster_ips.iter().map(authority));
         names
+    }
+}
+
+/// An address as a request names it.
+fn authority(ip: &IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
     }
 }
 
@@ -87,6 +97,7 @@ impl RoutesSpec {
         let domain = &self.settings.domain;
         // Envoy refuses all routes of a configuration in which one name is there twice.
         let mut taken = BTreeSet::new();
+        let mut clusters = Vec::new();
         let hosts = self.services.iter().filter_map(|service| {
             let names = service.names(&self.namespace, domain);
             let domains: Vec<String> = names
@@ -98,11 +109,15 @@ impl RoutesSpec {
                 service: service.service.clone(),
                 port: self.port,
             };
-            (!domains.is_empty()).then(|| VirtualHost {
-                name: format!("{}:{}", service.service.host(domain), self.port),
-                domains,
-                routes: to_service(&cluster.encode(domain)).into(),
-                ..VirtualHost::default()
+            (!domains.is_empty()).then(|| {
+                let cluster = cluster.encode(domain);
+                clusters.push(Arc::from(cluster.as_str()));
+                VirtualHost {
+                    name: format!("{}:{}", service.service.host(domain), self.port),
+                    domains,
+                    routes: to_service(&cluster).into(),
+                    ..VirtualHost::default()
+                }
             })
         });
         let mut virtual_hosts: Vec<_> = hosts.collect();
@@ -120,12 +135,13 @@ impl RoutesSpec {
             ignore_port_in_host_matching: true,
             ..RouteConfiguration::default()
         };
-        Resource::encode(ResourceType::RouteConfiguration, name, self.version(), &routes)
+        Resource::encode(ResourceType::RouteConfiguration, name, self.version(), &routes).leading_to(clusters)
     }
 }
 
-/// What Envoy takes as an exact name: an address, or letters, digits, dots and hyphens.
+/// What Envoy takes as a name: an address, or letters, digits, dots and hyphens, maybe behind a star for all below a domain.
 fn is_host(name: &str) -> bool {
+    let name = name.strip_prefix("*.").unwrap_or(name);
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
     !name.is_empty() && (name.starts_with('[') || name.chars().all(plain))
 }

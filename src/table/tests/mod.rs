@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 mod gateways;
+mod hosts;
 mod inbound;
 mod networks;
 mod order;

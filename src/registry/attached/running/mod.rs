@@ -11,10 +11,10 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::super::kubernetes::Allowed;
+use super::super::kubernetes::{Allowed, Fingerprint};
 use super::super::run::read_member;
 use super::super::status::Voice;
-use super::super::{MemberSource, MemberState, Members, Problem, Verdict};
+use super::super::{MemberSource, MemberState, Members, Problem, Reason, Verdict};
 use super::handover::{Gate, Sizes, Turn};
 use super::trial::{Outcome, Rest, Takeover, Trial};
 use super::wanted::{Place, Wanted};
@@ -35,6 +35,11 @@ pub(super) struct Listed {
     pub(super) members: bool,
 }
 
+/// Of credentials that work.
+fn valid() -> Verdict {
+    Verdict::yes(Reason::Valid, "the API server takes them")
+}
+
 /// One member that is being read.
 struct Reader {
     number: u64,
@@ -46,7 +51,7 @@ struct Reader {
     cancel: DropGuard,
     task: JoinHandle<()>,
     /// Which cluster it is, once that is known.
-    cluster: Option<String>,
+    cluster: Option<Fingerprint>,
     /// What is known of its credentials.
     credentials: Verdict,
     trial: Option<UnderWay>,
@@ -107,7 +112,14 @@ impl Running {
 
     /// What is known of the credentials of a member; `None` where it is not read, with the reason.
     pub(super) fn credentials(&self, name: &ClusterId) -> Result<Verdict, Option<&Problem>> {
+        let synced = || {
+            self.members
+                .get(name)
+                .is_some_and(|report| report.state == MemberState::Synced)
+        };
         match self.readers.get(name) {
+            // Reading with them shows it.
+            Some(reader) if reader.credentials.reason == Reason::NotTried && synced() => Ok(valid()),
             Some(reader) => Ok(reader.credentials.clone()),
             None => Err(self.problems.get(name)),
         }
@@ -162,6 +174,11 @@ impl Running {
                 tracing::info!(member = %name, "how it is treated has changed");
                 self.members.reconfigure(name, wanted.options.clone());
             }
+            let rescoped = reader.wanted.options.namespaces != wanted.options.namespaces;
+            if rescoped && let Some(trial) = &reader.trial {
+                // What it has to read is other now.
+                trial.hurry.notify_one();
+            }
             reader.wanted.options = wanted.options.clone();
             let changed = self.wanted.get(name).map(|known| &known.kubeconfig) != Some(&wanted.kubeconfig);
             if reader.wanted.kubeconfig == wanted.kubeconfig {
@@ -169,7 +186,7 @@ impl Running {
                 self.problems.remove(name);
                 if changed {
                     // Back to the one in use while another was tried.
-                    reader.credentials = Verdict::unknown("NotTried", "they are not tried yet");
+                    reader.credentials = Verdict::unknown(Reason::NotTried, "they are not tried yet");
                     match &reader.trial {
                         Some(trial) => trial.hurry.notify_one(),
                         None => self.attempt(name, Rest::No, None),
@@ -268,7 +285,7 @@ impl Running {
             cancel: guard,
             task,
             cluster: None,
-            credentials: Verdict::unknown("NotTried", "they are not tried yet"),
+            credentials: Verdict::unknown(Reason::NotTried, "they are not tried yet"),
             trial: None,
             tried: None,
             away: true,
@@ -276,8 +293,6 @@ impl Running {
         };
         self.readers.insert(name.clone(), reader);
         self.problems.remove(name);
-        // To know the cluster again when its kubeconfig changes.
-        self.attempt(name, Rest::No, None);
     }
 
     fn leave(&self, name: &ClusterId) {
@@ -315,7 +330,7 @@ impl Running {
                 sink: Arc::clone(&self.sink),
                 members: self.members.clone(),
                 cancel: self.cancel.clone(),
-                cluster: reader.cluster.clone(),
+                cluster: reader.cluster.clone().or_else(|| self.members.fingerprint(name)),
                 doubted: reader.doubted.clone(),
             }
         });

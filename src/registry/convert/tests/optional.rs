@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::super::kind_of;
 use super::{Converted, convert};
+use crate::model::Resolution;
 use crate::table::{
-    EntryHost, Kind, Location, PeerAuthenticationRecord, PeerMode, Record, Resolution, ServiceEntryRecord, TargetPort,
+    EntryHost, Kind, Location, PeerAuthenticationRecord, PeerMode, Record, ServiceEntryRecord, TargetPort,
     WorkloadAddress, WorkloadEntryRecord,
 };
 

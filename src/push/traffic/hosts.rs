@@ -1,0 +1,93 @@
+//! Hosts outside of Kubernetes: their clusters, and what the listener of all addresses knows of them.
+
+use std::sync::Arc;
+
+use crate::model::{HostEntry, Resolution, ServiceEndpoints, ViewKey};
+use crate::resources::{
+    ClusterName, HostClusterSpec, HostWay, OutboundListener, OutsideHosts, Protocol, ResourceSpec, TrafficSettings,
+};
+use crate::table::EndpointTable;
+
+/// The cluster of one port of a host. `settings` are a sidecar's.
+pub(in super::super) fn cluster(
+    name: ClusterName,
+    entry: &HostEntry,
+    domain: &Arc<str>,
+    settings: Option<&Arc<TrafficSettings>>,
+) -> ResourceSpec {
+    let targets = || entry.lookups.get(&name.port).cloned().unwrap_or_default();
+    ResourceSpec::HostCluster(HostClusterSpec {
+        way: match entry.resolution {
+            Resolution::None => HostWay::Original,
+            Resolution::Static => HostWay::Endpoints,
+            Resolution::Dns => HostWay::Names(targets()),
+            Resolution::DnsRoundRobin => HostWay::Name(targets()),
+        },
+        namespace: Arc::clone(&entry.namespace),
+        domain: Arc::clone(domain),
+        settings: settings.cloned(),
+        name,
+    })
+}
+
+/// How the listener of all addresses finds a port of a host, beside names that HTTP requests give.
+enum Found {
+    BySni,
+    AsTheRest,
+    Not,
+}
+
+impl Found {
+    fn of(service: &ServiceEndpoints, port: u16) -> Self {
+        let (Some(entry), Some(port)) = (&service.entry, service.port(port)) else {
+            return Self::Not;
+        };
+        if Protocol::is_tls(&port.port) {
+            return Self::BySni;
+        }
+        // Nothing but where it goes tells a connection of bytes, and here that is anywhere.
+        let anywhere = entry.resolution == Resolution::None && entry.addresses.is_empty();
+        match Protocol::of(&port.port) {
+            Protocol::Tcp if anywhere => Self::AsTheRest,
+            _ => Self::Not,
+        }
+    }
+}
+
+/// Whether the listener of all addresses of a port knows the host.
+pub(super) fn is_on_all_addresses(service: &ServiceEndpoints, port: u16) -> bool {
+    !matches!(Found::of(service, port), Found::Not)
+}
+
+/// The clusters of a gateway that are of hosts which are not below the domain of the mesh.
+pub(super) fn at_gateway(table: &EndpointTable, key: &ViewKey, settings: &TrafficSettings) -> Vec<Arc<str>> {
+    let mut names = Vec::new();
+    for service in table.outside_services() {
+        let ports = service.ports.iter().map(|port| port.port.number);
+        let home = ports.filter(|port| super::is_at_home(key, &service, *port));
+        names.extend(home.map(|port| super::sni(&service.key, port, settings)));
+    }
+    names.sort();
+    names
+}
+
+/// What a listener knows of hosts: nothing, unless it is the one of all addresses.
+pub(super) fn on_all_addresses(table: &EndpointTable, listener: OutboundListener) -> OutsideHosts {
+    let mut hosts = OutsideHosts::default();
+    if listener.address.is_some() {
+        return hosts;
+    }
+    for service in table.services_on(listener.port) {
+        let name = || ClusterName {
+            service: service.key.clone(),
+            port: listener.port,
+        };
+        match Found::of(&service, listener.port) {
+            Found::BySni => hosts.by_sni.push(name()),
+            // Of several the first by name, which is all the same: connections go where they were going.
+            Found::AsTheRest => drop(hosts.rest.get_or_insert_with(name)),
+            Found::Not => {}
+        }
+    }
+    hosts
+}

@@ -1,0 +1,147 @@
+//! Clusters of hosts outside of Kubernetes.
+
+use std::sync::Arc;
+
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{
+    ClusterDiscoveryType, CustomClusterType, DiscoveryType, LbPolicy, TransportSocketMatch,
+};
+use envoy_types::pb::envoy::config::core::v3::{Locality, Metadata};
+use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
+use envoy_types::pb::envoy::config::endpoint::v3::{ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints};
+use envoy_types::pb::envoy::extensions::clusters::common::dns::v3::DnsLookupFamily;
+use envoy_types::pb::envoy::extensions::clusters::dns::v3::DnsCluster;
+use envoy_types::pb::google::protobuf::BoolValue;
+
+use super::cluster::{as_downstream, base, eds, plaintext};
+use super::filters::{address, packed, uint};
+use super::names::SniName;
+use super::settings::TrafficSettings;
+use super::tls;
+use crate::model::{DnsTarget, Mtls};
+use crate::resources::{ClusterName, Resource, ResourceType, Version};
+
+/// How an Envoy finds the endpoints of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum HostWay {
+    /// It is told of them.
+    Endpoints,
+    /// It looks these up, and uses all addresses.
+    Names(Vec<DnsTarget>),
+    /// It looks the first of these up, and uses one address for each new connection.
+    Name(Vec<DnsTarget>),
+    /// Connections go to where they were going.
+    Original,
+}
+
+/// Everything that decides the cluster of one port of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HostClusterSpec {
+    /// Host and port.
+    pub name: ClusterName,
+    /// Workloads of the mesh behind it have certificates of this namespace.
+    pub namespace: Arc<str>,
+    /// How its endpoints are found.
+    pub way: HostWay,
+    /// The domain in host names, `cluster.local`.
+    pub domain: Arc<str>,
+    /// The settings, for a sidecar; others speak as they are told elsewhere.
+    pub settings: Option<Arc<TrafficSettings>>,
+}
+
+impl HostClusterSpec {
+    pub(in crate::resources) fn version(&self) -> Version {
+        Version::of(&("host", self))
+    }
+
+    pub(in crate::resources) fn encode(&self) -> Resource {
+        let name: Arc<str> = self.name.encode(&self.domain).into();
+        let mut cluster = match &self.way {
+            HostWay::Endpoints => eds(&name),
+            HostWay::Names(targets) => dns(&name, Addresses::Each, targets),
+            HostWay::Name(targets) => dns(&name, Addresses::AsOne, &targets[..targets.len().min(1)]),
+            HostWay::Original => Cluster {
+                cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::OriginalDst.into())),
+                lb_policy: LbPolicy::ClusterProvided.into(),
+                ..base(&name)
+            },
+        };
+        if let Some(settings) = &self.settings {
+            cluster.typed_extension_protocol_options = as_downstream(0);
+            let ClusterName { service, port } = self.name.clone();
+            let sni = SniName { service, port }.encode(&settings.domain);
+            if self.may_be_mutual()
+                && let Some(socket) = tls::upstream(settings, sni, &self.namespace)
+            {
+                cluster.transport_socket = Some(socket);
+                cluster.transport_socket_matches = vec![TransportSocketMatch {
+                    name: "plaintext".to_owned(),
+                    r#match: Some(plaintext()),
+                    transport_socket: Some(tls::plaintext()),
+                }];
+            }
+        }
+        Resource::encode(ResourceType::Cluster, name, self.version(), &cluster)
+    }
+
+    /// Whether something behind it may speak mutual TLS. Endpoints come and go without a word about their cluster.
+    fn may_be_mutual(&self) -> bool {
+        match &self.way {
+            HostWay::Endpoints => true,
+            HostWay::Names(targets) | HostWay::Name(targets) => targets.iter().any(|target| target.mtls == Mtls::Yes),
+            HostWay::Original => false,
+        }
+    }
+}
+
+fn dns(name: &str, addresses: Addresses, targets: &[DnsTarget]) -> Cluster {
+    let endpoints = targets.iter().map(|target| LocalityLbEndpoints {
+        locality: Some(Locality {
+            region: target.locality.region().to_owned(),
+            zone: target.locality.zone().to_owned(),
+            sub_zone: target.locality.subzone().to_owned(),
+        }),
+        lb_endpoints: vec![LbEndpoint {
+            host_identifier: Some(HostIdentifier::Endpoint(Endpoint {
+                address: Some(address(&target.name, target.port)),
+                ..Endpoint::default()
+            })),
+            load_balancing_weight: uint(target.weight.into()),
+            metadata: (target.mtls != Mtls::Yes).then(|| Metadata {
+                filter_metadata: [("envoy.transport_socket_match".to_owned(), plaintext())].into(),
+                ..Metadata::default()
+            }),
+            ..LbEndpoint::default()
+        }],
+        ..LocalityLbEndpoints::default()
+    });
+    let lookups = DnsCluster {
+        dns_lookup_family: DnsLookupFamily::V4Preferred.into(),
+        respect_dns_ttl: true,
+        all_addresses_in_single_endpoint: addresses == Addresses::AsOne,
+        ..DnsCluster::default()
+    };
+    Cluster {
+        cluster_discovery_type: Some(ClusterDiscoveryType::ClusterType(CustomClusterType {
+            name: "envoy.clusters.dns".to_owned(),
+            typed_config: Some(packed(&lookups)),
+        })),
+        // A name that nobody answers for must not keep a proxy from starting.
+        wait_for_warm_on_init: Some(BoolValue { value: false }),
+        load_assignment: Some(ClusterLoadAssignment {
+            cluster_name: name.to_owned(),
+            endpoints: endpoints.collect(),
+            ..ClusterLoadAssignment::default()
+        }),
+        ..base(name)
+    }
+}
+
+/// What the addresses of a name are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Addresses {
+    /// An endpoint each.
+    Each,
+    /// One endpoint, of which each new connection uses one.
+    AsOne,
+}

@@ -1,0 +1,208 @@
+//! What is outside of Kubernetes: a virtual machine of the mesh, and services that are somebody else's.
+
+use std::fs;
+use std::net::Ipv4Addr;
+
+use super::client;
+use super::space::need_namespaces;
+use super::world::{GATEWAY_1, GATEWAY_2, WEB_IN_EAST, World, spiffe_id, told, workload};
+
+/// Where nobody is: a sidecar goes by the name that a request gives.
+const NOWHERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+/// Between the networks, and no part of the mesh.
+const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 168, 100, 60);
+
+/// A virtual machine `vm-1` of the west, that a Service of Kubernetes selects, and that a host of its own leads to.
+const MACHINE: &str = "apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: vm-1, namespace: shop}
+spec:
+  address: 10.2.0.50
+  labels: {app: vm}
+  ports: {http: 8080}
+  locality: eu/west/rack-1
+  serviceAccount: vm
+  weight: 3
+---
+apiVersion: v1
+kind: Service
+metadata: {name: machines, namespace: shop}
+spec:
+  clusterIP: 10.96.0.50
+  selector: {app: vm}
+  ports: [{name: http, port: 80}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: machines, namespace: shop}
+spec:
+  hosts: [machines.example.com]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  workloadSelector: {labels: {app: vm}}
+";
+
+/// Services of somebody else, each reached in another way.
+const EXTERNAL: &str = "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: told, namespace: shop}
+spec:
+  hosts: [told.example.com]
+  addresses: [198.51.100.1]
+  location: MESH_EXTERNAL
+  resolution: STATIC
+  ports:
+    - {number: 80, name: http, protocol: HTTP, targetPort: 8080}
+    - {number: 9000, name: first, protocol: TCP}
+  endpoints: [{address: 192.168.100.60}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: named, namespace: shop}
+spec:
+  hosts: [named.example.com]
+  resolution: DNS
+  ports: [{number: 80, name: http, protocol: HTTP, targetPort: 8080}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: one-of, namespace: shop}
+spec:
+  hosts: [one-of.example.com]
+  resolution: DNS_ROUND_ROBIN
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  endpoints: [{address: named.example.com, ports: {http: 8080}}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: below, namespace: shop}
+spec:
+  hosts: ['*.below.example.com']
+  resolution: NONE
+  ports:
+    - {number: 8080, name: http, protocol: HTTP}
+    - {number: 9443, name: tls, protocol: TLS}
+";
+
+/// Objects that are wrong in every way that nothing else may suffer from.
+const WRONG: &str = "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: wrong-host, namespace: shop}
+spec:
+  hosts: ['a b', '*', 'x_y.example.com', fine.example.com]
+  resolution: STATIC
+  ports: [{number: 80, name: http, protocol: HTTP}, {number: 0, name: zero, protocol: TCP}, {number: 9443, name: x, protocol: TLS}]
+  endpoints: [{address: nowhere}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: nobody, namespace: shop}
+spec:
+  hosts: [nobody.example.com]
+  resolution: STATIC
+  ports: [{number: 80, name: http, protocol: HTTP}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: told-again, namespace: other}
+spec:
+  hosts: [told.example.com, '*.below.example.com']
+  resolution: DNS
+  ports: [{number: 80, name: tcp, protocol: TCP}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: web, namespace: other}
+spec:
+  hosts: [web.shop.svc.cluster.local]
+  resolution: STATIC
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  endpoints: [{address: 192.168.100.60}]
+";
+
+/// The files that pods find in `/etc`, gone with the value: a namespace of this name sees them in place of the machine's.
+struct Files(String);
+
+impl Files {
+    /// This host is at that address.
+    fn leading_to(space: String, host: &str, address: Ipv4Addr) -> Self {
+        let folder = format!("/etc/netns/{space}");
+        fs::create_dir_all(&folder).expect("root may");
+        fs::write(
+            format!("{folder}/hosts"),
+            format!("127.0.0.1 localhost\n{address} {host}\n"),
+        )
+        .expect("root may");
+        Self(folder)
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn machines_and_external_services_are_reached() {
+    need_namespaces();
+    let mut world = World::new("  mtls: strict\n  outside: block\n").await;
+    world.say_web(&world.web()[..1]);
+    world.say("west", "machine.yaml", MACHINE);
+    world.say("east", "external.yaml", EXTERNAL);
+    world.say("east2", "wrong.yaml", WRONG);
+    let mut files = Vec::new();
+    for (client, member, address) in [("client-1", "east", "10.1.0.10"), ("client-2", "west", "10.2.0.10")] {
+        files.push(Files::leading_to(world.name_of(client), "named.example.com", OUTSIDE));
+        world.add(workload(client, member, address), "0.0.0.0").await;
+    }
+    world.add(world.web()[0].clone(), "0.0.0.0").await;
+    world.add(workload("vm-1", "west", "10.2.0.50"), "0.0.0.0").await;
+    world.add_gateway(workload("gw-1", "east", "10.1.0.2"), GATEWAY_1).await;
+    world.add_gateway(workload("gw-2", "west", "10.2.0.2"), GATEWAY_2).await;
+    let _outside = world.stranger("outside", &OUTSIDE.to_string());
+
+    for client in ["client-1", "client-2"] {
+        // The machine, by the Service that selects it and by a host of its own: from its own network directly, from the other
+        // one through the gateway, with mutual TLS from end to end.
+        for host in ["machines.shop", "machines.example.com"] {
+            world.settled(client, (NOWHERE, 80), host, "vm-1").await;
+            let answer = world.get(client, (NOWHERE, 80), host).expect("it answers");
+            let peer = told(&answer)["peer"].as_str().unwrap_or_default().to_owned();
+            assert!(peer.contains(&spiffe_id(client)), "{host}: {peer}");
+        }
+        // The same from all networks, in plaintext: what is outside of the mesh is behind no gateway.
+        for host in ["told.example.com", "named.example.com", "one-of.example.com"] {
+            world.settled(client, (NOWHERE, 80), host, "outside").await;
+        }
+        let said = world.pods[client]
+            .space
+            .within(|| client::listen_to((Ipv4Addr::new(198, 51, 100, 1), 9000).into()));
+        assert_eq!(said.expect("by its address, whoever speaks first"), "outside");
+        // To where it was going, by names below a domain; other names are blocked.
+        world
+            .settled(client, (OUTSIDE, 8080), "a.below.example.com", "outside")
+            .await;
+        let other = world
+            .get(client, (OUTSIDE, 8080), "elsewhere.example.com")
+            .expect("a sidecar answers");
+        assert_eq!(other.status, 502);
+        let cluster = |host: &str, port: u16| format!("cluster=outbound|{port}||{host}");
+        for sni in ["b.below.example.com", "elsewhere.example.com"] {
+            let open = || super::tls::first_byte(super::tls::open((OUTSIDE, 9443).into(), sni, &[], None)?);
+            world.pods[client].space.within(open).expect_err("nobody listens there");
+        }
+        world.logged(client, &cluster("*.below.example.com", 9443)).await;
+        world.logged(client, "cluster=BlackHoleCluster").await;
+    }
+    world.logged("client-2", "upstream=10.2.0.50:8080").await;
+    world.logged("client-1", &format!("upstream={}:15443", GATEWAY_2)).await;
+    // What is wrong hurts nobody else, and is told.
+    world.settled("client-1", (WEB_IN_EAST, 80), "web", "web-1").await;
+    let nobody = world
+        .get("client-1", (NOWHERE, 80), "nobody.example.com")
+        .expect("a sidecar answers");
+    assert_eq!(nobody.status, 503);
+    world.nobody_refused_anything();
+}
