@@ -25,7 +25,7 @@ pub use traffic::{
     Application, CAPTURE_LISTENER, CaptureSpec, CertificateSource, DNS_LISTENER, Destination, DirectClusterSpec,
     DirectName, DnsName, DnsSpec, FixedCluster, FixedClusterSpec, GATEWAY_LISTENER, GatewayClusterSpec,
     GatewayListenerSpec, HostClusterSpec, HostWay, INBOUND_LISTENER, InboundSpec, OutboundListener, OutboundSpec,
-    OutboundTarget, Outside, OutsideHosts, Protocol, RoutesSpec, SidecarClusterSpec, SniName, TrafficSettings,
+    OutboundTarget, Outlier, Outside, OutsideHosts, Protocol, RoutesSpec, SidecarClusterSpec, SniName, TrafficSettings,
     VirtualService,
 };
 pub use version::Version;

@@ -36,7 +36,7 @@ pub enum Scope {
 pub struct ServiceChange {
     /// Every port that it had.
     pub ports: BTreeSet<u16>,
-    /// The ports that came, went, or are described otherwise.
+    /// The ports that came, went, are described otherwise, or are for others to see.
     pub defined: BTreeSet<u16>,
     /// Every address by which connections to it may go otherwise now: where its face changed all that it had, and of a
     /// headless one those of pods that came, went or changed.
@@ -129,6 +129,15 @@ impl ServiceChange {
         let [old_ways, new_ways] = [old, new].map(|service| service.map(ways).unwrap_or_default());
         let is_host = both().any(|service| service.key.pod().is_some());
         let moved = is_host && old_ways != new_ways;
+        // Where all of it is for everybody, it does not matter who has it.
+        let seen_by = |service: Option<&ServiceEndpoints>| {
+            let terms = service.and_then(|service| Some((service.terms.clone()?, service.defined_in.clone())));
+            terms.filter(|(terms, _)| !terms.audiences.is_empty())
+        };
+        let shown = seen_by(old) != seen_by(new);
+        if shown {
+            change.defined.clone_from(&change.ports);
+        }
         if !change.defined.is_empty() || before != after || moved {
             change.face = Face::Changed;
             change.addresses = both().flat_map(ServiceEndpoints::addresses).collect();
@@ -137,7 +146,7 @@ impl ServiceChange {
         change.addresses.extend(differing.map(|(address, ..)| *address));
         change.headless = both().any(|service| service.headless);
         let [served, serves] = [old, new].map(|service| service.filter(|service| service.headless).map(ready));
-        change.renamed = before != after || entry_before != entry_after || moved || served != serves;
+        change.renamed = before != after || shown || entry_before != entry_after || moved || served != serves;
         Some(change)
     }
 

@@ -21,6 +21,7 @@ mod settings;
 mod slices;
 mod slot;
 mod strings;
+mod terms;
 mod virtual_ips;
 mod workloads;
 
@@ -35,7 +36,7 @@ use dashmap::DashMap;
 
 use crate::model::{
     AddressFamilies, ClusterId, GatewaySet, HostName, NetworkId, NetworkOrigin, ObjectName, PodRef, Role,
-    ServiceEndpoints, ServiceKey, Standpoint, ViewKey, Viewer,
+    ServiceEndpoints, ServiceKey, Standpoint, Vantage, ViewKey, Viewer,
 };
 use derive::{MemberService, Places};
 use gateways::{Claims, GatewayCandidate};
@@ -56,6 +57,7 @@ pub use record::{
 };
 pub use settings::{CidrRule, CidrRules, Resolved, SettingsGateway, SettingsPlace, TableSettings};
 pub use strings::{Shared, Strings};
+pub use terms::{ClusterLocal, Distribution, ExportTo, TermsRecord};
 
 /// Takes what members say. A plain call without a queue: whoever reads a member's API server applies its words itself, so
 /// that a slow member delays nobody else.
@@ -259,7 +261,7 @@ impl EndpointTable {
     }
 
     fn renew(&self, key: &ServiceKey, slot: &mut Slot, changes: &mut ChangeSet) -> Vec<ServiceKey> {
-        let (differing, moved) = slot.renew(key, &mut lock(&self.virtual_ips));
+        let (differing, moved) = slot.renew(key, &self.settings.load(), &mut lock(&self.virtual_ips));
         for Differing { key, old, new, change } in differing {
             if change.face == Face::Changed || !change.addresses.is_empty() {
                 // Under the lock of the service's slot, so that the index follows each service in order.
@@ -408,8 +410,13 @@ impl EndpointTable {
         let name = viewer.member.as_ref();
         let member = name.and_then(|name| Some((name, Arc::clone(self.members.get(name)?.value()))));
         let mut inbound = None;
+        let mut locality = viewer.locality.clone();
         let known = member.map(|(name, member)| {
             let member = lock(&member);
+            if locality.is_unknown() && !viewer.pod.is_empty() {
+                let pod = ObjectName::new(&viewer.namespace, &viewer.pod);
+                locality = member.locality_of_pod(&pod).unwrap_or_default();
+            }
             if viewer.role == Role::Sidecar && member.is_complete() {
                 inbound = Some(Arc::new(member.inbound(viewer, &settings).0));
             }
@@ -433,7 +440,13 @@ impl EndpointTable {
                 role: viewer.role,
                 site: None,
                 inbound: None,
+                vantage: Vantage::default(),
                 balancing: viewer.balancing,
+            },
+            vantage: Vantage {
+                member: viewer.member.clone(),
+                namespace: Arc::clone(&viewer.namespace),
+                locality,
             },
             inbound,
             origin,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::change::ServiceChange;
 use super::derive::MemberService;
 use super::merge;
+use super::settings::TableSettings;
 use super::virtual_ips::VirtualIps;
 use crate::model::{ClusterId, ServiceEndpoints, ServiceKey};
 
@@ -37,7 +38,12 @@ impl Slot {
     }
 
     /// Merges again. Returns what differs, and services of other slots whose virtual address does.
-    pub(super) fn renew(&mut self, key: &ServiceKey, ips: &mut VirtualIps) -> (Vec<Differing>, Vec<ServiceKey>) {
+    pub(super) fn renew(
+        &mut self,
+        key: &ServiceKey,
+        settings: &TableSettings,
+        ips: &mut VirtualIps,
+    ) -> (Vec<Differing>, Vec<ServiceKey>) {
         let created = merge::created(&self.shards);
         let mut moved = Vec::new();
         let mut addressed = |key: &ServiceKey, service: Option<ServiceEndpoints>| {
@@ -50,9 +56,9 @@ impl Slot {
             let virtual_ip = if service.needs_virtual_ip() { ips.get(key) } else { None };
             Some(ServiceEndpoints { virtual_ip, ..service })
         };
-        let merged = merge::merge(key, &self.shards);
+        let merged = merge::merge(key, &self.shards, settings);
         let mut hosts = match &merged {
-            Some(merged) => merge::pod_hosts(merged, &self.shards),
+            Some(merged) => merge::pod_hosts(merged, &self.shards, settings),
             None => BTreeMap::new(),
         };
         let mut differing = Vec::new();

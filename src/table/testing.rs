@@ -79,6 +79,7 @@ pub(crate) fn service_record(name: &str, ports: Vec<ServicePort>) -> ServiceReco
         targets: Vec::new(),
         gateway: None,
         exposure: None,
+        terms: None,
     }
 }
 
@@ -156,6 +157,7 @@ pub(crate) fn namespace(name: &str, on: Option<&str>) -> Record {
     Record::Namespace(NamespaceRecord {
         name: Arc::from(name),
         network: on.map(network),
+        terms: None,
     })
 }
 

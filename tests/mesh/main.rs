@@ -19,6 +19,7 @@ mod ground;
 mod held;
 mod issued;
 mod load;
+mod locality;
 mod lookup;
 mod manifests;
 mod mesh;

@@ -5,17 +5,19 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::pods;
-use super::{addresses, cluster_ips};
-use crate::model::{AddressFamilies, ClusterId, NetworkId, ServiceEndpoints, ViewKey};
+use super::{addresses, cluster_ips, is_visible};
+use crate::model::{AddressFamilies, ClusterId, Counts, NetworkId, ServiceEndpoints, ViewKey};
 use crate::resources::{DnsName, DnsSpec, Resource, TrafficSettings};
 use crate::table::EndpointTable;
 
-/// All that decides what a viewer's names lead to: not its namespace, of which a member has hundreds.
+/// All that decides what a viewer's names lead to. Its namespace, of which a member has hundreds, only where some service is
+/// shown to some of them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Reader {
     member: Option<ClusterId>,
     network: NetworkId,
     families: AddressFamilies,
+    namespace: Option<Arc<str>>,
 }
 
 /// A listener, and what it was made from.
@@ -26,10 +28,17 @@ struct Made {
     resource: Weak<Resource>,
 }
 
+#[derive(Debug, Default)]
+struct State {
+    made: HashMap<Reader, Made>,
+    /// Whether namespaces count, and by which names.
+    scoped: Option<(u64, bool)>,
+}
+
 /// The listeners that are in use. A table of thousands of names is made once for each reader, not for each view.
 #[derive(Debug, Default)]
 pub(in super::super) struct DnsListeners {
-    made: Mutex<HashMap<Reader, Made>>,
+    made: Mutex<State>,
 }
 
 impl DnsListeners {
@@ -41,14 +50,25 @@ impl DnsListeners {
         key: &ViewKey,
         make: impl FnOnce(DnsSpec) -> Arc<Resource>,
     ) -> Arc<Resource> {
-        let reader = Reader {
-            member: key.site.as_ref().and_then(|site| site.member.clone()),
-            network: key.network.clone(),
-            families: key.families,
-        };
-        let mut all = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         // Read before the names are: a name that changes meanwhile counts as not seen yet.
         let naming = table.naming();
+        let scoped = match state.scoped {
+            Some((of, scoped)) if of == naming => scoped,
+            _ => table
+                .services()
+                .iter()
+                .any(|service| service.audience_aspect().namespace == Counts::Yes),
+        };
+        state.scoped = Some((naming, scoped));
+        let all = &mut state.made;
+        let site = key.site.as_ref();
+        let reader = Reader {
+            member: site.and_then(|site| site.member.clone()),
+            network: key.network.clone(),
+            families: key.families,
+            namespace: site.filter(|_| scoped).map(|site| Arc::clone(&site.namespace)),
+        };
         if let Some(made) = all.get(&reader)
             && made.naming == naming
             && Arc::ptr_eq(&made.settings, settings)
@@ -106,14 +126,14 @@ fn names(table: &EndpointTable, settings: &TrafficSettings, key: &ViewKey) -> Ve
             addresses: addresses.clone(),
         }));
     };
-    for service in table.services() {
-        let local = !cluster_ips(key, &service).is_empty() || service.headless && pods::any_ready(key, &service);
-        put(&service, Local::of(local), addresses(key, &service));
+    for service in table.services().iter().filter(|service| is_visible(key, service)) {
+        let local = !cluster_ips(key, service).is_empty() || service.headless && pods::any_ready(key, service);
+        put(service, Local::of(local), addresses(key, service));
     }
-    for host in table.pod_hosts() {
-        match pods::home(key, &host) {
-            Some(home) => put(&host, Local::of(home.is_own), home.addresses),
-            None => put(&host, Local::Unknown, addresses(key, &host)),
+    for host in table.pod_hosts().iter().filter(|host| is_visible(key, host)) {
+        match pods::home(key, host) {
+            Some(home) => put(host, Local::of(home.is_own), home.addresses),
+            None => put(host, Local::Unknown, addresses(key, host)),
         }
     }
     names

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::model::{Role, ServiceEndpoints, ServiceKey, ViewKey};
+use crate::model::{Role, ServiceEndpoints, ServiceKey, Vantage, ViewKey};
 use crate::resources::{
     AssignmentSpec, CAPTURE_LISTENER, CaptureSpec, ClusterName, DNS_LISTENER, Destination, DirectClusterSpec,
     DirectName, FixedCluster, FixedClusterSpec, GATEWAY_LISTENER, GatewayClusterSpec, GatewayListenerSpec,
@@ -19,7 +19,7 @@ use crate::resources::{
     ResourceType, RoutesSpec, SidecarClusterSpec, SniName, TrafficSettings, VirtualService, port_number,
 };
 use crate::table::EndpointTable;
-use crate::view::assign;
+use crate::view::{assign, is_carried};
 
 /// What the listener does for connections to this port at an address, where it needs one of its own.
 fn own_target(service: &ServiceEndpoints, port: u16, to: Destination) -> Option<OutboundTarget> {
@@ -65,11 +65,18 @@ fn may_be_http(service: &ServiceEndpoints, port: u16) -> bool {
         .is_some_and(|port| Protocol::of(&port.port) != Protocol::Tcp)
 }
 
-/// Whether a port has endpoints on the viewer's own network, ready or not.
+/// Whether a port has endpoints on the viewer's own network that a gateway leads to, ready or not.
 fn is_at_home(key: &ViewKey, service: &ServiceEndpoints, port: u16) -> bool {
     service
         .port(port)
-        .is_some_and(|port| port.groups().keys().any(|group| group.network == key.network))
+        .is_some_and(|port| port.groups().keys().any(|group| is_carried(key, port, group)))
+}
+
+/// Whether there are names for it where the viewer is.
+fn is_visible(key: &ViewKey, service: &ServiceEndpoints) -> bool {
+    let site = key.site.as_ref();
+    let namespace = site.map_or("", |site| &site.namespace);
+    service.is_visible_to(site.and_then(|site| site.member.as_ref()), namespace)
 }
 
 /// All names of a type that a proxy of this role has beside those that every client may ask for.
@@ -116,7 +123,8 @@ pub(super) fn names(
             if settings.dns {
                 names.insert(DNS_LISTENER.into());
             }
-            for service in table.services().into_iter().chain(table.pod_hosts()) {
+            let services = table.services().into_iter().chain(table.pod_hosts());
+            for service in services.filter(|service| is_visible(key, service)) {
                 let whole = addresses(key, &service);
                 for port in service.ports.iter().map(|port| port.port.number) {
                     let all = may_be_http(&service, port) || hosts::is_on_all_addresses(&service, port);
@@ -178,7 +186,8 @@ pub(super) fn sidecar_spec(
             let name = ClusterName::parse(name, &settings.domain)?;
             let service = table.service(&name.service)?;
             service.port(name.port)?;
-            if is_home_host(key, &service) {
+            let Vantage { member, namespace, .. } = &key.vantage;
+            if is_home_host(key, &service) || !service.is_visible_to(member.as_ref(), namespace) {
                 return None;
             }
             if let Some(entry) = &service.entry {
@@ -207,7 +216,9 @@ pub(super) fn sidecar_spec(
         ResourceType::RouteConfiguration => {
             let port = port_number(name)?;
             let services = table.services_on(port);
-            let services = services.iter().filter(|service| may_be_http(service, port));
+            let services = services
+                .iter()
+                .filter(|service| is_visible(key, service) && may_be_http(service, port));
             Some(ResourceSpec::Routes(RoutesSpec {
                 port,
                 namespace: key
@@ -232,8 +243,9 @@ fn target(table: &EndpointTable, key: &ViewKey, listener: OutboundListener) -> O
     let OutboundListener { address, port } = listener;
     let Some(address) = address else {
         let services = table.services_on(port);
-        let any =
-            |service: &Arc<ServiceEndpoints>| may_be_http(service, port) || hosts::is_on_all_addresses(service, port);
+        let any = |service: &Arc<ServiceEndpoints>| {
+            is_visible(key, service) && (may_be_http(service, port) || hosts::is_on_all_addresses(service, port))
+        };
         let any = services.iter().any(any);
         return any.then_some(OutboundTarget::Names);
     };
@@ -246,7 +258,8 @@ fn target(table: &EndpointTable, key: &ViewKey, listener: OutboundListener) -> O
         }
         pods::by_address(key, service, port, address)
     };
-    let mut found = services.iter().filter(|service| service.port(port).is_some());
+    let counts = |service: &&Arc<ServiceEndpoints>| service.port(port).is_some() && is_visible(key, service);
+    let mut found = services.iter().filter(counts);
     let (service, to) = found.find_map(|service| Some((service, to(service)?)))?;
     own_target(service, port, to)
 }
@@ -279,7 +292,10 @@ pub(super) fn gateway_spec(
             }
             let name = Arc::clone(name);
             Some(match kind {
-                ResourceType::Cluster => ResourceSpec::GatewayCluster(GatewayClusterSpec { name }),
+                ResourceType::Cluster => ResourceSpec::GatewayCluster(GatewayClusterSpec {
+                    name,
+                    settings: Arc::clone(settings),
+                }),
                 _ => ResourceSpec::Assignment(AssignmentSpec {
                     name,
                     assignment: assign(key, service.port(port)?, &table.gateways()),
