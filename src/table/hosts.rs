@@ -210,7 +210,11 @@ impl Member {
                 addresses,
                 port: number,
                 weight: 1,
-                health: if pod.ready { Health::Ready } else { Health::NotReady },
+                health: if pod.is_ready() {
+                    Health::Ready
+                } else {
+                    Health::NotReady
+                },
                 mtls: if pod.facts.mtls { Mtls::Yes } else { Mtls::No },
                 network: places.of(Some(&pod.facts), addresses).clone(),
                 locality: locality.unwrap_or_default(),
