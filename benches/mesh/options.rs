@@ -11,7 +11,7 @@ use crate::world::{self, Size};
 pub(crate) const USAGE: &str = "\
 cargo bench --bench mesh -- [BENCHMARK ...] [OPTIONS]
 
-Benchmarks: B1 B2 B4 B5 B6 B7 B8 B9 B10 B12 B13 B14 B15 B16 cold size
+Benchmarks: B1 B2 B4 B5 B6 B7 B8 B9 B10 B12 B13 B14 B15 B16 cold dead slices size
   report    run the whole set and write docs/performance.md
   page      write docs/performance.md from what is in docs/performance/
 

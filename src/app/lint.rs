@@ -79,7 +79,7 @@ fn of_settings(config: &Config, findings: &mut Vec<Finding>) -> Result<BTreeMap<
             continue;
         };
         let name = ClusterId::new(&member.name).map_err(|error| Failure::Refused(error.to_string()))?;
-        let options = members::options(member).map_err(refused)?;
+        let options = members::options(config, member).map_err(refused)?;
         let paths = vec![path.clone()];
         checked.insert(name, Checked { options, paths });
     }
@@ -143,7 +143,7 @@ fn add_folder(
 }
 
 fn add(name: ClusterId, path: PathBuf, config: &Config, checked: &mut BTreeMap<ClusterId, Checked>) {
-    let options = || members::default_options(&config.member_defaults);
+    let options = || members::default_options(config);
     let member = checked.entry(name).or_insert_with(|| Checked {
         options: options(),
         paths: Vec::new(),

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::store::Recalled;
 use super::{Parts, hold_ready, serve};
-use crate::config::{self, AllowConfig, BudgetConfig, Config, MemberConfig, MemberDefaults, StaleConfig};
+use crate::config::{self, AllowConfig, BudgetConfig, Config, MemberConfig, StaleConfig};
 use crate::control::{Control, run_control};
 use crate::lifecycle::{BlockReady, DrainWatcher, Readiness, Tasks};
 use crate::model::{ClusterId, MemberWeight, NetworkId};
@@ -68,7 +68,7 @@ pub(super) async fn spawn(
         }
         let reader = run_members_folder(
             folder.clone(),
-            default_options(&config.member_defaults),
+            default_options(config),
             parts.sink(),
             parts.members.clone(),
             parts.drain.clone(),
@@ -121,7 +121,7 @@ pub(super) fn named(config: &Config) -> anyhow::Result<BTreeMap<ClusterId, Named
     let members = config.members.iter().map(|member| {
         let named = NamedMember {
             source: source(&member.source),
-            options: options(member)?,
+            options: options(config, member)?,
         };
         Ok((ClusterId::new(&member.name)?, named))
     });
@@ -143,10 +143,14 @@ fn source(configured: &config::MemberSource) -> MemberSource {
 ///
 /// # Errors
 /// None for settings that were checked.
-pub(super) fn options(member: &MemberConfig) -> anyhow::Result<MemberOptions> {
+pub(super) fn options(config: &Config, member: &MemberConfig) -> anyhow::Result<MemberOptions> {
+    let mut namespaces: Vec<_> = member.namespaces.iter().map(|name| name.as_str().into()).collect();
+    namespaces.sort();
+    namespaces.dedup();
     Ok(MemberOptions {
         network: member.network.as_deref().map(NetworkId::new).transpose()?,
-        namespaces: member.namespaces.iter().map(|name| name.as_str().into()).collect(),
+        namespaces,
+        system_namespace: Some(config.mesh.system_namespace.as_str().into()),
         stale: stale(member.stale),
         weight: MemberWeight::new(member.weight).unwrap_or(MemberWeight::MOST),
         budget: budget(&member.budget),
@@ -154,8 +158,10 @@ pub(super) fn options(member: &MemberConfig) -> anyhow::Result<MemberOptions> {
 }
 
 /// How members are treated that the settings don't name.
-pub(super) fn default_options(defaults: &MemberDefaults) -> MemberOptions {
+pub(super) fn default_options(config: &Config) -> MemberOptions {
+    let defaults = &config.member_defaults;
     MemberOptions {
+        system_namespace: Some(config.mesh.system_namespace.as_str().into()),
         stale: stale(defaults.stale),
         budget: budget(&defaults.budget),
         ..MemberOptions::default()
@@ -202,7 +208,7 @@ fn spawn_secrets(
     let place = AttachedMembers {
         source: source(&secrets.source),
         namespace: namespace.clone(),
-        options: default_options(&config.member_defaults),
+        options: default_options(config),
         allowed: allowed(&secrets.allow),
         known: recalled.of_secrets.clone(),
         listed,

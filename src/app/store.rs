@@ -87,7 +87,7 @@ fn whose(config: &Config, folders: &[ClusterId], name: &ClusterId) -> anyhow::Re
     let mut members = config.members.iter();
     Ok(match members.find(|member| member.name == name.as_str()) {
         Some(member) if matches!(member.source, MemberSource::Folder(_)) => Whose::Nobody,
-        Some(member) => Whose::Settings(options(member)?),
+        Some(member) => Whose::Settings(options(config, member)?),
         None if folders.contains(name) || config.member_secrets.is_none() => Whose::Nobody,
         None => Whose::Secrets,
     })

@@ -1,6 +1,6 @@
 //! Writes statuses while it is this process's turn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,7 +17,7 @@ use super::metrics::ControlMetrics;
 use super::status::{Known, Urgency, status, urgency};
 use crate::crd::{self, MemberResourceStatus};
 use crate::model::{ClusterId, ObjectName};
-use crate::registry::{Attachment, Members, member_resource};
+use crate::registry::{Attachment, MemberReport, MemberState, Members, member_resource};
 use crate::table::EndpointTable;
 
 /// How often it is looked for something to write.
@@ -41,6 +41,14 @@ struct Written {
     not_before: Instant,
 }
 
+/// How many endpoints each member has. Counting them is a walk over all services, so it is done no more often than numbers are
+/// written, but for the moments that everybody looks at: when a member is synced, or is not any more.
+struct Counted {
+    at: Instant,
+    synced: BTreeSet<ClusterId>,
+    endpoints: BTreeMap<ClusterId, u64>,
+}
+
 pub(super) struct Writer {
     client: Client,
     namespace: String,
@@ -48,6 +56,7 @@ pub(super) struct Writer {
     table: Arc<EndpointTable>,
     metrics: ControlMetrics,
     written: BTreeMap<ObjectName, Written>,
+    counted: Option<Counted>,
     /// Failures in a row, and the last words on them.
     failures: u32,
     said: String,
@@ -68,6 +77,7 @@ impl Writer {
             table,
             metrics,
             written: BTreeMap::new(),
+            counted: None,
             failures: 0,
             said: String::new(),
         }
@@ -140,7 +150,11 @@ impl Writer {
         let attachments = self.members.attachments();
         self.written
             .retain(|name, _| attachments.iter().any(|attachment| attachment.object == *name));
-        let endpoints = endpoints_by_member(&self.table);
+        let read = attachments.iter().filter_map(|attachment| attachment.member.as_ref());
+        let reports: BTreeMap<_, _> = read
+            .filter_map(|member| Some((member.clone(), self.members.get(member)?)))
+            .collect();
+        self.count(&reports);
         let summaries: BTreeMap<_, _> = self
             .table
             .members()
@@ -149,12 +163,12 @@ impl Writer {
             .collect();
         for attachment in &attachments {
             let member = attachment.member.as_ref();
-            let report = member.and_then(|member| self.members.get(member));
+            let endpoints = self.counted.as_ref().map(|counted| &counted.endpoints);
             let known = Known {
                 attachment,
-                report: report.as_ref(),
+                report: member.and_then(|member| reports.get(member)),
                 network: member.and_then(|member| summaries.get(member)),
-                endpoints: member.and_then(|member| endpoints.get(member)).copied().unwrap_or(0),
+                endpoints: member.and_then(|member| endpoints?.get(member)).copied().unwrap_or(0),
             };
             if let Some(status) = self.due(known) {
                 if !holder.may_write() {
@@ -164,6 +178,19 @@ impl Writer {
             }
         }
         true
+    }
+
+    fn count(&mut self, reports: &BTreeMap<ClusterId, MemberReport>) {
+        let synced = reports.iter().filter(|(_, report)| report.state == MemberState::Synced);
+        let synced: BTreeSet<_> = synced.map(|(name, _)| name.clone()).collect();
+        let holds = |counted: &Counted| counted.at.elapsed() < NUMBERS && counted.synced == synced;
+        if !self.counted.as_ref().is_some_and(holds) {
+            self.counted = Some(Counted {
+                at: Instant::now(),
+                synced,
+                endpoints: endpoints_by_member(&self.table),
+            });
+        }
     }
 
     /// The status to write now, if any.

@@ -14,6 +14,8 @@ pub struct MemberOptions {
     pub network: Option<NetworkId>,
     /// The namespaces that are read, sorted; all of them where there are none.
     pub namespaces: Vec<Arc<str>>,
+    /// The namespace whose label places the member: it is read beside those.
+    pub system_namespace: Option<Arc<str>>,
     /// What becomes of its endpoints while it is stale.
     pub stale: StalePolicy,
     /// What each of its endpoints counts.

@@ -44,6 +44,36 @@ fn expired() -> Value {
     })
 }
 
+/// Something that speaks TLS with a certificate that has expired; returns its address and the authority that vouches for it.
+async fn expired_server() -> (String, String) {
+    let authority_key = KeyPair::generate().expect("a key");
+    let mut authority = CertificateParams::new(Vec::new()).expect("no names");
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_pem = authority.self_signed(&authority_key).expect("a certificate").pem();
+    let key = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+    params.not_before = date_time_ymd(2020, 1, 1);
+    params.not_after = date_time_ymd(2021, 1, 1);
+    let certificate = params.signed_by(&key, &rcgen::Issuer::new(authority, authority_key));
+    let private = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.expect("a certificate").der().clone()], private);
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config.expect("a key that fits")));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // The client breaks it off.
+            let _ = acceptor.accept(stream).await;
+        }
+    });
+    (format!("https://{address}"), STANDARD.encode(authority_pem))
+}
+
 #[tokio::test]
 async fn each_member_that_can_not_be_says_why_and_hurts_nobody_else() {
     let kubernetes = Kubernetes::start().await.expect("etcd starts");
@@ -56,6 +86,8 @@ async fn each_member_that_can_not_be_says_why_and_hurts_nobody_else() {
     let token = json!({"token": east.token()});
     let other_authority = STANDARD.encode(std::fs::read(other.ca_path()).expect("it can be read"));
     let nobody = format!("https://127.0.0.1:{}", free_port());
+
+    let (expired_server, expired_authority) = expired_server().await;
 
     // Name, value of the one key of its Secret, condition, how it begins, what it says.
     let bad = [
@@ -97,6 +129,17 @@ async fn each_member_that_can_not_be_says_why_and_hurts_nobody_else() {
             "CredentialsValid",
             "False/ServerNotTrusted",
             "correct certificate-authority",
+        ),
+        (
+            "server-expired",
+            kubeconfig(
+                &east,
+                json!({"server": expired_server, "certificate-authority-data": expired_authority}),
+                token.clone(),
+            ),
+            "CredentialsValid",
+            "False/ServerNotTrusted",
+            "renew it at the API server",
         ),
         (
             "wrong-token",

@@ -19,6 +19,7 @@ mod kubernetes;
 mod lifecycle;
 mod lint;
 mod manifests;
+mod member_namespaces;
 mod member_objects;
 mod member_secrets;
 mod members;

@@ -1,11 +1,14 @@
 //! Members that join, rotate and leave by Secrets as Istio's tools make them, on real API servers, seen in real Envoys.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::control_plane::ControlPlane;
 use super::envoys::Envoys;
@@ -20,6 +23,34 @@ fn secret(member: &str, kubeconfig: &str) -> serde_json::Value {
         "metadata": {"name": format!("istio-remote-secret-{member}"), "labels": {"istio/multiCluster": "true"}},
         "stringData": {member: kubeconfig},
     })
+}
+
+/// A proxy that connects to whatever it is asked for; returns its address, and the first line of each request.
+async fn proxy() -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let lines = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let lines = Arc::clone(&lines);
+            tokio::spawn(async move {
+                let mut stream = BufReader::new(stream);
+                let (mut first, mut line) = (String::new(), String::new());
+                stream.read_line(&mut first).await?;
+                while line != "\r\n" {
+                    line.clear();
+                    stream.read_line(&mut line).await?;
+                }
+                lines.lock().expect("nobody panicked").push(first.trim().to_owned());
+                let to = first.split(' ').nth(1).unwrap_or_default();
+                let mut server = TcpStream::connect(to).await?;
+                stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
+                tokio::io::copy_bidirectional(&mut stream, &mut server).await
+            });
+        }
+    });
+    (format!("http://{address}"), asked)
 }
 
 #[tokio::test]
@@ -75,12 +106,24 @@ async fn members_join_rotate_and_leave_by_secrets() {
     run_pod(&west_client, "web-3", "10.2.0.3", true).await;
     envoys.hold(&[EAST, &gateway(3)]).await;
 
-    // One that may be: the same cluster under another spelling. Nothing is lost on the way.
-    rotate("west", kubeconfig("west") + "\n").await;
+    // One that may be: the same cluster through a proxy. Nothing is lost on the way.
+    let (proxy, asked) = proxy().await;
+    let mut through: serde_json::Value = serde_json::from_str(&kubeconfig("west")).expect("it is JSON");
+    through["clusters"][0]["cluster"]["proxy-url"] = json!(proxy);
+    rotate("west", through.to_string()).await;
     let done = "going on with the new kubeconfig";
     control_plane.logs(done).await;
     run_pod(&west_client, "web-4", "10.2.0.4", true).await;
     envoys.hold(&[EAST, &gateway(4)]).await;
+    let expected = west.server_url().replace("https://", "CONNECT ");
+    assert!(
+        asked
+            .lock()
+            .expect("nobody panicked")
+            .iter()
+            .all(|line| *line == format!("{expected} HTTP/1.1"))
+    );
+    assert!(!asked.lock().expect("nobody panicked").is_empty());
     let said = control_plane.say(&["get", "members"]);
     assert!(!said.contains("stays in use"), "{said}");
 

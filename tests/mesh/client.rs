@@ -23,19 +23,13 @@ pub(crate) fn connect(to: SocketAddr) -> std::io::Result<TcpStream> {
 }
 
 /// Sends a GET with these further lines of the header, and reads until the server closes.
-pub(crate) fn get_over(stream: impl Read + Write, host: &str, path: &str, headers: &str) -> std::io::Result<Answer> {
-    exchange(
-        stream,
-        &format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\r\n"),
-    )
-}
-
-/// Sends a whole request, after which the server has to close.
-pub(crate) fn send(to: SocketAddr, request: &str) -> std::io::Result<Answer> {
-    exchange(connect(to)?, request)
-}
-
-fn exchange(mut stream: impl Read + Write, request: &str) -> std::io::Result<Answer> {
+pub(crate) fn get_over(
+    mut stream: impl Read + Write,
+    host: &str,
+    path: &str,
+    headers: &str,
+) -> std::io::Result<Answer> {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes())?;
     stream.flush()?;
     read_answer(stream)

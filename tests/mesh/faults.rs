@@ -102,6 +102,7 @@ async fn no_request_fails_while_things_do() {
     trial.load.take();
 
     pods_leave(&mut trial).await;
+    a_gateway_leaves(&mut trial).await;
     a_zone_dies(&mut trial).await;
     a_gateway_dies(&mut trial).await;
     machines_fall_silent(&mut trial).await;
@@ -129,6 +130,21 @@ async fn pods_leave(trial: &mut Trial) {
         trial.answered_by(&WEB).await;
         trial.after(&format!("{pod} comes back")).await;
     }
+}
+
+/// Who has been told of it sends nothing more through it, so its end breaks nothing off.
+async fn a_gateway_leaves(trial: &mut Trial) {
+    let gateway = "eastwest-2";
+    trial.before().await;
+    trial.three.mesh.report(gateway, false).await;
+    trial.load.goes_on(2 * AFTER).await;
+    trial.three.mesh.stop_pod(gateway).await;
+    trial.answered_by(&WEB).await;
+    trial.after("a gateway leaves, another is left").await;
+    let spec = PODS.iter().find(|spec| spec.name == gateway);
+    trial.three.mesh.start_pod(*spec.expect("it is one of them")).await;
+    trial.answered_by(&WEB).await;
+    trial.after("the gateway comes back").await;
 }
 
 /// All at once and without a word; the kubelet says so later.

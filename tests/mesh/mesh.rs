@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::ground::{Ground, Network};
 use super::harness::{Process, Stop, eventually};
 use super::held::Held;
 use super::parallax;
-use super::pod::{self, ADMIN, Envoy, FOLDER};
+use super::pod::{self, Envoy, FOLDER};
 use super::space::{Space, shell};
 use super::wire::Wire;
 
@@ -210,11 +210,15 @@ impl Mesh {
         self.clusters[spec.member].report_pod(spec, ready).await;
     }
 
-    /// What a hook before the end does (`preStop`): connections that are in use are given back by their next answer.
+    /// What a hook before the end does (docs/traffic.md): connections that are in use are given back by their next answer.
     pub(crate) fn drain(&self, pod: &str) {
-        let post = "POST /drain_listeners?graceful&skip_exit HTTP/1.1\r\nhost: admin\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-        let answer = self.pods[pod].space.within(|| client::send(ADMIN, post));
-        assert_eq!(answer.expect("it answers").status, 200, "{pod}");
+        let hook = r"exec 3<>/dev/tcp/127.0.0.1/15000
+            printf 'POST /drain_listeners?graceful&skip_exit HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n' >&3
+            read -r said <&3
+            [[ $said == *' 200 OK'* ]]";
+        let mut command = self.pods[pod].space.command(Path::new("bash"));
+        command.args(["-euc", hook]);
+        succeeds(command);
     }
 
     /// Ends a pod, and its object.

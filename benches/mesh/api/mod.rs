@@ -29,10 +29,15 @@ pub(crate) struct Api {
 impl Api {
     /// The API server of a generated member.
     pub(crate) async fn start(size: &Size, member: usize) -> anyhow::Result<Self> {
+        Self::start_with(size, member, (0..KINDS.len()).collect()).await
+    }
+
+    /// The same with objects of these kinds only.
+    pub(crate) async fn start_with(size: &Size, member: usize, kinds: Vec<Kind>) -> anyhow::Result<Self> {
         let size = *size;
         let store = tokio::task::spawn_blocking(move || {
             let store = Store::default();
-            for kind in 0..KINDS.len() {
+            for kind in kinds {
                 for object in objects::all(&size, member, kind) {
                     store.load(kind, object);
                 }
@@ -60,6 +65,19 @@ impl Api {
     pub(crate) fn stop(&self) {
         self.serving.abort();
         self.store.cut();
+    }
+
+    /// From now on nobody answers there, as where packets are dropped: connections are made and nothing comes. Only before
+    /// anybody was told its address.
+    pub(crate) async fn fall_silent(&mut self) -> anyhow::Result<()> {
+        self.stop();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        self.address = listener.local_addr()?;
+        self.serving = tokio::spawn(async move {
+            let _listener = listener;
+            std::future::pending().await
+        });
+        Ok(())
     }
 
     fn kubeconfig(&self, authority: &Path) -> String {

@@ -5,6 +5,7 @@ mod b10;
 mod b12;
 mod b14;
 mod b16;
+mod b17;
 mod b2;
 mod b4;
 mod b5;
@@ -18,8 +19,8 @@ use crate::options::Options;
 use crate::results::Results;
 
 /// The whole set, in the order of the page.
-pub(crate) const ALL: [&str; 15] = [
-    "B1", "B2", "B4", "B5", "B6", "B7", "cold", "B8", "B9", "B10", "B12", "B13", "B14", "B15", "B16",
+pub(crate) const ALL: [&str; 17] = [
+    "B1", "B2", "B4", "B5", "slices", "B6", "B7", "cold", "dead", "B8", "B9", "B10", "B12", "B13", "B14", "B15", "B16",
 ];
 
 /// Runs a benchmark by its name.
@@ -40,6 +41,8 @@ pub(crate) async fn run(name: &str, options: &Options, results: &Results) -> any
         "B14" => b14::gateway(options, results).await,
         "B15" => b14::member(options, results).await,
         "B16" => b16::run(options, results),
+        "slices" => b17::slices(options, results).await,
+        "dead" => b17::dead(options, results).await,
         "size" => b2::sizes(options, results).await,
         other => anyhow::bail!("{other} is no benchmark"),
     }

@@ -177,7 +177,10 @@ impl Attached {
                     self.running.join_free();
                     self.show();
                 }
-                _ = look.tick() => self.running.look(),
+                _ = look.tick() => {
+                    self.running.look();
+                    self.show();
+                }
             }
         }
     }

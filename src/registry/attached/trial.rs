@@ -7,7 +7,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::super::kubernetes::{self, Failure};
+use super::super::kubernetes::{self, Failure, Fingerprint};
 use super::super::run::read_member;
 use super::super::status::{MemberStatus, Voice};
 use super::super::{MemberSource, MemberState, Members, Verdict};
@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// It works and leads to this cluster. For the kubeconfig in use that is all.
-    Works(String),
+    Works(Fingerprint),
     /// Its reader took over.
     TookOver(NewReader),
     /// It does not work.
@@ -43,7 +43,7 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) struct NewReader {
     pub(super) number: u64,
-    pub(super) cluster: String,
+    pub(super) cluster: Fingerprint,
     pub(super) voice: Voice,
     /// Whoever drops it ends the reading.
     pub(super) cancel: DropGuard,
@@ -84,7 +84,7 @@ pub(super) struct Takeover {
     pub(super) members: Members,
     pub(super) cancel: CancellationToken,
     /// Which cluster the one in use leads to, where that is known.
-    pub(super) cluster: Option<String>,
+    pub(super) cluster: Option<Fingerprint>,
     /// Lists that were doubted the last time.
     pub(super) doubted: Option<Sizes>,
 }
@@ -98,7 +98,7 @@ impl Trial {
             }
         }
         let cluster = tokio::select! {
-            found = kubernetes::identify(&self.source) => found,
+            found = kubernetes::identify(&self.source, &self.wanted.options.namespaces) => found,
             () = self.hurry.notified() => return (self, Outcome::Superseded),
         };
         let cluster = match cluster {
@@ -107,14 +107,21 @@ impl Trial {
         };
         let outcome = match &self.takeover {
             None => Outcome::Works(cluster),
-            Some(takeover) if takeover.cluster.as_ref().is_some_and(|known| *known != cluster) => Outcome::OtherCluster,
+            Some(takeover)
+                if takeover
+                    .cluster
+                    .as_ref()
+                    .is_some_and(|known| known.contradicts(&cluster)) =>
+            {
+                Outcome::OtherCluster
+            }
             Some(takeover) => self.take_over(takeover, cluster).await,
         };
         (self, outcome)
     }
 
     /// Reads the member a second time, aside, until that reader took over or won't.
-    async fn take_over(&self, takeover: &Takeover, cluster: String) -> Outcome {
+    async fn take_over(&self, takeover: &Takeover, cluster: Fingerprint) -> Outcome {
         // What it says is not shown before its turn, but looked at here.
         let aside = Members::default();
         let shown = aside.join(&self.name, &self.source, self.wanted.options.clone());

@@ -1,5 +1,6 @@
 //! The connection to an API server.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
@@ -16,6 +17,7 @@ use tower_http::decompression::DecompressionLayer;
 use super::super::MemberSource;
 use super::credentials;
 use super::failure::{Failure, chain};
+use super::proxy::Way;
 
 /// How long TCP and TLS may take together. Members that can't be reached hold readiness back for about as long.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -32,13 +34,18 @@ const STREAM_WINDOW: u32 = 512 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
 /// The same for a server that speaks HTTP/1.1 only, for each of its connections.
 const HTTP1_BUFFER: usize = 64 << 10;
+/// A reader, its trial, and questions about tokens may make a client each at the same time.
+const MOST_ATTEMPTS: usize = 4;
 
 /// Makes a client from a kubeconfig or from what a pod finds. Files are read, and a program for credentials may run, on
 /// a thread that may block.
 pub(super) async fn connect(source: &MemberSource) -> Result<Client, Failure> {
+    let attempt = Attempt::begin(source)?;
     let source = source.clone();
     let runtime = tokio::runtime::Handle::current();
     let made = tokio::task::spawn_blocking(move || {
+        // Until it has ended, whether somebody still waits for it or not.
+        let _attempt = attempt;
         let _entered = runtime.enter();
         client(&runtime.block_on(config(source))?)
     });
@@ -46,15 +53,40 @@ pub(super) async fn connect(source: &MemberSource) -> Result<Client, Failure> {
         .unwrap_or_else(|error| Err(Failure::Config(error.to_string())))
 }
 
+/// Threads at work on clients, each with its source.
+static ATTEMPTS: Mutex<Vec<MemberSource>> = Mutex::new(Vec::new());
+
+/// A thread that makes a client. A program for credentials may hang for ever, and its thread with it: there are never more than
+/// a few for one source, so that it costs the others nothing.
+struct Attempt(MemberSource);
+
+impl Attempt {
+    fn begin(source: &MemberSource) -> Result<Self, Failure> {
+        let mut attempts = ATTEMPTS.lock().unwrap_or_else(PoisonError::into_inner);
+        if attempts.iter().filter(|other| *other == source).count() >= MOST_ATTEMPTS {
+            return Err(Failure::Config(
+                "its program for credentials, or a file that it names, has not answered for long; see why it hangs"
+                    .to_owned(),
+            ));
+        }
+        attempts.push(source.clone());
+        Ok(Self(source.clone()))
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let mut attempts = ATTEMPTS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = attempts.iter().position(|other| *other == self.0) {
+            attempts.swap_remove(at);
+        }
+    }
+}
+
 /// kube's own client speaks HTTP/1.1 only, a connection for each watch, and finds a dead one after a minute or more. This
 /// one speaks HTTP/2 where the server does (it is agreed on in the TLS handshake), all watches of a member on one
 /// connection. It repeats no request: that would hide for minutes that something is wrong.
 fn client(config: &Config) -> Result<Client, Failure> {
-    if let Some(proxy) = &config.proxy_url {
-        return Err(Failure::Config(format!(
-            "it has the proxy-url {proxy}, and proxies are not supported; remove it"
-        )));
-    }
     let unusable = |error: kube::Error| Failure::Config(chain(&error));
     let tls = config.rustls_client_config().map_err(unusable)?;
     let mut https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
@@ -66,7 +98,8 @@ fn client(config: &Config) -> Result<Client, Failure> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
-    let mut connector = TimeoutConnector::new(https.enable_all_versions().wrap_connector(tcp));
+    let way = Way::new(tcp, config.proxy_url.as_ref())?;
+    let mut connector = TimeoutConnector::new(https.enable_all_versions().wrap_connector(way));
     connector.set_connect_timeout(Some(CONNECT));
     connector.set_read_timeout(Some(READ));
     connector.set_write_timeout(Some(WRITE));
@@ -102,8 +135,7 @@ pub(super) async fn config(source: MemberSource) -> Result<Config, Failure> {
             kubeconfig, allowed, ..
         } => {
             let kubeconfig = credentials::checked(kubeconfig.reveal(), &allowed)?;
-            let options = KubeConfigOptions::default();
-            return Ok(Config::from_custom_kubeconfig(kubeconfig, &options).await?);
+            return of_kubeconfig(kubeconfig, None).await;
         }
         MemberSource::Folder { path } => {
             return Err(Failure::Config(format!("{} is a folder of manifests", path.display())));
@@ -113,9 +145,53 @@ pub(super) async fn config(source: MemberSource) -> Result<Config, Failure> {
         Some(path) => Kubeconfig::read_from(path)?,
         None => Kubeconfig::read()?,
     };
+    of_kubeconfig(kubeconfig, context).await
+}
+
+/// What a kubeconfig says in a context, or in its current one. Proxies of the environment are for other programs: one for all
+/// members is hardly ever right.
+async fn of_kubeconfig(kubeconfig: Kubeconfig, context: Option<String>) -> Result<Config, Failure> {
+    let proxy = proxy_url(&kubeconfig, context.as_deref())
+        .map(|url| url.parse())
+        .transpose();
+    let proxy = proxy.map_err(|error| Failure::Config(format!("its proxy-url is not valid: {error}")))?;
     let options = KubeConfigOptions {
         context,
         ..KubeConfigOptions::default()
     };
-    Ok(Config::from_custom_kubeconfig(kubeconfig, &options).await?)
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+    config.proxy_url = proxy;
+    Ok(config)
+}
+
+fn proxy_url(kubeconfig: &Kubeconfig, context: Option<&str>) -> Option<String> {
+    let name = context.or(kubeconfig.current_context.as_deref())?;
+    let context = kubeconfig.contexts.iter().find(|named| named.name == name)?;
+    let cluster = &context.context.as_ref()?.cluster;
+    let cluster = kubeconfig.clusters.iter().find(|named| named.name == *cluster)?;
+    let url = cluster.cluster.as_ref()?.proxy_url.clone()?;
+    (!url.is_empty()).then_some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_that_hang_are_few_and_are_counted_by_source() {
+        let source = |name: &str| MemberSource::Kubernetes {
+            kubeconfig: Some(name.into()),
+            context: None,
+        };
+        let hanging: Vec<_> = (0..MOST_ATTEMPTS)
+            .map(|_| Attempt::begin(&source("hangs")).unwrap())
+            .collect();
+        let Err(refused) = Attempt::begin(&source("hangs")) else {
+            panic!("one more");
+        };
+        assert!(refused.to_string().contains("program for credentials"), "{refused}");
+        assert!(Attempt::begin(&source("another")).is_ok());
+        drop(hanging);
+        assert!(Attempt::begin(&source("hangs")).is_ok());
+    }
 }

@@ -16,9 +16,7 @@ pub(in super::super) enum Failure {
     Config(String),
     #[error("the API server can't be reached: {0}; check its address, and that it runs")]
     Unreachable(String),
-    #[error(
-        "the API server's certificate is not trusted: {0}; correct certificate-authority and server in the kubeconfig"
-    )]
+    #[error("{}", untrusted(.0))]
     Untrusted(String),
     #[error("the API server does not answer a request for {0} in time")]
     TimedOut(&'static str),
@@ -139,6 +137,18 @@ impl Failure {
     pub(super) fn unknown(kind: Kind) -> Self {
         Self::of_status(plural(kind), 404, "it is not installed".to_owned())
     }
+}
+
+/// What is said of a certificate that is not trusted, by the words of whoever looked at it.
+fn untrusted(words: &str) -> String {
+    let remedy = if words.contains("certificate expired") {
+        "renew it at the API server; no kubeconfig helps"
+    } else if words.contains("not valid yet") {
+        "set the clocks here and there"
+    } else {
+        "correct certificate-authority and server in the kubeconfig"
+    };
+    format!("the API server's certificate is not trusted: {words}; {remedy}")
 }
 
 fn forbidden(resources: &[&String], message: &str) -> String {

@@ -30,8 +30,7 @@ pub(super) enum Fault {
 struct State {
     version: u64,
     objects: BTreeMap<(String, String), Value>,
-    /// Resource, number, and the way to whoever watches.
-    watches: Vec<(String, u64, Sender)>,
+    watches: Vec<Watch>,
     last_watch: u64,
     /// Watches of these resources are told nothing, not even that they end.
     silent: BTreeSet<String>,
@@ -43,6 +42,55 @@ struct State {
     requests: Vec<String>,
     /// `GROUP/VERSION` of what was added to it.
     installed: BTreeSet<String>,
+}
+
+/// Whoever watches.
+#[derive(Debug)]
+struct Watch {
+    of: Asked,
+    number: u64,
+    sender: Sender,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+struct Asked {
+    resource: String,
+    namespace: Option<String>,
+    name: Option<String>,
+}
+
+impl Asked {
+    fn of(path: &str) -> Self {
+        let parts: Vec<_> = path.trim_matches('/').split('/').collect();
+        let group = if parts[0] == "api" { 2 } else { 3 };
+        let (resource, namespace, name) = match parts.get(group..).unwrap_or_default() {
+            ["watch", "namespaces", name] | ["namespaces", name] => ("namespaces", None, Some(*name)),
+            ["namespaces", namespace, resource] => (*resource, Some(*namespace), None),
+            rest => (rest.last().copied().unwrap_or(parts[parts.len() - 1]), None, None),
+        };
+        Self {
+            resource: resource.to_owned(),
+            namespace: namespace.map(str::to_owned),
+            name: name.map(str::to_owned),
+        }
+    }
+
+    fn includes(&self, resource: &str, object: &Value) -> bool {
+        let is = |wanted: &Option<String>, key: &str| {
+            let found = object["metadata"][key].as_str();
+            wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
+        };
+        self.resource == resource && is(&self.namespace, "namespace") && is(&self.name, "name")
+    }
+
+    /// What requests and faults are filed under: `pods`, or `pods@shop` of one namespace.
+    fn filed(&self) -> String {
+        match self.namespace.as_ref().or(self.name.as_ref()) {
+            Some(at) => format!("{}@{at}", self.resource),
+            None => self.resource.clone(),
+        }
+    }
 }
 
 /// A response, with the number of the watch that it begins.
@@ -124,9 +172,10 @@ impl State {
     /// The answer; `None` where there is none, ever.
     fn answer(&mut self, uri: &http::Uri) -> Option<Result<Answer, io::Error>> {
         let query = query(uri);
-        let resource = match uri.path().rsplit('/').next().unwrap() {
-            "namespaces" if query.get("limit") == Some(&"1") => HEARTBEAT.to_owned(),
-            resource => resource.to_owned(),
+        let asked = Asked::of(uri.path());
+        let resource = match query.get("limit") {
+            Some(&"1") => HEARTBEAT.to_owned(),
+            _ => asked.filed(),
         };
         let plain = |response| Some(Ok((response, None)));
         if resource == "version" {
@@ -167,19 +216,23 @@ impl State {
             None => {}
         }
         match what {
-            "list" => plain(self.list(&resource, query.get("continue"))),
+            "list" if asked.name.is_some() => plain(match self.of(&asked).next() {
+                Some(object) => response(200, vec![line(object)]).0,
+                None => status(404, "there is none"),
+            }),
+            "list" => plain(self.list(&asked, query.get("continue"))),
             "stream" if !self.streaming => plain(status(422, "sendInitialEvents is forbidden for watch")),
             what => {
-                let response = self.watch(&resource, what == "stream");
+                let response = self.watch(asked, what == "stream");
                 Some(Ok((response, Some(self.last_watch))))
             }
         }
     }
 
     /// Pages of two, whatever limit is asked for.
-    fn list(&self, resource: &str, from: Option<&&str>) -> Response<Body> {
+    fn list(&self, asked: &Asked, from: Option<&&str>) -> Response<Body> {
         let from: usize = from.map_or(0, |token| token.parse().unwrap());
-        let all: Vec<_> = self.of(resource).collect();
+        let all: Vec<_> = self.of(asked).collect();
         let page: Vec<_> = all.iter().skip(from).take(2).collect();
         let more = if from + 2 < all.len() {
             (from + 2).to_string()
@@ -191,11 +244,11 @@ impl State {
         response(200, vec![line(&list)]).0
     }
 
-    fn watch(&mut self, resource: &str, initial: bool) -> Response<Body> {
+    fn watch(&mut self, asked: Asked, initial: bool) -> Response<Body> {
         let mut lines = Vec::new();
         if initial {
             lines.extend(
-                self.of(resource)
+                self.of(&asked)
                     .map(|object| line(&json!({"type": "ADDED", "object": object}))),
             );
             lines.push(line(
@@ -205,23 +258,28 @@ impl State {
         }
         let (response, sender) = response(200, lines);
         self.last_watch += 1;
-        self.watches.push((resource.to_owned(), self.last_watch, sender));
+        self.watches.push(Watch {
+            of: asked,
+            number: self.last_watch,
+            sender,
+        });
         response
     }
 
-    fn of(&self, resource: &str) -> impl Iterator<Item = &Value> {
-        let of = self.objects.iter().filter(move |((of, _), _)| of == resource);
-        of.map(|(_, object)| object)
+    fn of(&self, asked: &Asked) -> impl Iterator<Item = &Value> {
+        let of = self.objects.iter();
+        of.filter(move |((resource, _), object)| asked.includes(resource, object))
+            .map(|(_, object)| object)
     }
 
     /// Tells a bookmark.
     fn remind(&self, watch: u64) {
         let bookmark = json!({"type": "BOOKMARK", "object": {"kind": "X", "apiVersion": "v1", "metadata": {
             "resourceVersion": self.version.to_string()}}});
-        for (of, number, sender) in &self.watches {
-            if *number == watch && !self.silent.contains(of) {
+        for known in &self.watches {
+            if known.number == watch && !self.silent.contains(&known.of.resource) {
                 // Whoever watched may have gone.
-                let _ = sender.send(line(&bookmark));
+                let _ = known.sender.send(line(&bookmark));
             }
         }
     }
@@ -229,13 +287,27 @@ impl State {
     fn end(&mut self, watch: u64) {
         let silent = &self.silent;
         self.watches
-            .retain(|(of, number, _)| *number != watch || silent.contains(of));
+            .retain(|known| known.number != watch || silent.contains(&known.of.resource));
     }
 
     fn tell(&mut self, resource: &str, chunk: impl Fn() -> Result<Bytes, io::Error>) {
+        self.tell_those(|of| of.resource == resource, resource, chunk);
+    }
+
+    /// Tells those who watch an object.
+    fn tell_of(&mut self, resource: &str, object: &Value, event: &Value) {
+        self.tell_those(|of| of.includes(resource, object), resource, || line(event));
+    }
+
+    fn tell_those(
+        &mut self,
+        who: impl Fn(&Asked) -> bool,
+        resource: &str,
+        chunk: impl Fn() -> Result<Bytes, io::Error>,
+    ) {
         let silent = self.silent.contains(resource);
         self.watches
-            .retain(|(of, _, sender)| of != resource || silent || sender.send(chunk()).is_ok());
+            .retain(|known| !who(&known.of) || silent || known.sender.send(chunk()).is_ok());
     }
 }
 
@@ -264,7 +336,7 @@ impl FakeApi {
         let mut state = self.0.lock().unwrap();
         let object = state.objects[&(resource.to_owned(), name.to_owned())].clone();
         let event = json!({"type": "MODIFIED", "object": object});
-        state.tell(resource, || line(&event));
+        state.tell_of(resource, &object, &event);
     }
 
     /// The same, while nobody can hear it.
@@ -280,7 +352,7 @@ impl FakeApi {
     pub(super) fn delete(&self, resource: &str, name: &str) {
         let object = self.delete_silently(resource, name);
         let event = json!({"type": "DELETED", "object": object});
-        self.0.lock().unwrap().tell(resource, || line(&event));
+        self.0.lock().unwrap().tell_of(resource, &object, &event);
     }
 
     pub(super) fn delete_silently(&self, resource: &str, name: &str) -> Value {
@@ -303,7 +375,7 @@ impl FakeApi {
         self.say(resource, "{\"type\": \"ADD");
         let mut state = self.0.lock().unwrap();
         state.tell(resource, || Err(io::Error::other("cut by the test")));
-        state.watches.retain(|(of, ..)| of != resource);
+        state.watches.retain(|known| known.of.resource != resource);
     }
 
     /// Watches say nothing any more, not even that they end.

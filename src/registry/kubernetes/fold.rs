@@ -174,8 +174,13 @@ impl Fold {
     }
 
     fn has_core(&self) -> bool {
-        let listed = |kind| self.kinds.get(kind).is_some_and(|of_kind| of_kind.listed);
-        Kind::CORE.iter().all(listed)
+        self.is_settled(&Kind::CORE)
+    }
+
+    /// Each of these was listed, or is known to be missing.
+    fn is_settled(&self, kinds: &[Kind]) -> bool {
+        let settled = |of_kind: &OfKind| of_kind.listed || of_kind.missing;
+        kinds.iter().all(|kind| self.kinds.get(kind).is_some_and(settled))
     }
 
     /// How many objects of a kind the table holds.
@@ -269,19 +274,18 @@ impl Fold {
         }
     }
 
-    /// Tells everything, once each kind was listed or is known to be missing. Of what was not listed nothing is said.
+    /// Tells everything, once each kind was listed or is known to be missing. Of what was not listed nothing is said, but that
+    /// there is nothing to wait for where every member has it.
     fn start(&mut self) -> Option<RegistryChange> {
-        let settled = |of_kind: &OfKind| of_kind.listed || of_kind.missing;
-        let has_optional = Kind::OPTIONAL
-            .iter()
-            .all(|kind| self.kinds.get(kind).is_some_and(settled));
-        if !self.has_core() || !has_optional {
+        if !self.has_core() || !self.is_settled(&Kind::OPTIONAL) {
             return None;
         }
         self.started = true;
         self.strings = Strings::default();
-        let listed = self.kinds.iter_mut().filter(|(_, of_kind)| of_kind.listed);
-        let lists = listed.map(|(kind, of_kind)| {
+        let lists = self.kinds.iter_mut().filter_map(|(kind, of_kind)| {
+            if !of_kind.listed {
+                return Kind::CORE.contains(kind).then(|| (*kind, Vec::new(), Kept::All));
+            }
             let mut held = std::mem::take(&mut of_kind.held);
             let since = std::mem::take(&mut of_kind.since);
             if !since.is_empty() {
@@ -289,7 +293,7 @@ impl Fold {
                 held.extend(since.into_values().flatten());
             }
             let kept = of_kind.take(&held, Word::First);
-            (*kind, held, kept)
+            Some((*kind, held, kept))
         });
         Some(replace(lists))
     }

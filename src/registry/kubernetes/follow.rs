@@ -1,8 +1,11 @@
 //! One kind of one member: list it, watch it, and begin again wherever that breaks off.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use http::header::{ACCEPT_ENCODING, HeaderValue};
 use kube::Client;
 use kube::api::{ListParams, WatchParams};
@@ -12,10 +15,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
-use super::item::{Event, Item, event, page};
+use super::item::{Event, Item, event, object, page};
 use super::lines::{Broken, Lines, whole};
 use super::listener::Listener;
-use super::resource::Resource;
+use super::resource::{Place, Resource};
 use crate::lifecycle::Backoff;
 
 /// The server closes a watch after so many seconds, with a bookmark two seconds before. Short, since that is the only sign of
@@ -40,6 +43,11 @@ const LONGEST_PAGE: usize = 128 << 20;
 const LONGEST_ERROR: usize = 64 << 10;
 /// A member that is over its budget is read again after this time, which may have been raised.
 const OVER_BUDGET_AGAIN: Duration = Duration::from_secs(60);
+/// So many parts of a kind are listed at the same time.
+const LISTS_AT_ONCE: usize = 4;
+/// A kind that we are not allowed to read, and go without, is asked for again after this time and some more.
+const DENIED_AGAIN: Duration = Duration::from_secs(45);
+const DENIED_SPREAD: Duration = Duration::from_secs(30);
 /// A watch that held for this long was a good one.
 const HELD: Duration = Duration::from_secs(10);
 /// So many failures to connect in a row, and the kubeconfig is read again: the address may be another by now.
@@ -62,28 +70,35 @@ pub(super) async fn follow(
     answered: CancellationToken,
 ) -> Failure {
     let kind = resource.kind;
+    let places = listener.scope().places(kind);
     let mut follower = Follower {
-        client,
-        resource,
-        listener,
-        answered,
+        parts: places.into_iter().map(|place| Part { place, position: None }).collect(),
         list_by: ListBy::Watch,
-        position: None,
+        asker: Asker {
+            client,
+            resource,
+            listener,
+            answered,
+            watched: AtomicUsize::new(0),
+        },
     };
-    let mut pace = Pace {
-        backoff: super::backoff(),
-        short_rounds: 0,
-    };
+    let mut pace = Pace::new();
     let mut unreachable = 0;
+    let mut denied = Backoff::new(DENIED_SPREAD, DENIED_SPREAD);
     loop {
         let begun = Instant::now();
         let result = follower.round().await;
         match &result {
             Ok(()) | Err(Failure::Cut(_)) => unreachable = 0,
-            Err(Failure::Expired) => follower.position = None,
+            Err(Failure::Expired) => follower.forget(),
             // Somebody else looks whether it comes.
             Err(failure) if kind.is_optional() && (failure.is_unknown() || failure.is_forbidden()) => {
                 return failure.clone();
+            }
+            Err(failure) if failure.is_forbidden() && listener.scope().does_without(kind) => {
+                listener.goes_without(kind, failure);
+                tokio::time::sleep(DENIED_AGAIN + denied.next_delay()).await;
+                continue;
             }
             Err(failure) => {
                 listener.failed(kind, failure);
@@ -91,7 +106,7 @@ pub(super) async fn follow(
                     Failure::Unauthorized(_) => return failure.clone(),
                     failure if failure.is_of_connection() => unreachable += 1,
                     // It is told again in a list.
-                    Failure::Malformed(..) | Failure::OverBudget(_) => follower.position = None,
+                    Failure::Malformed(..) | Failure::OverBudget(_) => follower.forget(),
                     _ => unreachable = 0,
                 }
                 if unreachable >= UNREACHABLE_IN_A_ROW {
@@ -112,51 +127,112 @@ pub(super) async fn follow(
     }
 }
 
+/// Follows a kind in all of its parts. They are one list: where one of them can't be gone on with, all are listed again.
 struct Follower<'a> {
-    client: &'a Client,
-    resource: Resource,
-    listener: &'a Listener<'a>,
-    answered: CancellationToken,
+    asker: Asker<'a>,
     list_by: ListBy,
+    parts: Vec<Part>,
+}
+
+/// A part of a kind that has watches of its own.
+#[derive(Debug)]
+struct Part {
+    place: Place,
     /// The version that is known; `None` where a list is needed.
     position: Option<String>,
 }
 
+/// What all parts have in common.
+struct Asker<'a> {
+    client: &'a Client,
+    resource: Resource,
+    listener: &'a Listener<'a>,
+    answered: CancellationToken,
+    /// How many watches began since all of them were last known not to be open.
+    watched: AtomicUsize,
+}
+
 impl Follower<'_> {
-    /// Lists if need be, and watches until the watch ends.
-    async fn round(&mut self) -> Result<(), Failure> {
-        let due = self.listener.confirm_due(self.resource.kind);
-        if due.is_some_and(|due| due <= Instant::now()) {
-            self.position = None;
+    fn forget(&mut self) {
+        for part in &mut self.parts {
+            part.position = None;
         }
-        if self.position.is_none() && self.list_by == ListBy::Watch {
-            let result = self.watch(None).await;
+    }
+
+    /// Lists if need be, and watches until a watch ends.
+    async fn round(&mut self) -> Result<(), Failure> {
+        if self.asker.confirm_is_due() {
+            self.forget();
+        }
+        let is_known = self.parts.iter().all(|part| part.position.is_some());
+        if !is_known
+            && self.list_by == ListBy::Watch
+            && let [part] = &mut *self.parts
+        {
+            let result = self.asker.watch(part).await;
             let unable = result.as_ref().is_err_and(Failure::refuses_streaming);
             // A server that never says where the list ends does not know this way either.
-            if unable || (result.is_ok() && self.position.is_none()) {
+            if unable || (result.is_ok() && part.position.is_none()) {
                 self.list_by = ListBy::Pages;
             }
             if !unable {
                 return result;
             }
         }
-        if self.position.is_none() {
+        if !is_known {
             self.list().await?;
         }
-        self.watch(self.position.clone()).await
+        self.watch().await
     }
 
+    /// Lists all parts. Streams can't do it: each would have to be held back until the others are through.
     async fn list(&mut self) -> Result<(), Failure> {
-        let (kind, listener) = (self.resource.kind, self.listener);
+        let (kind, listener) = (self.asker.resource.kind, self.asker.listener);
+        self.forget();
         listener.list_begins(kind);
+        for some in self.parts.chunks_mut(LISTS_AT_ONCE) {
+            let mut lists = FuturesUnordered::new();
+            for part in some {
+                lists.push(self.asker.list(part));
+            }
+            while let Some(listed) = lists.next().await {
+                listed?;
+            }
+        }
+        listener.list_ends(kind);
+        Ok(())
+    }
+
+    /// Watches all parts, until one of them fails, or another list is due.
+    async fn watch(&mut self) -> Result<(), Failure> {
+        self.asker.watched.store(0, Ordering::Relaxed);
+        if let [part] = &mut *self.parts {
+            return self.asker.watch(part).await;
+        }
+        let mut watches = FuturesUnordered::new();
+        for part in &mut self.parts {
+            watches.push(self.asker.keep_watching(part));
+        }
+        // There is a part at least.
+        watches.next().await.unwrap_or(Ok(()))
+    }
+}
+
+impl Asker<'_> {
+    fn confirm_is_due(&self) -> bool {
+        let due = self.listener.confirm_due(self.resource.kind);
+        due.is_some_and(|due| due <= Instant::now())
+    }
+
+    async fn list(&self, part: &mut Part) -> Result<(), Failure> {
+        let (kind, listener) = (self.resource.kind, self.listener);
+        let path = self.resource.path(&part.place);
+        if matches!(part.place, Place::Named(_)) {
+            return self.get(part, path).await;
+        }
         let mut params = ListParams::default().limit(PAGE);
         loop {
-            let request = Request::new(self.resource.path()).list(&params);
-            let body = self.ask(request, "a list", ANSWER).await?;
-            let text = timeout(ANSWER, whole(body, LONGEST_PAGE))
-                .await
-                .map_err(|_| Failure::TimedOut("a list"))?
-                .map_err(|broken| self.broken(broken))?;
+            let text = self.text(Request::new(&path).list(&params)).await?;
             let mut taken = Ok(());
             let end = page(kind, &text, |item| {
                 if taken.is_ok() {
@@ -170,30 +246,72 @@ impl Follower<'_> {
                 continue;
             }
             let version = end.resource_version.filter(|text| !text.is_empty());
-            self.position = Some(version.ok_or_else(|| self.malformed(&"a list has no version"))?);
-            listener.list_ends(kind);
+            part.position = Some(version.ok_or_else(|| self.malformed(&"a list has no version"))?);
             return Ok(());
         }
     }
 
-    /// Watches from a version on, or, without one, for a list and what comes after it.
-    async fn watch(&mut self, from: Option<String>) -> Result<(), Failure> {
-        let params = match from {
+    /// A list of one object, or of none.
+    async fn get(&self, part: &mut Part, path: String) -> Result<(), Failure> {
+        let text = match self.text(Request::new(path).list(&ListParams::default())).await {
+            // To be told once it is there.
+            Err(failure) if failure.is_unknown() => {
+                part.position = Some("0".to_owned());
+                return Ok(());
+            }
+            text => text?,
+        };
+        let item = object(self.resource.kind, &text).map_err(|error| self.malformed(&error))?;
+        part.position = Some(
+            item.version
+                .ok_or_else(|| self.malformed(&"an object has no version"))?,
+        );
+        self.listener.listed(self.resource.kind, item.converted)
+    }
+
+    /// The whole text of an answer.
+    async fn text(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<Bytes, Failure> {
+        let body = self.ask(request, "a list", ANSWER).await?;
+        timeout(ANSWER, whole(body, LONGEST_PAGE))
+            .await
+            .map_err(|_| Failure::TimedOut("a list"))?
+            .map_err(|broken| self.broken(broken))
+    }
+
+    /// Watches one part of several: its watches end and begin without a word to the others.
+    async fn keep_watching(&self, part: &mut Part) -> Result<(), Failure> {
+        let mut pace = Pace::new();
+        loop {
+            let begun = Instant::now();
+            let result = self.watch(part).await;
+            if self.confirm_is_due() || !matches!(result, Ok(()) | Err(Failure::Cut(_))) {
+                return result;
+            }
+            pace.rest(begun, &result).await;
+        }
+    }
+
+    /// Watches from the known version on, or, without one, for a list and what comes after it.
+    async fn watch(&self, part: &mut Part) -> Result<(), Failure> {
+        let params = match part.position {
             Some(_) => WatchParams::default().timeout(WATCH_SECONDS),
             None => WatchParams::streaming_lists().timeout(STREAM_SECONDS),
         };
         // An empty version asks for the present.
-        let version = from.unwrap_or_default();
-        let mut request = Request::new(self.resource.path()).watch(&params, &version);
+        let version = part.position.clone().unwrap_or_default();
+        let mut request = Request::new(self.resource.watch_path(&part.place)).watch(&params, &version);
         if let Ok(request) = &mut request {
             // Newer servers compress each event by itself, which the client's decompression does not understand.
             let plain = HeaderValue::from_static("identity");
             request.headers_mut().insert(ACCEPT_ENCODING, plain);
         }
-        let patience = if self.position.is_some() { WATCH_ANSWER } else { ANSWER };
+        let patience = if part.position.is_some() { WATCH_ANSWER } else { ANSWER };
         let body = self.ask(request, "a watch", patience).await?;
-        match self.position {
-            Some(_) => self.listener.alive(self.resource.kind),
+        match part.position {
+            Some(_) => self.begins(),
             None => self.listener.list_begins(self.resource.kind),
         }
         let mut lines = Lines::of(body);
@@ -202,7 +320,7 @@ impl Follower<'_> {
         loop {
             let due = self.listener.confirm_due(self.resource.kind);
             let end = until.into_iter().chain(due).min();
-            let next = match (self.position.is_some(), end) {
+            let next = match (part.position.is_some(), end) {
                 (false, _) => timeout(LIST_SILENCE, lines.next()).await,
                 (true, None) => timeout(SILENCE, lines.next()).await,
                 (true, Some(end)) => match timeout_at(end, lines.next()).await {
@@ -214,20 +332,28 @@ impl Follower<'_> {
             let Some(line) = line.map_err(|broken| self.broken(broken))? else {
                 return Ok(());
             };
-            let is_listing = self.position.is_none();
-            self.take(&line)?;
+            let is_listing = part.position.is_none();
+            self.take(&line, &mut part.position)?;
             match is_listing {
                 false => self.listener.keep_pace().await,
                 // Whoever never has to wait for its connection must not keep others from running.
                 true => tokio::task::consume_budget().await,
             }
-            if is_listing && self.position.is_some() {
+            if is_listing && part.position.is_some() {
                 until = Some(Instant::now() + WATCH);
             }
         }
     }
 
-    fn take(&mut self, line: &Bytes) -> Result<(), Failure> {
+    /// A watch began. The kind is followed once all of them have: else a part that is refused would show by turns.
+    fn begins(&self) {
+        let parts = self.listener.scope().places(self.resource.kind).len();
+        if self.watched.fetch_add(1, Ordering::Relaxed) + 1 >= parts {
+            self.listener.alive(self.resource.kind);
+        }
+    }
+
+    fn take(&self, line: &Bytes, position: &mut Option<String>) -> Result<(), Failure> {
         let kind = self.resource.kind;
         let event = match event(kind, line) {
             // A server that ends in the middle of a line, rather than at its end.
@@ -235,7 +361,7 @@ impl Follower<'_> {
             event => event.map_err(|error| self.malformed(&error))?,
         };
         match event {
-            Event::Set(item) => match &mut self.position {
+            Event::Set(item) => match position {
                 None => self.listener.listed(kind, item.converted)?,
                 Some(position) => {
                     advance(position, item.version);
@@ -243,18 +369,18 @@ impl Follower<'_> {
                 }
             },
             Event::Deleted(Item { version, converted }) => {
-                if let Some(position) = &mut self.position {
+                if let Some(position) = position {
                     advance(position, version);
                 }
                 self.listener.deleted(kind, converted);
             }
-            Event::Bookmark { version, ends_list } => match &mut self.position {
+            Event::Bookmark { version, ends_list } => match position {
                 Some(position) => {
                     *position = version;
                     self.listener.heard(kind);
                 }
                 None if ends_list => {
-                    self.position = Some(version);
+                    *position = Some(version);
                     self.listener.list_ends(kind);
                 }
                 None => {}
@@ -325,6 +451,13 @@ struct Pace {
 }
 
 impl Pace {
+    fn new() -> Self {
+        Self {
+            backoff: super::backoff(),
+            short_rounds: 0,
+        }
+    }
+
     async fn rest(&mut self, begun: Instant, result: &Result<(), Failure>) {
         if begun.elapsed() >= HELD {
             self.backoff.reset();

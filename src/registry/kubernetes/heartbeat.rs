@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Service};
 use kube::api::ListParams;
 use kube::{Api, Client};
 use tokio::time::{Instant, sleep, timeout};
@@ -29,7 +29,11 @@ const UNANSWERED_IN_A_ROW: u32 = 2;
 
 /// Asks until only a new client can help, and tells why.
 pub(super) async fn beat(client: &Client, listener: &Listener<'_>) -> Failure {
-    let namespaces: Api<Namespace> = Api::all(client.clone());
+    // What an account may list that may read some namespaces only.
+    let question = match listener.scope().namespaces().first() {
+        None => Question::Namespaces(Api::all(client.clone())),
+        Some(namespace) => Question::Services(Api::namespaced(client.clone(), namespace)),
+    };
     let mut spread = Backoff::new(SPREAD, SPREAD);
     let mut answered = Instant::now();
     let mut unanswered = 0;
@@ -39,11 +43,11 @@ pub(super) async fn beat(client: &Client, listener: &Listener<'_>) -> Failure {
             false => WHILE_FAILING,
         };
         sleep(pause).await;
-        let mut answer = ask(&namespaces).await;
+        let mut answer = ask(&question).await;
         if matches!(answer, Err(ref failure) if !matches!(failure, Failure::TimedOut(_))) {
             // A server that restarts, or that has too much to do, is not gone yet.
             sleep(AGAIN).await;
-            answer = ask(&namespaces).await;
+            answer = ask(&question).await;
         }
         match answer {
             Ok(took) => {
@@ -66,14 +70,30 @@ pub(super) async fn beat(client: &Client, listener: &Listener<'_>) -> Failure {
     }
 }
 
+/// What is asked for, one of each.
+enum Question {
+    Namespaces(Api<Namespace>),
+    Services(Api<Service>),
+}
+
 /// How long an answer took.
-async fn ask(namespaces: &Api<Namespace>) -> Result<Duration, Failure> {
+async fn ask(question: &Question) -> Result<Duration, Failure> {
     let begun = Instant::now();
-    let answer = timeout(ANSWER, namespaces.list_metadata(&ListParams::default().limit(1))).await;
-    match answer {
-        Err(_) => Err(Failure::TimedOut("one namespace, from its etcd,")),
-        Ok(Ok(_)) => Ok(begun.elapsed()),
-        Ok(Err(error)) => match Failure::of("namespaces", &error) {
+    let one = ListParams::default().limit(1);
+    let asking = async {
+        match question {
+            Question::Namespaces(namespaces) => namespaces.list_metadata(&one).await.map(drop),
+            Question::Services(services) => services.list_metadata(&one).await.map(drop),
+        }
+    };
+    let (what, resource) = match question {
+        Question::Namespaces(_) => ("one namespace, from its etcd,", "namespaces"),
+        Question::Services(_) => ("one service, from its etcd,", "services"),
+    };
+    match timeout(ANSWER, asking).await {
+        Err(_) => Err(Failure::TimedOut(what)),
+        Ok(Ok(())) => Ok(begun.elapsed()),
+        Ok(Err(error)) => match Failure::of(resource, &error) {
             // That is an answer, if not the one that was asked for; the watch of this kind tells of it.
             Failure::Forbidden { .. } => Ok(begun.elapsed()),
             failure => Err(failure),

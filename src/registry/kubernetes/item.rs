@@ -48,6 +48,17 @@ fn item(kind: Kind, object: &Value) -> Item {
     }
 }
 
+/// Reads an object that was asked for by its name.
+pub(super) fn object(kind: Kind, text: &[u8]) -> Result<Item, serde_json::Error> {
+    let mut text = serde_json::Deserializer::from_slice(text);
+    let object = wanted(kind).deserialize(&mut text)?;
+    text.end()?;
+    match object.is_object() {
+        true => Ok(item(kind, &object)),
+        false => Err(serde::de::Error::custom("it is no object")),
+    }
+}
+
 /// Reads one line of a watch.
 pub(super) fn event(kind: Kind, line: &[u8]) -> Result<Event, serde_json::Error> {
     let mut text = serde_json::Deserializer::from_slice(line);

@@ -14,7 +14,7 @@ use super::super::status::{KindState, MemberStatus, Topic};
 use super::budget::{Account, Pace};
 use super::failure::Failure;
 use super::fold::{Fold, Heard, Word};
-use super::scope::within;
+use super::scope::Scope;
 use crate::model::ClusterId;
 use crate::table::{EventSink, Kind, Record, RegistryEvent};
 
@@ -25,6 +25,8 @@ struct State {
     failing: BTreeMap<Kind, Failure>,
     /// The kinds that are listed and watched.
     followed: BTreeSet<Kind>,
+    /// The kinds that are done without: we are not allowed to read them.
+    without: BTreeSet<Kind>,
     /// Why the last heartbeat had no answer.
     missed: Option<Failure>,
     /// The last sign of life of any watch.
@@ -62,6 +64,7 @@ pub(super) struct Listener<'a> {
     name: &'a ClusterId,
     sink: &'a dyn EventSink,
     status: &'a MemberStatus,
+    scope: Scope,
     state: Mutex<State>,
     /// Wakes whoever rests after a failure, once there is a sign of life.
     answered: Notify,
@@ -72,13 +75,21 @@ pub(super) struct Listener<'a> {
 }
 
 impl<'a> Listener<'a> {
-    pub(super) fn new(name: &'a ClusterId, sink: &'a dyn EventSink, status: &'a MemberStatus) -> Self {
+    /// `held`: how many objects of each kind the table has that are still to be listed.
+    pub(super) fn new(
+        name: &'a ClusterId,
+        sink: &'a dyn EventSink,
+        status: &'a MemberStatus,
+        scope: Scope,
+        held: &BTreeMap<Kind, usize>,
+    ) -> Self {
         Self {
             name,
             sink,
             status,
+            scope,
             state: Mutex::new(State {
-                fold: Fold::after(&status.counts()),
+                fold: Fold::after(held),
                 ..State::default()
             }),
             answered: Notify::new(),
@@ -93,6 +104,11 @@ impl<'a> Listener<'a> {
 
     pub(super) fn status(&self) -> &MemberStatus {
         self.status
+    }
+
+    /// What of the member is read.
+    pub(super) fn scope(&self) -> &Scope {
+        &self.scope
     }
 
     /// Returns once the table was told of everything.
@@ -132,6 +148,26 @@ impl<'a> Listener<'a> {
         self.missing(kind, KindState::NotAllowed);
     }
 
+    /// The member is read without this kind, which it does not let us read. What is held of it stays.
+    pub(super) fn goes_without(&self, kind: Kind, failure: &Failure) {
+        self.status.count_failure();
+        self.not_allowed(kind);
+        let what = match kind {
+            Kind::Namespace => "the network label of the member's system namespace is not known",
+            _ => "localities are those that slices tell, and gateways of type NodePort have no addresses",
+        };
+        let remedy = match kind {
+            Kind::Namespace => "or say the member's network where it is listed",
+            _ => "or leave it so",
+        };
+        let subject = format!("member {}", self.name);
+        let problem = Problem::new(subject, format!("{failure}; without {kind} objects {what}"), remedy);
+        self.status.problems(Topic::Kind(kind), vec![problem]);
+        let mut state = self.state();
+        state.without.insert(kind);
+        self.show(&state);
+    }
+
     fn missing(&self, kind: Kind, why: KindState) {
         let mut state = self.state();
         state.failing.remove(&kind);
@@ -148,7 +184,7 @@ impl<'a> Listener<'a> {
     pub(super) fn alive(&self, kind: Kind) {
         let mut state = self.state();
         state.failing.remove(&kind);
-        if kind.is_optional() {
+        if kind.is_optional() || state.without.remove(&kind) {
             self.status.problems(Topic::Kind(kind), Vec::new());
         }
         state.followed.insert(kind);
@@ -246,7 +282,7 @@ impl<'a> Listener<'a> {
 
     /// An object of a list. One too many is an error: the list is not read on.
     pub(super) fn listed(&self, kind: Kind, converted: Converted) -> Result<(), Failure> {
-        let converted = self.within_scope(kind, converted);
+        let converted = self.scope.within(kind, converted);
         let mut state = self.state();
         let size = converted.record.as_ref().map_or(UNUSED, Record::size);
         state.account.listed(kind, size);
@@ -265,10 +301,6 @@ impl<'a> Listener<'a> {
             _ => {}
         }
         Ok(())
-    }
-
-    fn within_scope(&self, kind: Kind, converted: Converted) -> Converted {
-        within(&self.status.options().borrow().namespaces, kind, converted)
     }
 
     fn within_budget(&self, state: &State) -> Result<(), Failure> {
@@ -345,7 +377,7 @@ impl<'a> Listener<'a> {
 
     /// An object was added or changed. One that goes beyond the budget is an error.
     pub(super) fn changed(&self, kind: Kind, converted: Converted) -> Result<(), Failure> {
-        let converted = self.within_scope(kind, converted);
+        let converted = self.scope.within(kind, converted);
         self.told_one(kind);
         let size = converted.record.as_ref().map_or(0, Record::size);
         let topic = topic(kind, &converted);
@@ -409,7 +441,8 @@ impl<'a> Listener<'a> {
 
     /// A member is synced when everything was told and nothing fails. True where all of it is followed, too.
     fn show(&self, state: &State) -> bool {
-        let is_followed = Kind::CORE.iter().all(|kind| state.followed.contains(kind));
+        let is_followed = |kind| state.followed.contains(kind) || state.without.contains(kind);
+        let is_followed = Kind::CORE.iter().all(is_followed);
         let lasting = state.failing.values().chain(&state.missed).any(Failure::is_lasting);
         self.status.reached(!lasting);
         let is_over = |failure: &Failure| matches!(failure, Failure::OverBudget(_));

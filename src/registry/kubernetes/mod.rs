@@ -12,6 +12,7 @@ mod expiry;
 mod failure;
 #[cfg(test)]
 mod fake;
+mod fingerprint;
 mod fold;
 mod follow;
 #[cfg(test)]
@@ -22,37 +23,47 @@ mod item;
 mod lines;
 mod listener;
 mod optional;
+mod proxy;
 mod resource;
 mod scope;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::MemberSource;
 use super::status::MemberStatus;
+use super::{MemberOptions, MemberSource};
 use crate::lifecycle::Backoff;
 use crate::model::ClusterId;
 use crate::table::{EventSink, Kind};
 pub use allowed::Allowed;
 pub use expiry::{Credential, Expiry};
 pub(super) use failure::Failure;
+pub(super) use fingerprint::Fingerprint;
+use fingerprint::KUBE_SYSTEM;
 use follow::follow;
 pub(super) use guard::is_doubtful;
 use listener::Listener;
 use optional::follow_optional;
 use resource::Resource;
+use scope::Scope;
 
 /// How long an API server has to tell its version, how often it is asked, and how soon again after a failure.
 const VERSION_ANSWER: Duration = Duration::from_secs(10);
 const VERSION_AGAIN: Duration = Duration::from_secs(600);
 const VERSION_RETRY: Duration = Duration::from_secs(30);
+
+/// So many of the namespaces that are read tell one cluster from another.
+const SOME_NAMESPACES: usize = 3;
 
 /// A client that served for this long was a good one.
 const GOOD_CLIENT: Duration = Duration::from_secs(120);
@@ -82,19 +93,34 @@ pub(super) async fn run(
     }
 }
 
-/// Which cluster an API server is of: the UID of its namespace `kube-system`, as is the custom.
-pub(super) async fn identify(source: &MemberSource) -> Result<String, Failure> {
+/// Tells a cluster from others, at a place of its own: asks for the namespace `kube-system`, and for some of `namespaces` where not
+/// all are read, since that one may then be out of reach.
+pub(super) async fn identify(source: &MemberSource, namespaces: &[Arc<str>]) -> Result<Fingerprint, Failure> {
     let asking = async {
         let client = client::connect(source).await?;
-        let namespaces: kube::Api<Namespace> = kube::Api::all(client);
-        let found = namespaces.get("kube-system").await;
-        let namespace = found.map_err(|error| Failure::of("namespaces", &error))?;
-        Ok(namespace.metadata.uid.unwrap_or_default())
+        fingerprint(&client, namespaces).await
     };
     match tokio::time::timeout(VERSION_ANSWER, asking).await {
         Ok(answer) => answer,
         Err(_) => Err(Failure::TimedOut("the namespace kube-system")),
     }
+}
+
+async fn fingerprint(client: &Client, namespaces: &[Arc<str>]) -> Result<Fingerprint, Failure> {
+    let api: kube::Api<Namespace> = kube::Api::all(client.clone());
+    let mut found = Fingerprint::default();
+    let some = namespaces.iter().map(|name| &**name).take(SOME_NAMESPACES);
+    for name in std::iter::once(KUBE_SYSTEM).chain(some) {
+        match api.get(name).await {
+            Ok(namespace) => found.add(name, namespace.metadata.uid.unwrap_or_default()),
+            Err(error) => match Failure::of("namespaces", &error) {
+                // Its account may read no more than its namespaces.
+                failure if !namespaces.is_empty() && (failure.is_forbidden() || failure.is_unknown()) => {}
+                failure => return Err(failure),
+            },
+        }
+    }
+    Ok(found)
 }
 
 /// A client for other uses than reading a member.
@@ -117,13 +143,48 @@ async fn read<F: Future<Output = Result<Client, Failure>>>(
     sink: &dyn EventSink,
     status: &MemberStatus,
 ) {
-    let listener = Listener::new(name, sink, status);
+    let mut options = status.options();
+    let mut before: Option<Scope> = None;
+    loop {
+        let scope = Scope::of(&options.borrow_and_update());
+        // That less of it is read is its owner's word, and nothing to wonder about.
+        let held = match &before {
+            Some(before) if !scope.covers(before) => BTreeMap::new(),
+            _ => status.counts(),
+        };
+        let listener = Listener::new(name, sink, status, scope.clone(), &held);
+        tokio::select! {
+            never = read_scope(name, &connect, &listener) => match never {},
+            () = changes(&mut options, &scope) => {
+                tracing::info!(member = %name, "other namespaces of the member are to be read: all of it is listed anew");
+            }
+        }
+        before = Some(scope);
+    }
+}
+
+/// Returns once something else of a member is to be read.
+async fn changes(options: &mut watch::Receiver<MemberOptions>, scope: &Scope) {
+    while options.changed().await.is_ok() {
+        if Scope::of(&options.borrow_and_update()) != *scope {
+            return;
+        }
+    }
+    // The member was taken out, which ends its reading too.
+    std::future::pending().await
+}
+
+async fn read_scope<F: Future<Output = Result<Client, Failure>>>(
+    name: &ClusterId,
+    connect: &impl Fn() -> F,
+    listener: &Listener<'_>,
+) -> Infallible {
     let mut backoff = Backoff::new(Duration::from_millis(800), CONNECT_AGAIN);
     loop {
         let begun = Instant::now();
         match connect().await {
             Ok(client) => {
-                let failure = follow_all(&client, &listener).await;
+                let failure = follow_all(&client, listener).await;
                 tracing::debug!(member = %name, %failure, "connecting anew");
             }
             Err(failure) => listener.unconnected(&failure),
@@ -148,7 +209,7 @@ async fn follow_all(client: &Client, listener: &Listener<'_>) -> Failure {
             failure = follow(Kind::EndpointSlice) => failure,
             failure = follow(Kind::Pod) => failure,
             failure = follow_optional(client, listener, &answered) => failure,
-            never = ask_version(client, listener) => match never {},
+            never = ask_what_it_is(client, listener) => match never {},
         }
     };
     tokio::select! {
@@ -158,16 +219,24 @@ async fn follow_all(client: &Client, listener: &Listener<'_>) -> Failure {
     }
 }
 
-/// Asks for the server's version now and then: it may be upgraded.
-async fn ask_version(client: &Client, listener: &Listener<'_>) -> std::convert::Infallible {
+/// Asks which cluster it is, and for the server's version now and then: it may be upgraded.
+async fn ask_what_it_is(client: &Client, listener: &Listener<'_>) -> Infallible {
     // Whoever starts needs the lists, and not this.
     listener.started().await;
+    let mut identified = false;
     loop {
+        if !identified {
+            let asking = fingerprint(client, listener.scope().namespaces());
+            if let Ok(Ok(found)) = tokio::time::timeout(VERSION_ANSWER, asking).await {
+                listener.status().identified(found);
+                identified = true;
+            }
+        }
         let answer = tokio::time::timeout(VERSION_ANSWER, client.apiserver_version()).await;
         let delay = match answer {
             Ok(Ok(version)) => {
                 listener.status().server_version(version.git_version);
-                VERSION_AGAIN
+                if identified { VERSION_AGAIN } else { VERSION_RETRY }
             }
             Ok(Err(_)) | Err(_) => VERSION_RETRY,
         };

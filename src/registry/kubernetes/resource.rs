@@ -1,5 +1,7 @@
 //! The kinds that are watched, as an API server's URLs have them. Pure.
 
+use std::sync::Arc;
+
 use crate::table::Kind;
 
 /// A kind at an API server.
@@ -49,10 +51,35 @@ impl Resource {
         Self { kind, plural, group }
     }
 
-    /// Where it is found.
-    pub(super) fn path(&self) -> String {
-        format!("/{}/{}", self.group, self.plural)
+    /// Where its objects at a place are listed; of one by its name, where that is.
+    pub(super) fn path(&self, place: &Place) -> String {
+        let Self { plural, group, .. } = self;
+        match place {
+            Place::Everywhere => format!("/{group}/{plural}"),
+            Place::Namespace(namespace) => format!("/{group}/namespaces/{namespace}/{plural}"),
+            Place::Named(name) => format!("/{group}/{plural}/{name}"),
+        }
     }
+
+    /// Where its objects at a place are watched. The way for one by its name is an old one, and the only one that whoever may
+    /// read this object alone is allowed.
+    pub(super) fn watch_path(&self, place: &Place) -> String {
+        match place {
+            Place::Named(name) => format!("/{}/watch/{}/{name}", self.group, self.plural),
+            place => self.path(place),
+        }
+    }
+}
+
+/// Which objects of a kind are read together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// All that the cluster has.
+    Everywhere,
+    /// Those of a namespace.
+    Namespace(Arc<str>),
+    /// The one of this name, of a kind that has no namespaces.
+    Named(Arc<str>),
 }
 
 /// The name of a kind in URLs.

@@ -1,19 +1,99 @@
-//! Which objects of a member count, where only some of its namespaces are to be read. Pure.
+//! What of a member is read: all of it, or some of its namespaces. Pure.
 
 use std::sync::Arc;
 
+use super::super::MemberOptions;
 use super::super::convert::Converted;
+use super::resource::Place;
 use crate::table::Kind;
 
-/// Leaves nothing but the name of an object in a namespace that is not to be read. Nodes and Namespaces are those of the whole
-/// cluster: endpoints need their localities and networks. No namespaces are all of them.
-pub(super) fn within(namespaces: &[Arc<str>], kind: Kind, mut converted: Converted) -> Converted {
-    let is_namespaced = !matches!(kind, Kind::Namespace | Kind::Node);
-    let is_outside = |namespace: &Arc<str>| !namespaces.is_empty() && !namespaces.contains(namespace);
-    if is_namespaced && converted.name.as_ref().is_some_and(|name| is_outside(&name.namespace)) {
-        converted.record = None;
-        converted.is_unreadable = false;
-        converted.problems.clear();
+/// What of a member is read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Scope {
+    /// Sorted; all of them where there are none.
+    namespaces: Vec<Arc<str>>,
+    /// The one whose label places the member.
+    system: Option<Arc<str>>,
+}
+
+impl Scope {
+    pub(super) fn of(options: &MemberOptions) -> Self {
+        Self {
+            namespaces: options.namespaces.clone(),
+            system: options.system_namespace.clone(),
+        }
     }
-    converted
+
+    /// Only some namespaces are read.
+    pub(super) fn is_partial(&self) -> bool {
+        !self.namespaces.is_empty()
+    }
+
+    /// The namespaces that are read, where not all of them are.
+    pub(super) fn namespaces(&self) -> &[Arc<str>] {
+        &self.namespaces
+    }
+
+    /// Where a kind is read, at least at one place. Nodes are those of the whole cluster: endpoints need their localities. Of
+    /// Namespaces only one says something.
+    pub(super) fn places(&self, kind: Kind) -> Vec<Place> {
+        if !self.is_partial() {
+            return vec![Place::Everywhere];
+        }
+        let within = self.namespaces.iter().cloned();
+        match kind {
+            Kind::Node => vec![Place::Everywhere],
+            Kind::Namespace => vec![Place::Named(
+                self.system.clone().unwrap_or_else(|| Arc::clone(&self.namespaces[0])),
+            )],
+            _ => within.map(Place::Namespace).collect(),
+        }
+    }
+
+    /// All of `other` is read here too, so that nothing of it may be missing.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        !self.is_partial() || other.is_partial() && other.namespaces.iter().all(|name| self.namespaces.contains(name))
+    }
+
+    /// A kind that the member is read without, where we are not allowed to: its own word says where endpoints are.
+    pub(super) fn does_without(&self, kind: Kind) -> bool {
+        kind == Kind::Node || kind == Kind::Namespace && self.is_partial()
+    }
+
+    /// Leaves nothing but the name of an object in a namespace that is not to be read, should a server tell of one.
+    pub(super) fn within(&self, kind: Kind, mut converted: Converted) -> Converted {
+        let is_namespaced = !matches!(kind, Kind::Namespace | Kind::Node);
+        let is_outside = |namespace: &Arc<str>| self.is_partial() && !self.namespaces.contains(namespace);
+        if is_namespaced && converted.name.as_ref().is_some_and(|name| is_outside(&name.namespace)) {
+            converted.record = None;
+            converted.is_unreadable = false;
+            converted.problems.clear();
+        }
+        converted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(namespaces: &[&str]) -> Scope {
+        Scope {
+            namespaces: namespaces.iter().map(|name| (*name).into()).collect(),
+            system: None,
+        }
+    }
+
+    #[test]
+    fn what_covers_what() {
+        for (scopes, covers) in [
+            ((&[][..], &[][..]), true),
+            ((&[], &["a"]), true),
+            ((&["a"], &[]), false),
+            ((&["a", "b"], &["b"]), true),
+            ((&["a"], &["a", "b"]), false),
+        ] {
+            assert_eq!(scope(scopes.0).covers(&scope(scopes.1)), covers, "{scopes:?}");
+        }
+    }
 }

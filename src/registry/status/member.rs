@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::super::kubernetes::Fingerprint;
 use super::super::metrics::{ByCredential, ByKind, ByMember};
 use super::super::problem::shorten;
 use super::super::{Credential, Expiry, MemberOptions, Problem};
@@ -354,6 +355,11 @@ impl MemberStatus {
     /// The version of the member's API server.
     pub(in super::super) fn server_version(&self, version: String) {
         self.change(|entry| entry.server_version = Some(version));
+    }
+
+    /// Which cluster the member is.
+    pub(in super::super) fn identified(&self, fingerprint: Fingerprint) {
+        self.change(|entry| entry.fingerprint = Some(fingerprint));
     }
 
     /// When the member's credentials expire, as far as they say.

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::model::{ClusterId, MemberStanding, ObjectName};
 use crate::table::Kind;
 
+use super::kubernetes::Fingerprint;
 use super::metrics::{ByKind, ByMember, RegistryMetrics};
 use super::{Attachment, Expiry, MemberOptions, MemberSource, Problem};
 
@@ -64,6 +65,8 @@ struct Entry {
     remembered: bool,
     last_event: Option<SystemTime>,
     server_version: Option<String>,
+    /// Which cluster it is, by the word of the reader in use.
+    fingerprint: Option<Fingerprint>,
     credentials: Vec<Expiry>,
     counts: BTreeMap<Kind, usize>,
     problems: BTreeMap<Topic, Vec<Problem>>,
@@ -153,6 +156,11 @@ impl Members {
         self.entries().get(name).map(|entry| entry.source.clone())
     }
 
+    /// Which cluster a member is, where its reader found out.
+    pub(super) fn fingerprint(&self, name: &ClusterId) -> Option<Fingerprint> {
+        self.entries().get(name)?.fingerprint.clone()
+    }
+
     /// What is wrong with folders of members, outside of each member.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
@@ -236,6 +244,7 @@ impl Members {
             remembered: remembered.is_some(),
             last_event: remembered,
             server_version: None,
+            fingerprint: None,
             credentials: Vec::new(),
             counts: before.map_or_else(|| Kind::ALL.map(|kind| (kind, 0)).into(), |before| before.counts),
             problems: BTreeMap::new(),
@@ -286,6 +295,7 @@ impl Members {
             entry.credentials.clear();
             entry.heartbeat = None;
             entry.server_version = None;
+            entry.fingerprint = None;
         }
         self.inner.metrics.forget_source(name);
         self.inner

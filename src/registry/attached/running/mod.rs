@@ -11,7 +11,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::super::kubernetes::Allowed;
+use super::super::kubernetes::{Allowed, Fingerprint};
 use super::super::run::read_member;
 use super::super::status::Voice;
 use super::super::{MemberSource, MemberState, Members, Problem, Verdict};
@@ -35,6 +35,11 @@ pub(super) struct Listed {
     pub(super) members: bool,
 }
 
+/// Of credentials that work.
+fn valid() -> Verdict {
+    Verdict::yes("Valid", "the API server takes them")
+}
+
 /// One member that is being read.
 struct Reader {
     number: u64,
@@ -46,7 +51,7 @@ struct Reader {
     cancel: DropGuard,
     task: JoinHandle<()>,
     /// Which cluster it is, once that is known.
-    cluster: Option<String>,
+    cluster: Option<Fingerprint>,
     /// What is known of its credentials.
     credentials: Verdict,
     trial: Option<UnderWay>,
@@ -107,7 +112,14 @@ impl Running {
 
     /// What is known of the credentials of a member; `None` where it is not read, with the reason.
     pub(super) fn credentials(&self, name: &ClusterId) -> Result<Verdict, Option<&Problem>> {
+        let synced = || {
+            self.members
+                .get(name)
+                .is_some_and(|report| report.state == MemberState::Synced)
+        };
         match self.readers.get(name) {
+            // Reading with them shows it.
+            Some(reader) if reader.credentials.reason == "NotTried" && synced() => Ok(valid()),
             Some(reader) => Ok(reader.credentials.clone()),
             None => Err(self.problems.get(name)),
         }
@@ -276,8 +288,6 @@ impl Running {
         };
         self.readers.insert(name.clone(), reader);
         self.problems.remove(name);
-        // To know the cluster again when its kubeconfig changes.
-        self.attempt(name, Rest::No, None);
     }
 
     fn leave(&self, name: &ClusterId) {
@@ -315,7 +325,7 @@ impl Running {
                 sink: Arc::clone(&self.sink),
                 members: self.members.clone(),
                 cancel: self.cancel.clone(),
-                cluster: reader.cluster.clone(),
+                cluster: reader.cluster.clone().or_else(|| self.members.fingerprint(name)),
                 doubted: reader.doubted.clone(),
             }
         });

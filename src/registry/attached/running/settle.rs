@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::super::super::{Problem, Verdict};
 use super::super::trial::{Outcome, Rest, Trial, verdict};
 use super::super::wanted::Wanted;
-use super::Running;
+use super::{Running, valid};
 
 impl Running {
     /// Acts on what became of a trial. Whoever took over from a member that is gone by now is dropped, which ends it.
@@ -41,7 +41,7 @@ impl Running {
                     ..latest.clone().unwrap_or(wanted)
                 };
                 reader.doubted = None;
-                reader.credentials = Verdict::yes("Valid", "the API server takes them");
+                reader.credentials = valid();
                 reader.cancel = new.cancel;
                 let old = std::mem::replace(&mut reader.task, new.task);
                 let _ = old.await;
@@ -52,7 +52,7 @@ impl Running {
             Outcome::Works(cluster) => {
                 reader.cluster.get_or_insert(cluster);
                 if is_latest {
-                    reader.credentials = Verdict::yes("Valid", "the API server takes them");
+                    reader.credentials = valid();
                 }
                 None
             }

@@ -77,6 +77,7 @@ async fn a_trial_that_broke_off_is_made_again() {
     let (mut running, _, _) = running(&[]);
     let asked = BTreeMap::from([(id("west"), wanted())]);
     running.want(asked, &BTreeSet::new(), BOTH).await;
+    running.look();
     let of = |running: &Running| running.readers[&id("west")].trial.as_ref().map(|trial| trial.task);
     let first = of(&running);
     running.trials.abort_all();
@@ -99,7 +100,7 @@ async fn a_reader_that_took_over_from_a_member_that_is_gone_ends() {
     let reading = cancel.clone();
     let new = NewReader {
         number: 2,
-        cluster: "uid".to_owned(),
+        cluster: Fingerprint::default(),
         voice: status.voice(),
         cancel: cancel.clone().drop_guard(),
         task: tokio::spawn(async move { reading.cancelled().await }),

@@ -4,6 +4,7 @@ mod budget;
 mod freshness;
 mod guard;
 mod optional;
+mod scope;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -38,10 +39,14 @@ impl Running {
 
     /// Reads on where another reader, or the time before the start, left off.
     fn start_with(api: FakeApi, recorder: Arc<Recorder>, members: Members) -> Self {
+        Self::start_as(api, recorder, members, MemberOptions::default())
+    }
+
+    fn start_as(api: FakeApi, recorder: Arc<Recorder>, members: Members, options: MemberOptions) -> Self {
         let clients = Arc::new(AtomicUsize::new(0));
         let status = members
-            .join(&id("east"), &MemberSource::InCluster, MemberOptions::default())
-            .unwrap_or_else(|| members.join_again(&id("east"), &MemberSource::InCluster, MemberOptions::default()));
+            .join(&id("east"), &MemberSource::InCluster, options.clone())
+            .unwrap_or_else(|| members.join_again(&id("east"), &MemberSource::InCluster, options));
         let (sink, made, connect_to) = (recorder.clone(), clients.clone(), api.clone());
         let task = tokio::spawn(async move {
             let connect = || {
@@ -115,32 +120,6 @@ fn three_nodes(api: FakeApi) -> FakeApi {
     }
     api.put("pods", "web-1", pod());
     api
-}
-
-#[tokio::test(start_paused = true)]
-async fn of_namespaces_that_are_not_asked_for_nothing_is_taken_and_nothing_is_wrong() {
-    let api = three_nodes(FakeApi::new());
-    api.put(
-        "pods",
-        "other",
-        json!({"metadata": {"namespace": "other"}, "status": {"podIP": "no address"}}),
-    );
-    let running = Running::start(api);
-    let options = MemberOptions {
-        namespaces: vec!["shop".into()],
-        ..MemberOptions::default()
-    };
-    assert!(running.members.reconfigure(&id("east"), options));
-    running.until_synced().await;
-    running.has(&["Node n1", "Node n2", "Node n3", "Pod shop/web-1"]).await;
-    running
-        .api
-        .put("pods", "late", json!({"metadata": {"namespace": "other"}}));
-    running.api.put("pods", "web-2", pod());
-    running
-        .has(&["Node n1", "Node n2", "Node n3", "Pod shop/web-1", "Pod shop/web-2"])
-        .await;
-    assert_eq!(running.members.get(&id("east")).unwrap().problem_count, 0);
 }
 
 #[tokio::test(start_paused = true)]
