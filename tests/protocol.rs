@@ -46,9 +46,9 @@ fn every_rule_has_a_test_or_a_reason_and_every_test_a_rule() {
     for rule in RULES {
         let tested = tests.contains_key(&format!("R{}", rule.number));
         match rule.verdict {
-            Verdict::Kept | Verdict::InPart(_) if !tested => problems.push(format!("R{} has no test", rule.number)),
+            Verdict::Kept if !tested => problems.push(format!("R{} has no test", rule.number)),
             Verdict::Later(_) | Verdict::NotOurs(_) if tested => {
-                problems.push(format!("R{} has a test, so it is kept, at least in part", rule.number));
+                problems.push(format!("R{} has a test, so it is kept", rule.number));
             }
             _ => {}
         }
@@ -99,18 +99,17 @@ fn the_page_is_up_to_date() {
 fn page(tests: &BTreeMap<String, Vec<Found>>) -> String {
     let count = |wanted: fn(&Verdict) -> bool| RULES.iter().filter(|rule| wanted(&rule.verdict)).count();
     let kept = count(|verdict| matches!(verdict, Verdict::Kept));
-    let in_part = count(|verdict| matches!(verdict, Verdict::InPart(_)));
     let later = count(|verdict| matches!(verdict, Verdict::Later(_)));
     let not_ours = count(|verdict| matches!(verdict, Verdict::NotOurs(_)));
     let all: std::collections::BTreeSet<&String> = tests.values().flatten().map(|found| &found.name).collect();
     let mut page = format!(
         "<!-- Written by `UPDATE=1 cargo test --test protocol` from tests/protocol/rules.rs and the names of the tests. -->\n\n\
          # How Parallax keeps to xDS\n\n\
-         117 rules that an xDS server has to keep, in short, and the tests that hold Parallax to each: {kept} are kept, {in_part} \
-         in part, {later} come with features that are not there yet, {not_ours} do not apply. {} tests name a rule; a test does \
+         117 rules that an xDS server has to keep, in short, and the tests that hold Parallax to each: {kept} are kept, \
+         {later} come with features that are not there yet, {not_ours} do not apply. {} tests name a rule; a test does \
          so by the beginning of its name.\n\n\
-         *SotW* is the state-of-the-world dialect, *delta* the incremental one. Parallax serves CDS and EDS, and \
-         LDS and RDS for gRPC clients, over aggregated streams of both.\n\n\
+         *SotW* is the state-of-the-world dialect, *delta* the incremental one. Parallax serves CDS, EDS, \
+         SDS, LDS and RDS over aggregated streams of both.\n\n\
          Beside these tests, a model of the session (`src/xds/session/tests/model`) takes some millions of random steps in \
          every run and compares each answer with a reference.\n",
         all.len()
@@ -126,7 +125,6 @@ fn page(tests: &BTreeMap<String, Vec<Found>>) -> String {
         let id = format!("R{}", rule.number);
         let verdict = match rule.verdict {
             Verdict::Kept => "kept".to_owned(),
-            Verdict::InPart(why) => format!("in part: {why}"),
             Verdict::Later(why) => format!("later: {why}"),
             Verdict::NotOurs(why) => format!("does not apply: {why}"),
         };

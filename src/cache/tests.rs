@@ -55,6 +55,7 @@ impl Source for Shelf {
             name: name.into(),
             version,
             any: bytes::Bytes::new(),
+            clusters: Arc::default(),
         }))
     }
 }

@@ -177,48 +177,48 @@ impl Pusher {
         let mut views = self.cache.live_views();
         // Their one resource depends on their key only.
         views.retain(|view| view.key().inbound.is_none());
-        let differing = views.iter().map(|view| {
-            let gateway = if view.key().role == Role::Gateway {
-                view.refresh(ResourceType::Cluster, &names.at_gateways)
-                    + view.refresh(ResourceType::ClusterLoadAssignment, &names.at_gateways)
-            } else {
-                0
-            };
-            // Clusters first: an assignment is of no use to who does not have its cluster yet.
-            gateway
-                + view.refresh(ResourceType::Cluster, &names.clusters)
-                + view.refresh(ResourceType::ClusterLoadAssignment, &names.assignments)
-                + view.refresh(
-                    ResourceType::ClusterLoadAssignment,
-                    &self.behind(view, &changes.networks),
-                )
-                + view.refresh(ResourceType::Listener, &names.listeners)
-                // Routes of gRPC clients are named as their cluster is.
-                + view.refresh(ResourceType::RouteConfiguration, &names.clusters)
-                + view.refresh(ResourceType::RouteConfiguration, &names.routes)
-        });
-        let differing = differing.sum();
+        let mut differing = 0;
+        // Clusters first, in all views: an assignment is of no use to who does not have its cluster yet, and a stream reads its
+        // routes from another view than its clusters.
+        for view in &views {
+            if view.key().role == Role::Gateway {
+                differing += view.refresh(ResourceType::Cluster, &names.at_gateways);
+            }
+            differing += view.refresh(ResourceType::Cluster, &names.clusters);
+        }
+        for view in &views {
+            if view.key().role == Role::Gateway {
+                differing += view.refresh(ResourceType::ClusterLoadAssignment, &names.at_gateways);
+            }
+            let behind = self.behind(view, &changes.networks);
+            differing += view.refresh(ResourceType::ClusterLoadAssignment, &names.assignments);
+            differing += view.refresh(ResourceType::ClusterLoadAssignment, &behind);
+        }
+        for view in &views {
+            differing += view.refresh(ResourceType::Listener, &names.listeners);
+            // Routes of gRPC clients are named as their cluster is.
+            differing += view.refresh(ResourceType::RouteConfiguration, &names.clusters);
+            differing += view.refresh(ResourceType::RouteConfiguration, &names.routes);
+        }
         (views.len(), differing)
     }
 
     /// Looks at all that is held in any view, and at all that there is now of types that are wanted as a whole.
     fn push_everything(&self) -> (usize, usize) {
         let views = self.cache.live_views();
-        let differing = views.iter().map(|view| {
-            let kinds = [
-                ResourceType::Cluster,
-                ResourceType::ClusterLoadAssignment,
-                ResourceType::Listener,
-                ResourceType::RouteConfiguration,
-            ];
-            let refreshed = kinds.map(|kind| {
+        let mut differing = 0;
+        for kind in [
+            ResourceType::Cluster,
+            ResourceType::ClusterLoadAssignment,
+            ResourceType::Listener,
+            ResourceType::RouteConfiguration,
+        ] {
+            for view in &views {
                 let held = view.names(kind).into_iter();
                 let names: BTreeSet<_> = held.chain(self.builder.names(view.key(), kind)).collect();
-                view.refresh(kind, &names)
-            });
-            refreshed.iter().sum::<usize>()
-        });
-        let differing = differing.sum();
+                differing += view.refresh(kind, &names);
+            }
+        }
         (views.len(), differing)
     }
 

@@ -23,7 +23,7 @@ mod testing;
 mod tokens;
 
 pub use attached::{AttachedMembers, member_resource, run_attached_members};
-pub use attachment::{Answer, Attachment, Verdict};
+pub use attachment::{Answer, Attachment, Reason, Verdict};
 pub use folder::{Manifests, read_manifests};
 pub use hosts::{HostReport, Hosts, HostsCollector, run_hosts};
 pub use kubernetes::{Allowed, Credential, Expiry, connect_to};

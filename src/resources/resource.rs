@@ -82,6 +82,8 @@ pub struct Resource {
     pub version: Version,
     /// The encoded `google.protobuf.Any`, without any field key or length around it.
     pub any: Bytes,
+    /// Of listeners and routes: the clusters of services that they send traffic to. A client must have these before.
+    pub clusters: Arc<[Arc<str>]>,
 }
 
 /// Without the content: it is long, and a private key may be in it.
@@ -117,6 +119,15 @@ impl Resource {
             name,
             version,
             any: any.into(),
+            clusters: Arc::default(),
+        }
+    }
+
+    /// The same, which sends traffic to these clusters.
+    pub(super) fn leading_to(self, clusters: impl IntoIterator<Item = Arc<str>>) -> Self {
+        Self {
+            clusters: clusters.into_iter().collect(),
+            ..self
         }
     }
 }

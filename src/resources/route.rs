@@ -54,5 +54,6 @@ impl RouteSpec {
             self.version(),
             &routes,
         )
+        .leading_to([Arc::clone(&self.name)])
     }
 }

@@ -11,6 +11,7 @@ mod entry;
 mod gateways;
 mod hosts;
 mod inbound;
+mod index;
 mod member;
 mod merge;
 mod parts;
@@ -23,6 +24,7 @@ mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -34,6 +36,7 @@ use crate::model::{
 };
 use derive::{MemberService, Places};
 use gateways::{Claims, GatewayCandidate};
+use index::Index;
 use member::{Member, Touched};
 
 pub use change::{ChangeSet, Face, Locations, Scope, ServiceChange};
@@ -89,8 +92,8 @@ pub struct EndpointTable {
     claims: Mutex<Claims>,
     /// Resolved from the claims; written under their lock.
     gateways: ArcSwap<GatewaySet>,
-    /// The services that have each port; for listeners, which services share.
-    ports: Mutex<BTreeMap<u16, BTreeSet<ServiceKey>>>,
+    /// Services by their ports and addresses.
+    index: Mutex<Index>,
     /// The host names in the claims; written under their lock, and only when they differ.
     hosts: ArcSwap<BTreeSet<HostName>>,
 }
@@ -113,7 +116,7 @@ impl EndpointTable {
             services: DashMap::new(),
             claims: Mutex::default(),
             gateways: ArcSwap::default(),
-            ports: Mutex::default(),
+            index: Mutex::default(),
         }
     }
 
@@ -250,39 +253,25 @@ impl EndpointTable {
         let change = ServiceChange::between(slot.merged.as_deref(), merged.as_ref());
         if change.is_some() {
             let old = std::mem::replace(&mut slot.merged, merged.map(Arc::new));
-            self.index_ports(key, old.as_deref(), slot.merged.as_deref());
+            // Under the lock of the service's slot, so that the index follows each service in order.
+            lock(&self.index).update(key, old.as_deref(), slot.merged.as_deref());
         }
         drop(slot);
         self.services.remove_if(key, |_, slot| slot.shards.is_empty());
         change
     }
 
-    /// Under the lock of the service's slot, so that the index follows each service in order.
-    fn index_ports(&self, key: &ServiceKey, old: Option<&ServiceEndpoints>, new: Option<&ServiceEndpoints>) {
-        let numbers = |service: Option<&ServiceEndpoints>| -> Vec<u16> {
-            let ports = service.map_or(&[][..], |service| &service.ports);
-            ports.iter().map(|port| port.port.number).collect()
-        };
-        let (old, new) = (numbers(old), numbers(new));
-        if old == new {
-            return;
-        }
-        let mut ports = lock(&self.ports);
-        for number in old {
-            if let Some(services) = ports.get_mut(&number) {
-                services.remove(key);
-            }
-        }
-        for number in new {
-            ports.entry(number).or_default().insert(key.clone());
-        }
-        ports.retain(|_, services| !services.is_empty());
-    }
-
     /// The services that have a port of this number, by name.
     #[must_use]
     pub fn services_on(&self, port: u16) -> Vec<Arc<ServiceEndpoints>> {
-        let keys = lock(&self.ports).get(&port).cloned().unwrap_or_default();
+        let keys = lock(&self.index).on(port);
+        keys.iter().filter_map(|key| self.service(key)).collect()
+    }
+
+    /// The services that have this `ClusterIP` in some member, by name.
+    #[must_use]
+    pub fn services_at(&self, address: IpAddr) -> Vec<Arc<ServiceEndpoints>> {
+        let keys = lock(&self.index).at(address);
         keys.iter().filter_map(|key| self.service(key)).collect()
     }
 

@@ -32,6 +32,8 @@ pub struct XdsConfig {
     /// How long a client may leave an answer without ACK or NACK before its stream is ended. An Envoy that waits for an
     /// assignment takes 15 s.
     pub ack_deadline: Duration,
+    /// How long routes wait for the ACK of the clusters that they name, and clusters for routes to let go of them.
+    pub order_patience: Duration,
     /// After about this time, 20 % more or less, a stream is ended, so that proxies spread over replicas again.
     pub max_age: Duration,
     /// How long a client may take to read what was sent to it before its stream's end; then its connection is ended.
@@ -56,6 +58,7 @@ impl Default for XdsConfig {
             first_message_deadline: Duration::from_secs(10),
             slow_after: Duration::from_secs(30),
             ack_deadline: Duration::from_secs(300),
+            order_patience: Duration::from_secs(5),
             max_age: Duration::from_secs(30 * 60),
             farewell: Duration::from_secs(5),
             drain_spread: Duration::from_secs(5),

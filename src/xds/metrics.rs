@@ -48,6 +48,7 @@ pub struct XdsMetrics {
     initial_waiting: Gauge,
     initial_wait_seconds: Histogram,
     initial_overdue: Counter,
+    order_given_up: Counter,
 }
 
 impl Default for XdsMetrics {
@@ -86,6 +87,7 @@ impl XdsMetrics {
             initial_waiting: Gauge::default(),
             initial_wait_seconds: ack_seconds(),
             initial_overdue: Counter::default(),
+            order_given_up: Counter::default(),
         }
     }
 
@@ -152,6 +154,11 @@ impl XdsMetrics {
             "initial_overdue",
             "New streams that acknowledged nothing for so long that others were no longer held back for them",
             self.initial_overdue.clone(),
+        );
+        xds.register(
+            "order_given_up",
+            "Times that routes went out although a cluster they name was not acknowledged for long, or the other way round",
+            self.order_given_up.clone(),
         );
     }
 
@@ -232,6 +239,10 @@ impl XdsMetrics {
 
     pub(super) fn newcomer_overdue(&self) {
         self.initial_overdue.inc();
+    }
+
+    pub(super) fn order_given_up(&self) {
+        self.order_given_up.inc();
     }
 
     pub(super) fn newcomers_charged(&self, more: usize, less: usize) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::Node;
 use futures::FutureExt;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::admission::Newcomer;
@@ -198,6 +198,14 @@ async fn renewed(secrets: Option<&mut SecretKeeper<'_>>) -> Changes {
     }
 }
 
+/// Waits until a time is over, if there is one. Safe to drop and call again.
+async fn over(time: Option<&mut Pin<Box<Sleep>>>) {
+    match time {
+        Some(time) => time.await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A stream whose client said who it is.
 struct Served<'a> {
     shared: &'a Shared,
@@ -249,6 +257,8 @@ impl<'a> Served<'a> {
         // Set when an answer goes out, and looked at when it fires: mostly the ACK came long before.
         let mut late = pin!(sleep(Duration::ZERO));
         let mut awaiting = false;
+        // Set while something waits for the ACK of another type.
+        let mut in_order = None;
         loop {
             tokio::select! {
                 biased;
@@ -269,6 +279,10 @@ impl<'a> Served<'a> {
                         None => {
                             due = false;
                             newcomer.idle();
+                            in_order = self.stream.keeps_back().then(|| {
+                                let patience = || Box::pin(sleep(self.shared.config.order_patience));
+                                in_order.take().unwrap_or_else(patience)
+                            });
                         }
                         Some(response) => {
                             let id = &self.shared.config.control_plane_id;
@@ -295,6 +309,12 @@ impl<'a> Served<'a> {
                     due = true;
                 }
                 () = newcomer.moved() => {}
+                () = over(in_order.as_mut()) => {
+                    in_order = None;
+                    self.shared.metrics.order_given_up();
+                    self.stream.wait_no_longer();
+                    due = true;
+                }
                 () = &mut late, if awaiting => match self.stream.waiting_since() {
                     None => awaiting = false,
                     Some(since) => {

@@ -218,6 +218,16 @@ impl Stream {
         Some(response)
     }
 
+    /// Whether something that is due waits for the ACK of another type. To be asked when no answer is due.
+    pub(super) fn keeps_back(&self) -> bool {
+        lock(&self.live).session.keeps_back()
+    }
+
+    /// Lets all that waits so go.
+    pub(super) fn wait_no_longer(&self) {
+        lock(&self.live).session.wait_no_longer();
+    }
+
     /// Since when the oldest answer in flight has waited.
     pub(super) fn waiting_since(&self) -> Option<Instant> {
         lock(&self.live).in_flight.values().min().copied()

@@ -2,9 +2,10 @@
 
 use std::net::Ipv4Addr;
 
+use super::harness::eventually;
 use super::manifests;
 use super::space::need_namespaces;
-use super::world::{GATEWAY_1, WEB_IN_EAST, World, workload};
+use super::world::{DEADLINE, GATEWAY_1, WEB_IN_EAST, World, workload};
 
 /// A Service in `shop` with these lines of its spec, and with an endpoint for each port name, so that gateways have clusters too.
 fn service(name: &str, spec: &str) -> String {
@@ -176,5 +177,47 @@ async fn whatever_is_wrong_no_envoy_refuses_what_it_is_sent() {
     );
     let ip = Ipv4Addr::new(10, 96, 0, 61);
     world.settled("client-1", (ip, 7080), "late", "web-2").await;
+    world.nobody_refused_anything();
+}
+
+/// 5,000 services in one namespace: an Envoy takes them, and one more arrives as ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn five_thousand_services_in_a_namespace_are_taken() {
+    need_namespaces();
+    let mut world = World::new("").await;
+    let web = world.web();
+    world.say_web(&web[..1]);
+    let many = (0..5_000).map(|number| {
+        format!(
+            "apiVersion: v1
+kind: Service
+metadata: {{name: service-{number}, namespace: shop}}
+spec: {{clusterIP: 10.97.{}.{}, ports: [{{name: http, port: 80}}]}}
+---
+",
+            number >> 8,
+            number & 0xff
+        )
+    });
+    world.say("east", "many.yaml", &many.collect::<String>());
+    world.add(workload("client-1", "east", "10.1.0.10"), "0.0.0.0").await;
+    world.add(web[0].clone(), "0.0.0.0").await;
+    world.settled("client-1", (WEB_IN_EAST, 80), "web", "web-1").await;
+    // Each of them is known: it has no endpoints, which is another answer than that nobody knows it.
+    let all = async || match world.stat("client-1", &["cluster_manager.active_clusters"]) {
+        clusters if clusters > 5_000 => Ok(()),
+        clusters => Err(clusters.to_string()),
+    };
+    eventually("all of them to be there", DEADLINE, all)
+        .await
+        .expect("they are");
+    world.say(
+        "east",
+        "late.yaml",
+        &manifests::service("late", "10.96.0.60", &[("http", 80, 8080)], &[&web[0]]),
+    );
+    world
+        .settled("client-1", (Ipv4Addr::new(10, 96, 0, 60), 80), "late", "web-1")
+        .await;
     world.nobody_refused_anything();
 }

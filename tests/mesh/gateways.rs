@@ -1,6 +1,7 @@
 //! What changes while requests go on: pods, gateways, services, the control plane itself.
 
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::harness::eventually;
 use super::manifests;
@@ -21,6 +22,70 @@ impl World {
         };
         if let Err(late) = eventually(&format!("{pods:?} to answer"), DEADLINE, look).await {
             panic!("{late:#}\n{}", self.everything());
+        }
+    }
+}
+
+impl World {
+    /// Services come and go while requests to them never pause: at no moment do routes name a cluster that is not there.
+    async fn services_come_and_go(&self) {
+        const ROUNDS: usize = 8;
+        let ip = Ipv4Addr::new(10, 96, 0, 51);
+        let pod = workload("web-3", "west", "10.2.0.20");
+        let manifest = manifests::service("brief", "10.96.0.51", &[("http", 80, 8080)], &[&pod]);
+        // One speaks delta, the other the state of the world.
+        let clients = ["client-1", "client-2"];
+        let stop = AtomicBool::new(false);
+        let requests = || {
+            for client in clients.iter().cycle().take_while(|_| !stop.load(Ordering::Relaxed)) {
+                // Most find no such service. How each ended is in the log.
+                let _ = self.get(client, (ip, 80), "brief.shop");
+            }
+        };
+        let changes = async || {
+            for _ in 0..ROUNDS {
+                self.say("west", "brief.yaml", &manifest);
+                for client in clients {
+                    self.settled(client, (ip, 80), "brief.shop", "web-3").await;
+                }
+                std::fs::remove_file(self.path("members").join("west/brief.yaml")).expect("it was there");
+                for client in clients {
+                    let gone = eventually("the service to be gone", DEADLINE, async || {
+                        match self.get(client, (ip, 80), "brief.shop") {
+                            Ok(answer) if answer.status == 200 => Err("it is answered".to_owned()),
+                            _ => Ok(()),
+                        }
+                    });
+                    gone.await.expect("it goes");
+                }
+            }
+        };
+        let handle = tokio::runtime::Handle::current();
+        tokio::task::block_in_place(|| {
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(requests);
+                }
+                handle.block_on(changes());
+                stop.store(true, Ordering::Relaxed);
+            });
+        });
+        for client in clients {
+            let log = self.accesses(client);
+            let brief: Vec<_> = log.iter().filter(|line| line.contains("\"GET brief.shop/\"")).collect();
+            let answered = brief.iter().filter(|line| line.contains("status=200")).count();
+            assert!(answered >= ROUNDS, "{client}: {answered} of {}", brief.len());
+            // No cluster, or one without endpoints.
+            let lost = brief
+                .iter()
+                .filter(|line| line.contains("flags=NC") || line.contains("flags=UH"));
+            let lost: Vec<_> = lost.collect();
+            assert!(
+                lost.is_empty(),
+                "{client}: {} of {}: {lost:#?}",
+                lost.len(),
+                brief.len()
+            );
         }
     }
 }
@@ -68,6 +133,8 @@ async fn requests_go_on_while_things_change() {
     eventually("the service to be gone", DEADLINE, look)
         .await
         .expect("it goes");
+
+    world.services_come_and_go().await;
 
     // Without a control plane everything goes on; with it again nothing is sent anew.
     world.control_plane = None;

@@ -172,7 +172,8 @@ async fn a_workload_has_a_way_in_of_its_own() {
     kubelet.sidecar = false;
     world.add(kubelet, "0.0.0.0").await;
     world.add(workload("client-1", "east", "10.1.0.10"), "0.0.0.0").await;
-    world.add(world.web()[0].clone(), "0.0.0.0").await;
+    // Listening at the address of the pod only.
+    world.add(world.web()[0].clone(), "10.1.0.20").await;
     health_service(&world.pods["web-1"].space);
     world.settled("client-1", (WEB_IN_EAST, 80), "web", "web-1").await;
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::crd::{Condition, ConditionStatus, MemberResourceStatus};
 use crate::model::NetworkId;
-use crate::registry::{Answer, Attachment, Expiry, KindState, MemberReport, MemberState, Verdict};
+use crate::registry::{Answer, Attachment, Expiry, KindState, MemberReport, MemberState, Reason, Verdict};
 use crate::table::Kind;
 
 /// A credential that ends within this time should be renewed.
@@ -91,7 +91,7 @@ pub(super) fn urgency(old: &MemberResourceStatus, new: &MemberResourceStatus) ->
     }
 }
 
-fn verdict(answer: Answer, reason: &'static str, message: impl Into<String>) -> Verdict {
+fn verdict(answer: Answer, reason: Reason, message: impl Into<String>) -> Verdict {
     Verdict {
         answer,
         reason,
@@ -100,22 +100,26 @@ fn verdict(answer: Answer, reason: &'static str, message: impl Into<String>) -> 
 }
 
 fn not_read() -> Verdict {
-    verdict(Answer::Unknown, "NotRead", "this object is not read; see Accepted")
+    verdict(
+        Answer::Unknown,
+        Reason::NotRead,
+        "this object is not read; see Accepted",
+    )
 }
 
 fn connected(attachment: &Attachment, report: Option<&MemberReport>) -> Verdict {
     let Some(report) = report else { return not_read() };
     let why = match &report.state {
-        MemberState::Synced => return verdict(Answer::Yes, "Connected", "the API server answers"),
+        MemberState::Synced => return verdict(Answer::Yes, Reason::Connected, "the API server answers"),
         MemberState::Connecting { reason, .. } | MemberState::Stale { reason, .. } => reason,
     };
     let some = report.kinds.values().any(|kind| kind.state == KindState::Connected);
     match attachment.credentials.answer {
-        _ if some => verdict(Answer::Yes, "Connected", "the API server answers"),
-        Answer::Yes => verdict(Answer::Yes, "Connected", "the API server answers"),
+        _ if some => verdict(Answer::Yes, Reason::Connected, "the API server answers"),
+        Answer::Yes => verdict(Answer::Yes, Reason::Connected, "the API server answers"),
         Answer::No => verdict(Answer::No, attachment.credentials.reason, why.clone()),
-        Answer::Unknown if attachment.credentials.reason == "NotTried" => {
-            verdict(Answer::Unknown, "Connecting", why.clone())
+        Answer::Unknown if attachment.credentials.reason == Reason::NotTried => {
+            verdict(Answer::Unknown, Reason::Connecting, why.clone())
         }
         Answer::Unknown => verdict(Answer::No, attachment.credentials.reason, why.clone()),
     }
@@ -124,22 +128,22 @@ fn connected(attachment: &Attachment, report: Option<&MemberReport>) -> Verdict 
 fn synced(report: Option<&MemberReport>) -> Verdict {
     let Some(report) = report else { return not_read() };
     match &report.state {
-        MemberState::Synced => verdict(Answer::Yes, "Synced", "everything is known and changes arrive"),
-        MemberState::Connecting { reason, .. } => verdict(Answer::No, "Connecting", reason.clone()),
-        MemberState::Stale { reason, .. } => verdict(Answer::No, "Stale", reason.clone()),
+        MemberState::Synced => verdict(Answer::Yes, Reason::Synced, "everything is known and changes arrive"),
+        MemberState::Connecting { reason, .. } => verdict(Answer::No, Reason::Connecting, reason.clone()),
+        MemberState::Stale { reason, .. } => verdict(Answer::No, Reason::Stale, reason.clone()),
     }
 }
 
 fn stale(report: Option<&MemberReport>) -> Verdict {
     let Some(report) = report else { return not_read() };
     match &report.state {
-        MemberState::Synced => verdict(Answer::No, "Fresh", "what is known is up to date"),
-        MemberState::Connecting { .. } => verdict(Answer::No, "NothingKnown", "nothing of it is known yet"),
+        MemberState::Synced => verdict(Answer::No, Reason::Fresh, "what is known is up to date"),
+        MemberState::Connecting { .. } => verdict(Answer::No, Reason::NothingKnown, "nothing of it is known yet"),
         MemberState::Stale { since, reason } => {
             let since = time(*since);
             verdict(
                 Answer::Yes,
-                "NotReadable",
+                Reason::NotReadable,
                 format!("what is known is from before {since}, and is kept: {reason}"),
             )
         }
@@ -154,9 +158,9 @@ fn credentials(attachment: &Attachment, report: Option<&MemberReport>, now: Syst
     let left = expiry.at.duration_since(now).ok();
     let (what, at) = (expiry.credential, time(expiry.at));
     match (left, found.answer) {
-        (None, Answer::No | Answer::Unknown) if found.reason != "RotationFailed" => verdict(
+        (None, Answer::No | Answer::Unknown) if found.reason != Reason::RotationFailed => verdict(
             Answer::No,
-            "Expired",
+            Reason::Expired,
             format!(
                 "the {what} expired at {at}; put a new one into the Secret ({})",
                 found.message
@@ -164,7 +168,7 @@ fn credentials(attachment: &Attachment, report: Option<&MemberReport>, now: Syst
         ),
         (Some(left), Answer::Yes) if left < SOON => verdict(
             Answer::Yes,
-            "ExpiresSoon",
+            Reason::ExpiresSoon,
             format!("the {what} expires at {at}; put a new one into the Secret"),
         ),
         _ => found.clone(),
@@ -195,7 +199,7 @@ fn condition(
         status,
         observed_generation: generation,
         last_transition_time: same.map_or_else(|| time(now), |same| same.last_transition_time.clone()),
-        reason: verdict.reason.to_owned(),
+        reason: verdict.reason.to_string(),
         message: verdict.message,
     }
 }

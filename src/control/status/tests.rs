@@ -16,7 +16,7 @@ fn attachment(credentials: Verdict) -> Attachment {
         uid: "u".to_owned(),
         generation: Some(3),
         member: Some(ClusterId::new("west").unwrap()),
-        accepted: verdict(Answer::Yes, "Accepted", "it is read as it says"),
+        accepted: verdict(Answer::Yes, Reason::Accepted, "it is read as it says"),
         credentials,
     }
 }
@@ -43,7 +43,7 @@ fn report(state: MemberState) -> MemberReport {
 }
 
 fn valid() -> Verdict {
-    verdict(Answer::Yes, "Valid", "the API server takes them")
+    verdict(Answer::Yes, Reason::Valid, "the API server takes them")
 }
 
 fn known<'a>(attachment: &'a Attachment, report: Option<&'a MemberReport>) -> Known<'a> {
@@ -82,7 +82,7 @@ fn a_member_that_is_well_and_one_that_is_away_and_one_that_is_not_read() {
     assert_eq!(status_well.last_event.as_deref(), Some("1970-01-01T00:01:00Z"));
     assert_eq!(status_well.observed_generation, Some(3));
 
-    let unreachable = attachment(verdict(Answer::Unknown, "ServerUnreachable", "refused"));
+    let unreachable = attachment(verdict(Answer::Unknown, Reason::ServerUnreachable, "refused"));
     let away = report(MemberState::Stale {
         since: at(150),
         reason: "can't be reached".to_owned(),
@@ -106,7 +106,7 @@ fn a_member_that_is_well_and_one_that_is_away_and_one_that_is_not_read() {
     assert_eq!(times[1..], ["1970-01-01T00:05:00Z"; 4]);
     assert!(status_away.conditions[3].message.contains("1970-01-01T00:02:30Z"));
 
-    let mut pending = attachment(verdict(Answer::No, "SecretNotFound", "make it"));
+    let mut pending = attachment(verdict(Answer::No, Reason::SecretNotFound, "make it"));
     pending.accepted = pending.credentials.clone();
     pending.member = None;
     let status_pending = status(known(&pending, None), None, at(200));
@@ -135,7 +135,7 @@ fn credentials_that_end_are_told_before_and_after() {
         .into();
     let (valid, refused) = (
         attachment(valid()),
-        attachment(verdict(Answer::No, "Unauthorized", "401")),
+        attachment(verdict(Answer::No, Reason::Unauthorized, "401")),
     );
     for (attachment, day, said) in [
         (&valid, 1, "CredentialsValid=True/Valid"),

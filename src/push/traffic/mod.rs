@@ -172,17 +172,19 @@ pub(super) fn sidecar_spec(
 
 fn target(table: &EndpointTable, key: &ViewKey, listener: OutboundListener) -> Option<OutboundTarget> {
     let OutboundListener { address, port } = listener;
-    let services = table.services_on(port);
     let Some(address) = address else {
+        let services = table.services_on(port);
         let any =
             |service: &Arc<ServiceEndpoints>| may_be_http(service, port) || hosts::is_on_all_addresses(service, port);
         let any = services.iter().any(any);
         return any.then_some(OutboundTarget::Names);
     };
-    let mut services = services.iter();
+    let is_at =
+        |service: &Arc<ServiceEndpoints>| service.port(port).is_some() && cluster_ips(key, service).contains(&address);
     // In one member an address is one service's; where manifests say otherwise the first by name has it.
-    let service = services.find(|service| cluster_ips(key, service).contains(&address))?;
-    own_target(service, port)
+    let service = table.services_at(address).into_iter().find(is_at);
+    let service = service.or_else(|| table.services_on(port).into_iter().find(is_at))?;
+    own_target(&service, port)
 }
 
 /// The content of a resource of a gateway. It has nothing else: what it has no cluster for, nobody reaches through it.

@@ -24,7 +24,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::kubernetes::{self, Allowed};
-use super::{Answer, Attachment, MemberOptions, MemberSource, Members, Problem, Verdict};
+use super::{Answer, Attachment, MemberOptions, MemberSource, Members, Problem, Reason, Verdict};
 use crate::lifecycle::Backoff;
 use crate::model::{ClusterId, ObjectName};
 use crate::table::EventSink;
@@ -319,15 +319,15 @@ impl Attached {
             .set_problems(&self.shown, unreadable.chain(wrong).collect());
         let attachments = self.asked.attachments.values().map(|attachment| {
             let mut attachment = attachment.clone();
-            if attachment.member.is_none() && attachment.accepted.reason != "NameConflict" {
+            if attachment.member.is_none() && attachment.accepted.reason != Reason::NameConflict {
                 self.goes_on(&mut attachment);
             } else if let Some(name) = &attachment.member {
                 match self.running.credentials(name) {
                     Ok(credentials) => attachment.credentials = credentials,
                     Err(problem) => {
                         let why = problem.map(ToString::to_string).unwrap_or_default();
-                        attachment.accepted = Verdict::no("NameConflict", why);
-                        attachment.credentials = Verdict::unknown("NotRead", "this object is not read");
+                        attachment.accepted = Verdict::no(Reason::NameConflict, why);
+                        attachment.credentials = Verdict::unknown(Reason::NotRead, "this object is not read");
                         attachment.member = None;
                     }
                 }

@@ -10,7 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::super::kubernetes::{self, Failure, Fingerprint};
 use super::super::run::read_member;
 use super::super::status::{MemberStatus, Voice};
-use super::super::{MemberSource, MemberState, Members, Verdict};
+use super::super::{MemberSource, MemberState, Members, Reason, Verdict};
 use super::handover::{Candidate, Gate, Progress, Sizes, Turn, Voices};
 use super::wanted::Wanted;
 use crate::lifecycle::Backoff;
@@ -211,10 +211,10 @@ async fn settled(progress: &mut watch::Receiver<Progress>) {
 pub(super) fn verdict(failure: &Failure) -> Verdict {
     let message = failure.to_string();
     match failure {
-        Failure::Config(_) => Verdict::no("InvalidKubeconfig", message),
-        Failure::Unauthorized(_) => Verdict::no("Unauthorized", message),
-        Failure::Untrusted(_) => Verdict::no("ServerNotTrusted", message),
-        Failure::Forbidden { .. } => Verdict::no("Forbidden", message),
-        _ => Verdict::unknown("ServerUnreachable", message),
+        Failure::Config(_) => Verdict::no(Reason::InvalidKubeconfig, message),
+        Failure::Unauthorized(_) => Verdict::no(Reason::Unauthorized, message),
+        Failure::Untrusted(_) => Verdict::no(Reason::ServerNotTrusted, message),
+        Failure::Forbidden { .. } => Verdict::no(Reason::Forbidden, message),
+        _ => Verdict::unknown(Reason::ServerUnreachable, message),
     }
 }

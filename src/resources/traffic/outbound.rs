@@ -112,7 +112,12 @@ impl OutboundSpec {
                 listener.filter_chains.extend(by_sni);
             }
         }
+        let cluster = match &self.target {
+            OutboundTarget::Bytes(cluster) | OutboundTarget::Sniffed(cluster) => Some(cluster),
+            OutboundTarget::Names => None,
+        };
         Resource::encode(ResourceType::Listener, name.into(), self.version(), &listener)
+            .leading_to(cluster.map(|cluster| cluster.encode(&settings.domain).into()))
     }
 
     fn sniff(&self, listener: &mut Listener, otherwise: Vec<Filter>) {

@@ -97,6 +97,7 @@ impl RoutesSpec {
         let domain = &self.settings.domain;
         // Envoy refuses all routes of a configuration in which one name is there twice.
         let mut taken = BTreeSet::new();
+        let mut clusters = Vec::new();
         let hosts = self.services.iter().filter_map(|service| {
             let names = service.names(&self.namespace, domain);
             let domains: Vec<String> = names
@@ -108,11 +109,15 @@ impl RoutesSpec {
                 service: service.service.clone(),
                 port: self.port,
             };
-            (!domains.is_empty()).then(|| VirtualHost {
-                name: format!("{}:{}", service.service.host(domain), self.port),
-                domains,
-                routes: to_service(&cluster.encode(domain)).into(),
-                ..VirtualHost::default()
+            (!domains.is_empty()).then(|| {
+                let cluster = cluster.encode(domain);
+                clusters.push(Arc::from(cluster.as_str()));
+                VirtualHost {
+                    name: format!("{}:{}", service.service.host(domain), self.port),
+                    domains,
+                    routes: to_service(&cluster).into(),
+                    ..VirtualHost::default()
+                }
             })
         });
         let mut virtual_hosts: Vec<_> = hosts.collect();
@@ -130,7 +135,7 @@ impl RoutesSpec {
             ignore_port_in_host_matching: true,
             ..RouteConfiguration::default()
         };
-        Resource::encode(ResourceType::RouteConfiguration, name, self.version(), &routes)
+        Resource::encode(ResourceType::RouteConfiguration, name, self.version(), &routes).leading_to(clusters)
     }
 }
 

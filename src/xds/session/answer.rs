@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::held::Held;
+use super::order::Order;
 use super::response::{Answer, Response, TypeUrl};
 use super::subscription::{Carried, InFlight, Subscription};
 use super::{Dialect, MAX_NAME_BYTES};
@@ -19,27 +20,21 @@ const _: () = assert!(MAX_NAME_BYTES < ANSWER_BYTES);
 
 impl Subscription {
     /// The answer that is due now, if any; none while one waits for its ACK.
-    pub(super) fn answer(&mut self, nonce: u64, lookup: &dyn Lookup) -> Option<Answer> {
+    pub(super) fn answer(&mut self, nonce: u64, lookup: &dyn Lookup, order: &Order<'_>) -> Option<Answer> {
         let idle = self.changed.is_empty() && self.owed.is_empty() && !self.sweep;
         if self.in_flight.is_some() || idle {
             return None;
         }
         if self.dialect == Dialect::StateOfTheWorld && self.kind.is_wildcard_capable() {
-            self.full_set(nonce, lookup)
+            self.full_set(nonce, lookup, order)
         } else {
-            self.difference(nonce, lookup)
+            self.difference(nonce, lookup, order)
         }
     }
 
     /// State of the world, for types where absence means deletion: everything that is wanted, or nothing at all when the
     /// client has just that.
-    fn full_set(&mut self, nonce: u64, lookup: &dyn Lookup) -> Option<Answer> {
-        let owed = std::mem::take(&mut self.owed);
-        self.owed_for_nothing = 0;
-        let due = owed.iter().any(|name| self.wants(name)) || self.answer_owed;
-        self.changed.clear();
-        self.sweep = false;
-        self.answer_owed = false;
+    fn full_set(&mut self, nonce: u64, lookup: &dyn Lookup, order: &Order<'_>) -> Option<Answer> {
         let mut set: BTreeMap<Arc<str>, Arc<Resource>> = BTreeMap::new();
         if self.is_whole() {
             for resource in lookup.all(self.kind) {
@@ -49,6 +44,28 @@ impl Subscription {
         for name in &self.names {
             if let Some(resource) = lookup.get(self.kind, name) {
                 set.insert(Arc::clone(name), resource);
+            }
+        }
+        let is_new = |resource: &Resource| !self.holds(resource) || self.is_unsure(resource);
+        let mut new = set.values().filter(|resource| is_new(resource));
+        // A set without those that have to wait would take away what the client has of them.
+        if new.any(|resource| order.waits(self.kind, &resource.name, Some(resource), true)) {
+            return None;
+        }
+        let owed = std::mem::take(&mut self.owed);
+        self.owed_for_nothing = 0;
+        let due = owed.iter().any(|name| self.wants(name)) || self.answer_owed;
+        self.changed.clear();
+        self.sweep = false;
+        self.answer_owed = false;
+        for name in self.held.keys() {
+            if !set.contains_key(name) && order.waits(self.kind, name, None, true) {
+                set.extend(
+                    self.content
+                        .get_key_value(name)
+                        .map(|(name, kept)| (Arc::clone(name), Arc::clone(kept))),
+                );
+                self.changed.insert(Arc::clone(name));
             }
         }
         let news = set.values().any(|resource| !self.holds(resource));
@@ -68,6 +85,9 @@ impl Subscription {
         if !due && !news && gone.is_empty() {
             return None;
         }
+        for name in &gone {
+            self.lost(name);
+        }
         for resource in set.values() {
             self.hold(resource);
         }
@@ -76,7 +96,7 @@ impl Subscription {
     }
 
     /// What differs from what the client holds, and what it is owed, as far as it fits into one answer.
-    fn difference(&mut self, nonce: u64, lookup: &dyn Lookup) -> Option<Answer> {
+    fn difference(&mut self, nonce: u64, lookup: &dyn Lookup, order: &Order<'_>) -> Option<Answer> {
         if std::mem::take(&mut self.sweep) {
             let all = lookup.all(self.kind);
             self.changed
@@ -88,6 +108,8 @@ impl Subscription {
         let mut fresh = Vec::new();
         let mut gone = Vec::new();
         let mut bytes = 0;
+        // What has to wait for another type.
+        let mut later = Vec::new();
         let mut changed = std::mem::take(&mut self.changed);
         let mut owed = std::mem::take(&mut self.owed);
         while bytes < ANSWER_BYTES {
@@ -99,7 +121,13 @@ impl Subscription {
                 continue;
             }
             let held = self.held.contains_key(&name);
-            match self.content(&name, held, is_owed, lookup) {
+            let now = lookup.get(self.kind, &name);
+            let is_news = is_owed || now.as_ref().is_none_or(|resource| !self.holds(resource));
+            if is_news && order.waits(self.kind, &name, now.as_deref(), held) {
+                later.push((name, is_owed));
+                continue;
+            }
+            match now.or_else(|| self.instead(&name, held, is_owed)) {
                 Some(resource) if is_owed || !self.holds(&resource) => {
                     fresh.push(Arc::clone(&name));
                     bytes += resource.any.len() + name.len();
@@ -108,13 +136,19 @@ impl Subscription {
                 }
                 None if held || is_owed => {
                     if self.held.remove(&name).is_some() {
+                        self.lost(&name);
                         gone.push(Arc::clone(&name));
                     }
                     bytes += name.len();
                     removed.push(name);
                 }
-                _ => {}
+                Some(resource) => self.uses.is(&name, &resource.clusters),
+                None => {}
             }
+        }
+        for (name, is_owed) in later {
+            let due = if is_owed { &mut owed } else { &mut changed };
+            due.insert(name);
         }
         self.changed = changed;
         if owed.is_empty() {
@@ -134,14 +168,13 @@ impl Subscription {
         Some(self.send(nonce, resources, removed, carried, fresh, gone))
     }
 
-    /// What a name is now. An assignment that nobody can build is said to be empty where silence would do harm: an Envoy
-    /// ignores the removal of one that it uses, and in state of the world it would wait for a name that never comes.
-    fn content(&self, name: &Arc<str>, held: bool, owed: bool, lookup: &dyn Lookup) -> Option<Arc<Resource>> {
+    /// What goes out of a name that does not exist. An assignment that nobody can build is said to be empty where silence
+    /// would do harm: an Envoy ignores the removal of one that it uses, and in state of the world it would wait for a name that
+    /// never comes.
+    fn instead(&self, name: &Arc<str>, held: bool, owed: bool) -> Option<Arc<Resource>> {
         let awaited = owed && self.dialect == Dialect::StateOfTheWorld;
         let empty_instead = self.kind == ResourceType::ClusterLoadAssignment && (held || awaited);
-        lookup
-            .get(self.kind, name)
-            .or_else(|| empty_instead.then(|| Arc::new(empty_assignment(Arc::clone(name)))))
+        empty_instead.then(|| Arc::new(empty_assignment(Arc::clone(name))))
     }
 
     fn holds(&self, resource: &Resource) -> bool {
@@ -154,7 +187,24 @@ impl Subscription {
         self.held.get(&resource.name).is_some_and(Held::is_unsure)
     }
 
-    fn hold(&mut self, resource: &Resource) {
+    /// The client loses a name.
+    fn lost(&mut self, name: &str) {
+        self.content.remove(name);
+        if self.dialect == Dialect::StateOfTheWorld && !self.kind.is_wildcard_capable() {
+            // No answer says so, and so none is acknowledged.
+            self.uses.dropped(name);
+        } else {
+            self.uses.removed(name);
+        }
+    }
+
+    fn hold(&mut self, resource: &Arc<Resource>) {
+        if self.names_clusters() {
+            self.uses.sent(&resource.name, &resource.clusters);
+        }
+        if self.kind == ResourceType::Cluster && self.dialect == Dialect::StateOfTheWorld {
+            self.content.insert(Arc::clone(&resource.name), Arc::clone(resource));
+        }
         match self.held.get_mut(&resource.name) {
             Some(held) => held.send(resource.version),
             None => drop(
@@ -190,6 +240,11 @@ impl Subscription {
             nonce: nonce.clone(),
             version,
             carried,
+            gone: if self.names_clusters() {
+                gone.clone()
+            } else {
+                Vec::new()
+            },
         });
         Answer {
             response: Response {

@@ -30,6 +30,8 @@ pub(super) struct Doubts {
     nacked: bool,
     /// It was new in an answer that was refused, and none with it was taken since: the client may have it or not.
     unsure: bool,
+    /// The client had some version of it before the stream.
+    had: bool,
 }
 
 impl Held {
@@ -62,10 +64,17 @@ impl Held {
         self.doubts().unsure
     }
 
+    /// Whether the client has some version of it, or has refused it: about what was never answered nothing is known.
+    pub(super) fn is_settled(&self) -> bool {
+        let Doubts { unsure, had, .. } = self.doubts();
+        !matches!(self, Self::Untaken(..)) || unsure || had
+    }
+
     /// This version is sent.
     pub(super) fn send(&mut self, version: Version) {
         let mut doubts = self.doubts();
         doubts.nacked &= self.was_given() && self.is(version);
+        doubts.had |= !self.was_given();
         let between = |taken| match taken == version {
             true => Self::Taken(version, doubts),
             false => Self::Between(Box::new(Between { sent: version, taken }), doubts),

@@ -4,10 +4,13 @@
 mod answer;
 mod foreign;
 mod held;
+mod kinds;
+mod order;
 mod request;
 mod response;
 mod status;
 mod subscription;
+mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,6 +19,8 @@ use crate::cache::{Changes, Lookup};
 use crate::resources::ResourceType;
 
 use foreign::Foreign;
+use kinds::Kinds;
+use order::{Order, Patience};
 use subscription::Subscription;
 
 pub use request::Dialect;
@@ -87,8 +92,10 @@ pub(super) struct Session {
     max_names: usize,
     /// Counts answers; the nonce of each.
     sent: u64,
-    /// Boxed, for a map of one entry has room for eleven.
-    kinds: BTreeMap<ResourceType, Box<Subscription>>,
+    kinds: Kinds,
+    patience: Patience,
+    /// Something that is due was kept back when an answer was asked for last.
+    keeps_back: bool,
     /// Types that we do not serve.
     foreign: BTreeMap<Arc<str>, Foreign>,
 }
@@ -100,7 +107,9 @@ impl Session {
             dialect,
             max_names,
             sent: 0,
-            kinds: BTreeMap::new(),
+            kinds: Kinds::default(),
+            patience: Patience::Some,
+            keeps_back: false,
             foreign: BTreeMap::new(),
         }
     }
@@ -140,18 +149,16 @@ impl Session {
         let renewed = self.renewed(kind, &body);
         let mut subscription = self
             .kinds
-            .remove(&kind)
+            .take(kind)
             .unwrap_or_else(|| Box::new(Subscription::new(kind, self.dialect)));
         let verdict = subscription.settle(&nonce, error);
         let parent = ResourceType::ALL
             .into_iter()
             .find(|parent| child_of(*parent) == Some(kind));
-        let parent = parent
-            .and_then(|parent| self.kinds.get(&parent))
-            .map(|parent| &**parent);
+        let parent = parent.and_then(|parent| self.kinds.get(parent));
         let interests = subscription.apply(body, &renewed, parent);
-        self.kinds.insert(kind, subscription);
-        let names: usize = self.kinds.values().map(|subscription| subscription.name_count()).sum();
+        self.kinds.put(kind, subscription);
+        let names: usize = self.kinds.all().map(|subscription| subscription.name_count()).sum();
         if names.max(claims) > self.max_names {
             return Err(SessionError::TooManyNames { limit: self.max_names });
         }
@@ -166,7 +173,7 @@ impl Session {
         };
         let mut kinds = ResourceType::ALL.into_iter();
         let parent = kinds.find(|other| child_of(*other) == Some(kind));
-        let Some(parents) = parent.and_then(|parent| self.kinds.get(&parent)) else {
+        let Some(parents) = parent.and_then(|parent| self.kinds.get(parent)) else {
             return BTreeSet::new();
         };
         let claimed = subscribe.iter().filter(|name| initial.contains_key(*name));
@@ -176,7 +183,7 @@ impl Session {
     /// Marks names that may have changed; they are compared when the next answer is built.
     pub(super) fn on_changes(&mut self, changes: &Changes) {
         for (kind, names) in changes {
-            if let Some(subscription) = self.kinds.get_mut(kind) {
+            if let Some(subscription) = self.kinds.get_mut(*kind) {
                 subscription.mark(names);
             }
         }
@@ -184,17 +191,19 @@ impl Session {
 
     /// The next answer that is due, from the present state, in sending order; at most one per type is in flight.
     pub(super) fn next(&mut self, lookup: &dyn Lookup) -> Option<Response> {
+        self.keeps_back = false;
         for kind in ResourceType::ALL {
             let nonce = self.sent + 1;
-            let Some(answer) = self
-                .kinds
-                .get_mut(&kind)
-                .and_then(|subscription| subscription.answer(nonce, lookup))
-            else {
+            let Some(mut subscription) = self.kinds.take(kind) else {
                 continue;
             };
+            let order = Order::new(&self.kinds, lookup, self.patience);
+            let answer = subscription.answer(nonce, lookup, &order);
+            self.keeps_back |= order.kept_back();
+            self.kinds.put(kind, subscription);
+            let Some(answer) = answer else { continue };
             self.sent = nonce;
-            if let Some(child) = child_of(kind).and_then(|child| self.kinds.get_mut(&child)) {
+            if let Some(child) = child_of(kind).and_then(|child| self.kinds.get_mut(child)) {
                 child.parents_changed(&answer.fresh, &answer.gone);
             }
             return Some(answer.response);
@@ -205,20 +214,28 @@ impl Session {
                 return Some(Response::empty(url, self.sent, removed));
             }
         }
+        self.patience = Patience::Some;
         None
+    }
+
+    /// Whether something that is due waits for the ACK of another type. To be asked when there was no answer.
+    pub(super) fn keeps_back(&self) -> bool {
+        self.keeps_back
+    }
+
+    /// Lets all that waits go, because it took too long; until nothing more is due.
+    pub(super) fn wait_no_longer(&mut self) {
+        self.patience = Patience::None;
     }
 
     /// What there is to show of each type that was asked for.
     pub(super) fn status(&self) -> impl Iterator<Item = TypeStatus> + '_ {
-        self.kinds.values().map(|subscription| subscription.status())
+        self.kinds.all().map(Subscription::status)
     }
 
     /// The state of each resource of a type, by name.
     pub(super) fn resources(&self, kind: ResourceType) -> Vec<ResourceStatus> {
-        self.kinds
-            .get(&kind)
-            .map(|subscription| subscription.resources())
-            .unwrap_or_default()
+        self.kinds.get(kind).map(Subscription::resources).unwrap_or_default()
     }
 
     fn on_foreign(&mut self, url: &str, body: Body) -> Result<(), SessionError> {

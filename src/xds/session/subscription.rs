@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::held::Held;
 use super::status::{Nack, ResourceState, ResourceStatus, TypeStatus};
+use super::uses::Uses;
 use super::{Body, Dialect, Interest, Rejection, Verdict};
-use crate::resources::{ResourceType, Version};
+use crate::resources::{Resource, ResourceType, Version};
 
 /// Whether the whole type is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub(super) struct InFlight {
     pub(super) nonce: String,
     pub(super) version: Version,
     pub(super) carried: Carried,
+    /// Of listeners and routes: the names that the client loses.
+    pub(super) gone: Vec<Arc<str>>,
 }
 
 /// One type of a session.
@@ -48,6 +51,10 @@ pub(super) struct Subscription {
     whole: Whole,
     pub(super) names: BTreeSet<Arc<str>>,
     pub(super) held: BTreeMap<Arc<str>, Held>,
+    /// Of listeners and routes: which clusters they name.
+    pub(super) uses: Uses,
+    /// Of clusters in state of the world: what was sent, because a set holds those too that have to stay for a while.
+    pub(super) content: BTreeMap<Arc<str>, Arc<Resource>>,
     /// Names that may differ from what is held.
     pub(super) changed: BTreeSet<Arc<str>>,
     /// Names to be sent even if they equal what was sent before.
@@ -80,6 +87,8 @@ impl Subscription {
             },
             names: BTreeSet::new(),
             held: BTreeMap::new(),
+            uses: Uses::default(),
+            content: BTreeMap::new(),
             changed: BTreeSet::new(),
             owed: BTreeSet::new(),
             owed_for_nothing: 0,
@@ -100,6 +109,11 @@ impl Subscription {
         self.names.len() + self.owed_for_nothing
     }
 
+    /// Whether resources of this type say where traffic goes.
+    pub(super) fn names_clusters(&self) -> bool {
+        matches!(self.kind, ResourceType::Listener | ResourceType::RouteConfiguration)
+    }
+
     pub(super) fn is_whole(&self) -> bool {
         matches!(self.whole, Whole::Silently | Whole::Asked)
     }
@@ -116,15 +130,32 @@ impl Subscription {
 
     /// Settles the answer in flight when the nonce is its own. What the client says of the version is not looked at.
     pub(super) fn settle(&mut self, nonce: &str, error: Option<Rejection>) -> Option<Verdict> {
-        let InFlight { version, carried, .. } = self.in_flight.take_if(|answer| answer.nonce == nonce)?;
+        let InFlight {
+            version, carried, gone, ..
+        } = self.in_flight.take_if(|answer| answer.nonce == nonce)?;
         let each = if error.is_some() { Held::nack } else { Held::ack };
         match carried {
-            Carried::All => self.held.values_mut().for_each(each),
+            Carried::All => {
+                self.held.values_mut().for_each(each);
+                match error {
+                    Some(_) => {
+                        self.uses.acked(&gone);
+                        self.uses.all_nacked();
+                    }
+                    None => self.uses.all_acked(),
+                }
+            }
             Carried::Names(names) => {
-                for name in names {
-                    if let Some(held) = self.held.get_mut(&name) {
+                for name in &names {
+                    if let Some(held) = self.held.get_mut(name) {
                         each(held);
                     }
+                }
+                // Clients take away what they are told to even where they refuse the rest.
+                self.uses.acked(&gone);
+                match error {
+                    Some(_) => self.uses.nacked(&names),
+                    None => self.uses.acked(&names),
                 }
             }
         }
@@ -219,7 +250,11 @@ impl Subscription {
             if self.is_whole() || asked.contains(name.as_str()) {
                 let held = Held::claimed(version);
                 let known = asked.get(name.as_str()).cloned();
-                self.held.insert(known.unwrap_or_else(|| name.as_str().into()), held);
+                let name = known.unwrap_or_else(|| name.as_str().into());
+                if self.names_clusters() {
+                    self.uses.claimed(&name);
+                }
+                self.held.insert(name, held);
             }
         }
         let mut added = Vec::new();
@@ -293,9 +328,13 @@ impl Subscription {
             self.held.retain(|name, _| names.contains(name));
             self.changed.retain(|name| names.contains(name));
             self.owed.retain(|name| names.contains(name));
+            self.uses.retain(|name| names.contains(name));
+            self.content.retain(|name, _| names.contains(name));
         }
         for name in dropped {
             self.held.remove(name);
+            self.uses.dropped(name);
+            self.content.remove(name);
             self.changed.remove(name);
             self.owed.remove(name);
         }

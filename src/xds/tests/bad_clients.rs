@@ -47,6 +47,15 @@ async fn r5_a_first_request_without_a_good_node_is_refused() {
         let status = end_with_node(&bench, dialect, Some(lost)).await;
         assert_eq!(status.code(), Code::InvalidArgument);
         assert!(status.message().contains("CLUSTER_ID is missing"), "{status}");
+
+        // Nor is anything of its member's known yet: it keeps what it has, and comes again.
+        let early = client::node_in("sidecar~10.0.0.1~web.shop~d", CAPTURED, NOT_KNOWN);
+        let status = end_with_node(&bench, dialect, Some(early)).await;
+        assert_eq!(status.code(), Code::Unavailable);
+        assert!(
+            status.message().contains("member not-known is not synchronized"),
+            "{status}"
+        );
     }
     bench
         .until("nothing is left", |bench| bench.ads.streams().is_empty())

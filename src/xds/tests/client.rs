@@ -44,13 +44,22 @@ pub(super) struct Client {
 }
 
 pub(super) fn node(id: &str, network: &str) -> Node {
-    let network = Value {
-        kind: Some(Kind::StringValue(network.to_owned())),
+    node_with(id, &[("NETWORK", network)])
+}
+
+pub(super) fn node_in(id: &str, network: &str, member: &str) -> Node {
+    node_with(id, &[("NETWORK", network), ("CLUSTER_ID", member)])
+}
+
+fn node_with(id: &str, metadata: &[(&str, &str)]) -> Node {
+    let text = |text: &str| Value {
+        kind: Some(Kind::StringValue(text.to_owned())),
     };
+    let fields = metadata.iter().map(|(key, value)| ((*key).to_owned(), text(value)));
     Node {
         id: id.to_owned(),
         metadata: Some(Struct {
-            fields: HashMap::from([("NETWORK".to_owned(), network)]),
+            fields: fields.collect(),
         }),
         ..Node::default()
     }

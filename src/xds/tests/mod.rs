@@ -42,6 +42,9 @@ const PANIC: &str = "a-panic";
 /// The network whose proxies get listeners.
 const CAPTURED: &str = "captured";
 
+/// The member of which nothing is known yet.
+const NOT_KNOWN: &str = "not-known";
+
 const BOTH: [Dialect; 2] = [Dialect::StateOfTheWorld, Dialect::Delta];
 
 type Resources = BTreeMap<(ResourceType, Arc<str>), Arc<Resource>>;
@@ -61,7 +64,8 @@ impl Source for World {
                 role: if captures { viewer.role } else { Role::Endpoints },
                 ..ViewKey::endpoints(network, families)
             },
-            inbound: captures.then(Arc::default),
+            inbound: (captures && viewer.member.as_ref().is_none_or(|member| member.as_str() != NOT_KNOWN))
+                .then(Arc::default),
             origin: NetworkOrigin::Metadata,
             contradiction: None,
         }

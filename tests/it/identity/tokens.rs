@@ -157,7 +157,7 @@ async fn r110_workloads_get_certificates_for_who_they_are_and_renewals_are_pushe
 }
 
 #[tokio::test]
-async fn a_stolen_name_is_refused_and_an_api_server_that_is_away_keeps_nobody_out() {
+async fn r9_a_stolen_name_is_refused_and_an_api_server_that_is_away_keeps_nobody_out() {
     let mut world = World::start("12h").await;
     let honest = world.pod("client").await;
     let token = honest.0.join("token");

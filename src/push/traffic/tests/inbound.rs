@@ -152,3 +152,16 @@ fn other_settings_reach_every_view_and_what_does_not_depend_on_them_is_not_made_
     let listeners = told_of(&gateway);
     assert_eq!(listeners, ["eastwest"]);
 }
+
+#[test]
+fn a_member_that_leaves_leaves_the_way_in_as_it_was() {
+    let mesh = Mesh::strict();
+    mesh.say("east", probed("a-1", "/healthz"));
+    let stream = mesh.beside("a-1");
+    let before = stream.get(LDS, INBOUND).unwrap().version;
+    mesh.pusher.apply(event("east", crate::table::RegistryChange::Left));
+    mesh.step();
+    assert_eq!(stream.get(LDS, INBOUND).unwrap().version, before);
+    // Of a member that nothing is known of nobody can tell what its workloads ask.
+    assert_eq!(mesh.beside("a-2").standpoint().inbound, None);
+}

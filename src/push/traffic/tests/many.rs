@@ -29,8 +29,8 @@ fn five_thousand_services_of_a_namespace_are_a_few_megabytes() {
     let (listeners, clusters) = (bytes(&stream, LDS), bytes(&stream, CDS));
     let routes = stream.get(RDS, "80").unwrap().any.len();
     assert!(routes < 1_000 * SERVICES, "routes are {routes} bytes");
-    assert!(listeners < 500 * SERVICES, "listeners are {listeners} bytes");
-    assert!(clusters < 2 * 1_500 * SERVICES, "clusters are {clusters} bytes");
+    assert!(listeners < 1_000 * SERVICES, "listeners are {listeners} bytes");
+    assert!(clusters < 2 * 2_000 * SERVICES, "clusters are {clusters} bytes");
 
     // One more is one more cluster, one listener, and the routes of its port once for all streams of the site.
     let other = mesh.proxy(Role::Sidecar, "east", "shop");

@@ -14,7 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::super::kubernetes::{Allowed, Fingerprint};
 use super::super::run::read_member;
 use super::super::status::Voice;
-use super::super::{MemberSource, MemberState, Members, Problem, Verdict};
+use super::super::{MemberSource, MemberState, Members, Problem, Reason, Verdict};
 use super::handover::{Gate, Sizes, Turn};
 use super::trial::{Outcome, Rest, Takeover, Trial};
 use super::wanted::{Place, Wanted};
@@ -37,7 +37,7 @@ pub(super) struct Listed {
 
 /// Of credentials that work.
 fn valid() -> Verdict {
-    Verdict::yes("Valid", "the API server takes them")
+    Verdict::yes(Reason::Valid, "the API server takes them")
 }
 
 /// One member that is being read.
@@ -119,7 +119,7 @@ impl Running {
         };
         match self.readers.get(name) {
             // Reading with them shows it.
-            Some(reader) if reader.credentials.reason == "NotTried" && synced() => Ok(valid()),
+            Some(reader) if reader.credentials.reason == Reason::NotTried && synced() => Ok(valid()),
             Some(reader) => Ok(reader.credentials.clone()),
             None => Err(self.problems.get(name)),
         }
@@ -174,6 +174,11 @@ impl Running {
                 tracing::info!(member = %name, "how it is treated has changed");
                 self.members.reconfigure(name, wanted.options.clone());
             }
+            let rescoped = reader.wanted.options.namespaces != wanted.options.namespaces;
+            if rescoped && let Some(trial) = &reader.trial {
+                // What it has to read is other now.
+                trial.hurry.notify_one();
+            }
             reader.wanted.options = wanted.options.clone();
             let changed = self.wanted.get(name).map(|known| &known.kubeconfig) != Some(&wanted.kubeconfig);
             if reader.wanted.kubeconfig == wanted.kubeconfig {
@@ -181,7 +186,7 @@ impl Running {
                 self.problems.remove(name);
                 if changed {
                     // Back to the one in use while another was tried.
-                    reader.credentials = Verdict::unknown("NotTried", "they are not tried yet");
+                    reader.credentials = Verdict::unknown(Reason::NotTried, "they are not tried yet");
                     match &reader.trial {
                         Some(trial) => trial.hurry.notify_one(),
                         None => self.attempt(name, Rest::No, None),
@@ -280,7 +285,7 @@ impl Running {
             cancel: guard,
             task,
             cluster: None,
-            credentials: Verdict::unknown("NotTried", "they are not tried yet"),
+            credentials: Verdict::unknown(Reason::NotTried, "they are not tried yet"),
             trial: None,
             tried: None,
             away: true,

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::super::super::{Problem, Verdict};
+use super::super::super::{Problem, Reason, Verdict};
 use super::super::trial::{Outcome, Rest, Trial, verdict};
 use super::super::wanted::Wanted;
 use super::{Running, valid};
@@ -62,18 +62,19 @@ impl Running {
                 self.attempt(&name, Rest::First, Some(backoff));
                 return;
             }
-            Outcome::Failed(failure) => {
-                Some(("RotationFailed", format!("its new kubeconfig does not work: {failure}")))
-            }
+            Outcome::Failed(failure) => Some((
+                Reason::RotationFailed,
+                format!("its new kubeconfig does not work: {failure}"),
+            )),
             Outcome::OtherCluster => Some((
-                "OtherCluster",
+                Reason::OtherCluster,
                 "its new kubeconfig leads to another cluster: the UID of the namespace kube-system is not the same"
                     .to_owned(),
             )),
             Outcome::Doubtful(sizes) => {
                 reader.doubted = Some(sizes);
                 let why = "its new kubeconfig lists less than half of what is known; a second list is awaited";
-                Some(("ListsDiffer", why.to_owned()))
+                Some((Reason::ListsDiffer, why.to_owned()))
             }
         };
         let Some(latest) = latest else { return };

@@ -87,7 +87,7 @@ async fn a_trial_that_broke_off_is_made_again() {
     // That one tells what became of it.
     running.tried().await;
     let found = running.credentials(&id("west")).unwrap();
-    assert_eq!(found.reason, "InvalidKubeconfig");
+    assert_eq!(found.reason, Reason::InvalidKubeconfig);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Attachment, MemberOptions, Problem, SecretText, Verdict};
+use super::super::{Attachment, MemberOptions, Problem, Reason, SecretText, Verdict};
 use super::options::options;
 use super::record::{MemberRecord, SecretRecord};
 use crate::model::{ClusterId, NetworkId, ObjectName};
@@ -201,20 +201,20 @@ impl Asked {
         let (member, accepted) = match wanted {
             Ok((member, wanted)) => {
                 self.members.insert(member.clone(), wanted);
-                (Some(member), Verdict::yes("Accepted", "it is read as it says"))
+                (Some(member), Verdict::yes(Reason::Accepted, "it is read as it says"))
             }
             Err((reason, problem, remedy)) => {
                 self.say(format!("Member {name}"), problem.clone(), remedy);
-                if reason != "NameConflict" {
+                if reason != Reason::NameConflict {
                     self.pending.extend(ClusterId::new(&name.name));
                 }
                 (None, Verdict::no(reason, format!("{problem}; {remedy}")))
             }
         };
         let credentials = match accepted.reason {
-            "SecretNotFound" | "SecretKeyNotFound" | "SecretNotText" => accepted.clone(),
-            _ if member.is_none() => Verdict::unknown("NotRead", "this object is not read"),
-            _ => Verdict::unknown("NotTried", "they are not tried yet"),
+            Reason::SecretNotFound | Reason::SecretKeyNotFound | Reason::SecretNotText => accepted.clone(),
+            _ if member.is_none() => Verdict::unknown(Reason::NotRead, "this object is not read"),
+            _ => Verdict::unknown(Reason::NotTried, "they are not tried yet"),
         };
         let attachment = Attachment {
             object: name.clone(),
@@ -234,26 +234,26 @@ impl Asked {
         name: &ObjectName,
         record: &MemberRecord,
         defaults: &MemberOptions,
-    ) -> Result<(ClusterId, Wanted), (&'static str, String, &'static str)> {
+    ) -> Result<(ClusterId, Wanted), (Reason, String, &'static str)> {
         let member = ClusterId::new(&name.name).map_err(|error| {
             let remedy = "give the object a name that proxies can say as their cluster id";
-            ("InvalidName", error.to_string(), remedy)
+            (Reason::InvalidName, error.to_string(), remedy)
         })?;
         let spec = record.spec.as_ref().map_err(|error| {
             let problem = format!("its spec can't be read: {error}");
-            ("InvalidSpec", problem, "correct the spec")
+            (Reason::InvalidSpec, problem, "correct the spec")
         })?;
         if let Some(first) = self.members.get(&member).map(Wanted::subject) {
             self.mark_conflict(&member, &format!("Member {name}"));
             let problem = format!("member {member} is already in the older {first}, which counts");
-            return Err(("NameConflict", problem, "remove one of both"));
+            return Err((Reason::NameConflict, problem, "remove one of both"));
         }
-        let mut options = options(spec, defaults).map_err(|error| ("InvalidSpec", error, "correct the spec"))?;
+        let mut options = options(spec, defaults).map_err(|error| (Reason::InvalidSpec, error, "correct the spec"))?;
         let secret_name = ObjectName::new(&name.namespace, &spec.secret_ref.name);
         let Some(secret) = home.secret(&secret_name) else {
             let problem = format!("the Secret {secret_name} that it names does not exist");
             let remedy = "make it, or name another; it is picked up as soon as it is there";
-            return Err(("SecretNotFound", problem, remedy));
+            return Err((Reason::SecretNotFound, problem, remedy));
         };
         let Some((_, key)) = home.key(name, record) else {
             let problem = match &spec.secret_ref.key {
@@ -261,11 +261,11 @@ impl Asked {
                 None => format!("the Secret {secret_name} has neither a key {member} nor kubeconfig nor just one"),
             };
             let remedy = "say in spec.secretRef.key which key holds the kubeconfig";
-            return Err(("SecretKeyNotFound", problem, remedy));
+            return Err((Reason::SecretKeyNotFound, problem, remedy));
         };
         let Some(kubeconfig) = secret.data.get(key).cloned().flatten() else {
             let problem = format!("the value of {key} in the Secret {secret_name} is no text");
-            return Err(("SecretNotText", problem, "put the member's kubeconfig there"));
+            return Err((Reason::SecretNotText, problem, "put the member's kubeconfig there"));
         };
         if spec.network.is_none() {
             let network = secret
@@ -290,7 +290,7 @@ impl Asked {
             && let Some(attachment) = self.attachments.get_mut(&object)
         {
             attachment.accepted = Verdict::yes(
-                "AcceptedBeforeOthers",
+                Reason::AcceptedBeforeOthers,
                 format!(
                     "it is read as it says; the younger {other} has the same member and is not read; remove one of both"
                 ),

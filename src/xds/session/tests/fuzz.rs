@@ -69,13 +69,9 @@ fn material(dialect: Dialect) -> Material {
 
 /// Whatever was asked, this much is kept and no more.
 fn check_size(session: &Session) {
-    let names: usize = session
-        .kinds
-        .values()
-        .map(|subscription| subscription.name_count())
-        .sum();
+    let names: usize = session.kinds.all().map(|subscription| subscription.name_count()).sum();
     assert!(names <= MAX_NAMES, "{names} names");
-    for subscription in session.kinds.values() {
+    for subscription in session.kinds.all() {
         let most = 2 * MAX_NAMES + WORLD.len();
         assert!(subscription.held.len() <= most, "{} held", subscription.held.len());
         assert!(

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::resources::{Resource, Version};
-use ResourceType::{Cluster as CDS, ClusterLoadAssignment as EDS};
+use ResourceType::{Cluster as CDS, ClusterLoadAssignment as EDS, Listener as LDS, RouteConfiguration as RDS};
 
 /// A world that a test changes by hand.
 #[derive(Debug, Default)]
@@ -28,11 +28,14 @@ impl Lookup for World {
     }
 }
 
+/// Content `to a b` names these clusters.
 fn resource(kind: ResourceType, name: &str, content: &str) -> Resource {
+    let clusters = content.strip_prefix("to ").into_iter().flat_map(str::split_whitespace);
     Resource {
         name: name.into(),
         version: Version::of(&(kind, name, content)),
         any: content.as_bytes().to_vec().into(),
+        clusters: clusters.map(Arc::from).collect(),
     }
 }
 

@@ -226,8 +226,6 @@ fn r19_a_cluster_that_was_refused_and_goes_out_again_with_others_is_followed_by_
 
 #[test]
 fn r72_r80_r84_routes_come_last_and_a_new_name_of_one_is_answered_at_once() {
-    const LDS: ResourceType = ResourceType::Listener;
-    const RDS: ResourceType = ResourceType::RouteConfiguration;
     for dialect in BOTH {
         let mut bench = Bench::new(dialect);
         let ask = |bench: &mut Bench, kind| match dialect {
@@ -256,5 +254,142 @@ fn r72_r80_r84_routes_come_last_and_a_new_name_of_one_is_answered_at_once() {
         }
         bench.put(RDS, "b", "1");
         bench.sent(RDS, &["b=1"], &[]);
+    }
+}
+
+/// A client that holds a cluster, its endpoints, and routes to it.
+fn routed(dialect: Dialect) -> Bench {
+    let mut bench = settled(dialect, &["x"]);
+    bench.put(RDS, "80", "to x");
+    match dialect {
+        Dialect::StateOfTheWorld => bench.ask(RDS, "", &["80"]),
+        Dialect::Delta => bench.adjust(RDS, "", &["80"], &[]),
+    };
+    bench.sent(RDS, &["80=to x"], &[]);
+    bench
+}
+
+/// The client asks for the endpoints of a new cluster, in the words of its dialect, and gets them.
+fn warms(bench: &mut Bench, dialect: Dialect, new: &str, all: &[&str]) {
+    match dialect {
+        Dialect::StateOfTheWorld => bench.ask(EDS, "", all),
+        Dialect::Delta => bench.adjust(EDS, "", &[new], &[]),
+    };
+    bench.sent(EDS, &[&format!("{new}=1")], &[]);
+}
+
+#[test]
+fn r74_r81_routes_wait_for_the_ack_of_their_clusters_and_no_longer() {
+    for dialect in BOTH {
+        let mut bench = routed(dialect);
+        bench.put(EDS, "y", "1");
+        bench.put(CDS, "y", "1");
+        bench.put(RDS, "80", "to x y");
+        let clusters = bench.expect(CDS);
+        bench.silent();
+        assert!(bench.session.keeps_back());
+        // Endpoints don't wait, or the cluster would never be ready.
+        warms(&mut bench, dialect, "y", &["x", "y"]);
+        bench.silent();
+        bench.ack(CDS, &clusters);
+        bench.sent(RDS, &["80=to x y"], &[]);
+        bench.silent();
+        assert!(!bench.session.keeps_back());
+    }
+}
+
+#[test]
+fn r72_r81_a_cluster_stays_until_routes_let_go_of_it() {
+    for dialect in BOTH {
+        let mut bench = routed(dialect);
+        bench.delete(EDS, "x");
+        bench.delete(CDS, "x");
+        // Neither goes, nor is it emptied: the routes are on their way.
+        bench.silent();
+        bench.put(RDS, "80", "to nobody");
+        let routes = bench.expect(RDS);
+        bench.silent();
+        bench.ack(RDS, &routes);
+        match dialect {
+            Dialect::StateOfTheWorld => bench.sent(CDS, &[], &[]),
+            Dialect::Delta => bench.sent(CDS, &[], &["x"]),
+        };
+        bench.silent();
+    }
+}
+
+#[test]
+fn r73_routes_change_over_in_steps_that_are_acknowledged_one_by_one() {
+    for dialect in BOTH {
+        let mut bench = routed(dialect);
+        bench.put(EDS, "y", "1");
+        bench.put(CDS, "y", "1");
+        bench.delete(CDS, "x");
+        bench.delete(EDS, "x");
+        bench.put(RDS, "80", "to y");
+        let clusters = bench.expect(CDS);
+        // The set has both; nothing is taken away yet.
+        let both: &[&str] = match dialect {
+            Dialect::StateOfTheWorld => &["x=1", "y=1"],
+            Dialect::Delta => &["y=1"],
+        };
+        assert_eq!(clusters.resources, both);
+        assert!(clusters.removed.is_empty());
+        warms(&mut bench, dialect, "y", &["x", "y"]);
+        bench.silent();
+        bench.ack(CDS, &clusters);
+        let routes = bench.expect(RDS);
+        bench.silent();
+        bench.ack(RDS, &routes);
+        match dialect {
+            Dialect::StateOfTheWorld => bench.sent(CDS, &["y=1"], &[]),
+            Dialect::Delta => bench.sent(CDS, &[], &["x"]),
+        };
+        bench.silent();
+    }
+}
+
+#[test]
+fn r74_what_waits_too_long_goes() {
+    for dialect in BOTH {
+        let mut bench = routed(dialect);
+        bench.put(CDS, "y", "1");
+        bench.put(RDS, "80", "to x y");
+        bench.expect(CDS);
+        bench.silent();
+        bench.session.wait_no_longer();
+        bench.sent(RDS, &["80=to x y"], &[]);
+        bench.silent();
+        // The next ones wait again.
+        bench.put(RDS, "80", "to y");
+        bench.silent();
+        assert!(bench.session.keeps_back());
+    }
+}
+
+#[test]
+fn r81_a_cluster_that_was_refused_holds_no_routes_up() {
+    for dialect in BOTH {
+        let mut bench = routed(dialect);
+        bench.put(CDS, "y", "1");
+        bench.put(RDS, "80", "to x y");
+        let clusters = bench.expect(CDS);
+        bench.silent();
+        bench.nack(CDS, &clusters);
+        bench.sent(RDS, &["80=to x y"], &[]);
+    }
+}
+
+#[test]
+fn r74_who_asks_for_no_clusters_waits_for_none() {
+    for dialect in BOTH {
+        let mut bench = Bench::new(dialect);
+        bench.put(CDS, "x", "1");
+        bench.put(RDS, "x", "to x");
+        match dialect {
+            Dialect::StateOfTheWorld => bench.ask(RDS, "", &["x"]),
+            Dialect::Delta => bench.adjust(RDS, "", &["x"], &[]),
+        };
+        bench.sent(RDS, &["x=to x"], &[]);
     }
 }

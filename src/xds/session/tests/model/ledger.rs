@@ -2,22 +2,36 @@
 
 use super::*;
 
-/// The versions and sizes of what exists now.
-pub(super) type Now<'a> = &'a dyn Fn(ResourceType, Name) -> Option<(Version, usize)>;
+use super::order::Naming;
+
+/// A resource that exists now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct There {
+    pub(super) version: Version,
+    pub(super) size: usize,
+    pub(super) clusters: &'static [Name],
+}
+
+/// What exists now.
+pub(super) type Now<'a> = &'a dyn Fn(ResourceType, Name) -> Option<There>;
 
 /// An answer that is this large takes no more; what is left follows in the next one.
 const FULL: usize = 1 << 20;
 
 /// What was received and sent about one type.
 #[derive(Debug, Default)]
-struct Account {
+pub(super) struct Account {
     asked: bool,
     /// A name, even one that means nothing, was asked for.
     named: bool,
     star: bool,
     names: BTreeSet<Name>,
     /// What the client was last given, or says that it has.
-    has: BTreeMap<Name, Version>,
+    pub(super) has: BTreeMap<Name, Version>,
+    /// Of these, what the client has had in some version, or has refused.
+    pub(super) settled: BTreeSet<Name>,
+    /// Of listeners and routes.
+    pub(super) naming: Naming,
     /// Of these, what was given on this stream.
     given: BTreeSet<Name>,
     /// To be given whatever the client has: it asked for these, or got a new parent of theirs.
@@ -30,12 +44,12 @@ struct Account {
     lost: BTreeSet<Name>,
     /// A `*` waits for a word.
     greet: bool,
-    /// The nonce of the answer in flight, and the names in it.
-    out: Option<(String, Vec<Name>)>,
+    /// The nonce of the answer in flight, the names in it, and those that the client loses by it.
+    out: Option<(String, Vec<Name>, Vec<Name>)>,
 }
 
 impl Account {
-    fn wants(&self, name: Name) -> bool {
+    pub(super) fn wants(&self, name: Name) -> bool {
         self.star || self.names.contains(name)
     }
 
@@ -58,7 +72,14 @@ impl Account {
         let wanted = |name: &Name| star || names.contains(name);
         self.has.retain(|name, _| wanted(name));
         self.took.retain(|name, _| wanted(name));
-        for set in [&mut self.given, &mut self.again, &mut self.unsure, &mut self.lost] {
+        self.naming.retain(wanted);
+        for set in [
+            &mut self.given,
+            &mut self.again,
+            &mut self.unsure,
+            &mut self.lost,
+            &mut self.settled,
+        ] {
             set.retain(wanted);
         }
         self.greet &= star;
@@ -73,13 +94,15 @@ pub(super) struct Due {
     /// Names whose children are awaited anew.
     fresh: Vec<Name>,
     /// Names that the client loses.
-    gone: Vec<Name>,
+    pub(super) gone: Vec<Name>,
 }
 
 #[derive(Debug)]
 pub(super) struct Ledger {
     dialect: Dialect,
-    accounts: BTreeMap<ResourceType, Account>,
+    pub(super) accounts: BTreeMap<ResourceType, Account>,
+    /// Nothing waits any more, until nothing more is due.
+    pub(super) impatient: bool,
 }
 
 impl Ledger {
@@ -88,6 +111,7 @@ impl Ledger {
         Self {
             dialect,
             accounts: accounts.into(),
+            impatient: false,
         }
     }
 
@@ -101,6 +125,11 @@ impl Ledger {
 
     pub(super) fn wants(&self, kind: ResourceType, name: &str) -> bool {
         name_of(name).is_some_and(|name| self.accounts[&kind].wants(name))
+    }
+
+    /// Whether a client has this from an answer of this stream.
+    pub(super) fn gave(&self, kind: ResourceType, name: Name) -> bool {
+        self.accounts[&kind].given.contains(name)
     }
 
     /// A resource changed, or may have.
@@ -118,10 +147,15 @@ impl Ledger {
             .map(|parent| self.accounts[&parent].given.clone())
             .unwrap_or_default();
         let account = self.account(kind);
-        let settles = account.out.as_ref().is_some_and(|(nonce, _)| *nonce == request.nonce);
-        if settles {
-            account.out = None;
-            account.settle(request.error.is_some());
+        let out = account.out.take_if(|(nonce, ..)| *nonce == request.nonce);
+        let settles = out.is_some();
+        if let Some((_, names, gone)) = out {
+            let refused = request.error.is_some();
+            account.settle(refused);
+            account
+                .settled
+                .extend(names.iter().filter(|name| account.has.contains_key(*name)));
+            account.naming.settle(&names, &gone, refused);
         }
         let first = !std::mem::replace(&mut account.asked, true);
         let capable = kind.is_wildcard_capable();
@@ -152,7 +186,7 @@ impl Ledger {
                     false => BTreeMap::new(),
                 };
                 if silent || star(subscribe) {
-                    if let (false, Some((_, names))) = (account.star, &account.out) {
+                    if let (false, Some((_, names, _))) = (account.star, &account.out) {
                         // The client may get these only now, when it wants them again.
                         let lost = names.iter().filter(|name| !account.has.contains_key(*name));
                         account.again.extend(lost);
@@ -171,6 +205,10 @@ impl Ledger {
                     account.lost.remove(name);
                     let version = run::version_of(text);
                     account.has.insert(name, version);
+                    account.settled.insert(name);
+                    if matches!(kind, LDS | RDS) {
+                        account.naming.claimed(name);
+                    }
                 }
                 for name in real(unsubscribe) {
                     if account.names.remove(name) {
@@ -189,20 +227,30 @@ impl Ledger {
     pub(super) fn next(&mut self, now: Now<'_>) -> Option<(ResourceType, Due)> {
         for kind in ResourceType::ALL {
             let full = self.dialect == Dialect::StateOfTheWorld && kind.is_wildcard_capable();
-            let account = self.account(kind);
-            if account.out.is_some() {
+            if self.accounts[&kind].out.is_some() {
                 continue;
             }
+            if full && self.is_incomplete(kind, now) {
+                continue;
+            }
+            let kept = self.kept(kind, full, now);
+            let account = self.account(kind);
             let greet = std::mem::take(&mut account.greet);
             let again = std::mem::take(&mut account.again);
             let due = match full {
-                true => full_set(account, kind, greet || !again.is_empty(), now),
+                true => full_set(account, kind, greet || !again.is_empty(), kept, now),
                 false => self.difference(kind, greet, &again, now),
             };
             let Some(due) = due else { continue };
+            let silent = self.dialect == Dialect::StateOfTheWorld && !kind.is_wildcard_capable();
             let account = self.account(kind);
             for name in &due.gone {
+                match silent {
+                    true => account.naming.dropped(name),
+                    false => account.naming.removed(name),
+                }
                 account.has.remove(name);
+                account.settled.remove(name);
                 account.given.remove(name);
                 account.took.remove(name);
                 account.unsure.remove(name);
@@ -210,6 +258,9 @@ impl Ledger {
             for (name, version) in &due.resources {
                 account.has.insert(name, *version);
                 account.lost.remove(name);
+                if let (LDS | RDS, Some(there)) = (kind, now(kind, name)) {
+                    account.naming.sent(name, there.clusters);
+                }
                 if due.fresh.contains(name) {
                     account.given.insert(name);
                 }
@@ -220,28 +271,50 @@ impl Ledger {
                 child.again.extend(awaited);
                 for name in &due.gone {
                     child.has.remove(name);
+                    child.settled.remove(name);
                     child.given.remove(name);
                     child.lost.insert(name);
                 }
             }
             return Some((kind, due));
         }
+        self.impatient = false;
         None
+    }
+
+    /// Whether something new has to wait, so that a full set has to.
+    fn is_incomplete(&self, kind: ResourceType, now: Now<'_>) -> bool {
+        let account = &self.accounts[&kind];
+        let wanted = NAMES.into_iter().filter(|name| account.wants(name));
+        let differs = |name: &Name, there: There| account.has.get(name) != Some(&there.version);
+        let mut new = wanted.filter(|name| {
+            let there = now(kind, name);
+            there.is_some_and(|there| differs(name, there) || account.unsure.contains(name))
+        });
+        new.any(|name| self.waits(kind, name, now))
+    }
+
+    /// What a full set still holds although it is there no more.
+    fn kept(&self, kind: ResourceType, full: bool, now: Now<'_>) -> BTreeMap<Name, Version> {
+        let has = self.accounts[&kind].has.iter();
+        let kept = has.filter(|(name, _)| full && now(kind, name).is_none() && self.waits(kind, name, now));
+        kept.map(|(name, version)| (*name, *version)).collect()
     }
 
     /// The nonce that the answer got.
     pub(super) fn sent(&mut self, kind: ResourceType, nonce: &str, due: &Due) {
         let names = due.resources.keys().copied().collect();
-        self.account(kind).out = Some((nonce.to_owned(), names));
+        self.account(kind).out = Some((nonce.to_owned(), names, due.gone.clone()));
     }
 
     fn difference(&mut self, kind: ResourceType, greet: bool, again: &BTreeSet<Name>, now: Now<'_>) -> Option<Due> {
         let delta = self.dialect == Dialect::Delta;
         let has_empty = kind == EDS;
+        let waits = NAMES.map(|name| self.waits(kind, name, now));
         let account = self.account(kind);
         let mut due = Due::default();
         let mut bytes = 0;
-        for name in NAMES {
+        for (name, waits) in NAMES.into_iter().zip(waits) {
             if bytes >= FULL {
                 // What was owed stays owed; what differs will differ then too.
                 account.again.extend(again.get(name));
@@ -252,12 +325,24 @@ impl Ledger {
             }
             let has = account.has.get(name).copied();
             let again = again.contains(name);
-            let there = now(kind, name).or_else(|| {
+            let there = now(kind, name);
+            if waits && (again || there.map(|there| there.version) != has) {
+                if again {
+                    account.again.insert(name);
+                }
+                continue;
+            }
+            let there = there.or_else(|| {
                 // What was used can only be emptied; what a client of this dialect waits for it must get.
-                (has_empty && (has.is_some() || (again && !delta))).then(|| (run::empty_version(name), 0))
+                let empty = has_empty && (has.is_some() || (again && !delta));
+                empty.then(|| There {
+                    version: run::empty_version(name),
+                    size: 0,
+                    clusters: &[],
+                })
             });
             match there {
-                Some((version, size)) if again || has != Some(version) => {
+                Some(There { version, size, .. }) if again || has != Some(version) => {
                     bytes += size;
                     due.fresh.push(name);
                     due.resources.insert(name, version);
@@ -271,7 +356,8 @@ impl Ledger {
                         due.removed.insert(name);
                     }
                 }
-                _ => {}
+                Some(there) => account.naming.turns_out(name, there.clusters),
+                None => {}
             }
         }
         let silent = due.resources.is_empty() && due.removed.is_empty();
@@ -279,9 +365,16 @@ impl Ledger {
     }
 }
 
-fn full_set(account: &Account, kind: ResourceType, asked: bool, now: Now<'_>) -> Option<Due> {
+fn full_set(
+    account: &Account,
+    kind: ResourceType,
+    asked: bool,
+    kept: BTreeMap<Name, Version>,
+    now: Now<'_>,
+) -> Option<Due> {
     let wanted = NAMES.into_iter().filter(|name| account.wants(name));
-    let resources: BTreeMap<Name, Version> = wanted.filter_map(|name| Some((name, now(kind, name)?.0))).collect();
+    let there = wanted.filter_map(|name| Some((name, now(kind, name)?.version)));
+    let resources: BTreeMap<Name, Version> = there.chain(kept).collect();
     let differs = |(name, version): &(&Name, &Version)| account.has.get(**name) != Some(version);
     let new = resources.iter().any(|entry| differs(&entry));
     let fresh = resources

@@ -5,12 +5,13 @@
 //! and sent so far and says which answer is due now, in full: the core must give just that one, or none. It proves that no
 //! update is lost, nothing goes out that was not due or was sent before, and parents go before children. The
 //! [`client`](Client) does what real ones do with answers: at rest it must hold just what it asked for, and nothing of it may
-//! be left warming. It proves that what is due is enough.
+//! be left warming. It proves that what is due is enough, and that no route ever names a cluster which it does not have.
 //!
 //! `MODEL_FACTOR=100 cargo test --lib session::tests::model` takes a hundred times as many steps, from other seeds.
 
 mod client;
 mod ledger;
+mod order;
 mod run;
 mod steps;
 

@@ -25,7 +25,11 @@ fn stock() -> &'static Stock {
             .flat_map(|kind| NAMES.map(|name| (kind, name)))
         {
             let contents = std::array::from_fn(|content| {
-                let mut resource = resource(kind, name, &content.to_string());
+                let text = match order::clusters_of(kind, content) {
+                    [] => content.to_string(),
+                    clusters => format!("to {}", clusters.join(" ")),
+                };
+                let mut resource = resource(kind, name, &text);
                 if content == 0 {
                     resource.any = large.clone();
                 }
@@ -52,6 +56,11 @@ pub(super) fn empty_version(name: Name) -> Version {
     stock().empty[name]
 }
 
+/// The version of a name with this content.
+pub(super) fn version_of_content(kind: ResourceType, name: Name, content: usize) -> Version {
+    stock().resources[&(kind, name)][content].version
+}
+
 /// The version that a client says in text.
 pub(super) fn version_of(text: &str) -> Version {
     stock().claims[text]
@@ -59,14 +68,14 @@ pub(super) fn version_of(text: &str) -> Version {
 
 /// What exists, and what of it the session has subscribed to: the cache gives it no more than that.
 #[derive(Debug, Default)]
-struct Cached {
-    world: BTreeMap<(ResourceType, Name), usize>,
+pub(super) struct Cached {
+    pub(super) world: BTreeMap<(ResourceType, Name), usize>,
     names: BTreeSet<(ResourceType, Name)>,
     whole: BTreeSet<ResourceType>,
 }
 
 impl Cached {
-    fn now(&self, kind: ResourceType, name: Name) -> Option<&'static Arc<Resource>> {
+    pub(super) fn now(&self, kind: ResourceType, name: Name) -> Option<&'static Arc<Resource>> {
         let content = self.world.get(&(kind, name))?;
         Some(&stock().resources[&(kind, name)][*content])
     }
@@ -129,10 +138,12 @@ pub(super) enum Mistake {
     ForgetsNoName,
     /// Removals are not told.
     TellsNoRemoval,
+    /// Routes go before their clusters are taken, and clusters before routes let go of them.
+    WaitsForNothing,
 }
 
 impl Mistake {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::LosesAChange,
         Self::DropsStale,
         Self::SendsRefusedAgain,
@@ -140,6 +151,7 @@ impl Mistake {
         Self::LeavesOneOut,
         Self::ForgetsNoName,
         Self::TellsNoRemoval,
+        Self::WaitsForNothing,
     ];
 }
 
@@ -147,13 +159,15 @@ pub(super) struct Run {
     mode: Mode,
     mistake: Option<Mistake>,
     session: Session,
-    cached: Cached,
-    ledger: Ledger,
-    client: Client,
+    pub(super) cached: Cached,
+    pub(super) ledger: Ledger,
+    pub(super) client: Client,
+    /// The client refused something, which may leave others waiting.
+    refusals: bool,
     answers: VecDeque<Response>,
     /// Nonces of this stream.
     nonces: BTreeSet<String>,
-    dialect: Dialect,
+    pub(super) dialect: Dialect,
     steps: usize,
 }
 
@@ -176,6 +190,7 @@ impl Run {
                 cached: Cached::default(),
                 ledger: Ledger::new(dialect),
                 client: Client::new(dialect, mode),
+                refusals: false,
                 answers: VecDeque::new(),
                 nonces: BTreeSet::new(),
                 dialect,
@@ -212,6 +227,7 @@ impl Run {
             }
             Step::Receive(reply) => self.receive(reply),
             Step::Release => client.release_all(),
+            Step::GiveUp => self.give_up(),
             Step::Subscribe(kind, n) => client.change(kind, &[NAMES[n]], &[]),
             Step::Unsubscribe(kind, n) => client.change(kind, &[], &[NAMES[n]]),
             Step::Swap(kind, n, m) => client.swap(kind, NAMES[n], NAMES[m]),
@@ -276,12 +292,12 @@ impl Run {
         }
         match self.mistake {
             Some(Mistake::SendsRefusedAgain) if refused => {
-                let held = self.session.kinds.get_mut(&kind).map(|s| std::mem::take(&mut s.held));
+                let held = self.session.kinds.get_mut(kind).map(|s| std::mem::take(&mut s.held));
                 let all = held.into_iter().flatten().map(|(name, _)| name).collect();
                 self.session.on_changes(&BTreeMap::from([(kind, all)]));
             }
             Some(Mistake::DoesNotWait) => {
-                for subscription in self.session.kinds.values_mut() {
+                for subscription in self.session.kinds.all_mut() {
                     subscription.in_flight = None;
                 }
             }
@@ -293,10 +309,18 @@ impl Run {
     /// One answer must go out just when the ledger says so, and be just that one.
     fn serve(&mut self) -> Result<bool, String> {
         let cached = &self.cached;
+        let impatient = self.ledger.impatient;
         let due = self.ledger.next(&|kind, name| {
             let resource = cached.now(kind, name)?;
-            Some((resource.version, resource.any.len()))
+            Some(ledger::There {
+                version: resource.version,
+                size: resource.any.len(),
+                clusters: order::clusters_of(kind, cached.world[&(kind, name)]),
+            })
         });
+        if self.mistake == Some(Mistake::WaitsForNothing) {
+            self.session.wait_no_longer();
+        }
         let given = self.session.next(&self.cached);
         let (kind, due, mut given) = match (due, given) {
             (None, None) => return Ok(false),
@@ -321,20 +345,31 @@ impl Run {
         if given.nonce.is_empty() || !self.nonces.insert(given.nonce.clone()) {
             return Err(format!("R13: the nonce {:?} was given before", given.nonce));
         }
+        self.check_order(kind, &given, &due.gone, impatient)?;
         self.ledger.sent(kind, &given.nonce, &due);
         self.answers.push_back(given);
         Ok(true)
     }
 
+    fn give_up(&mut self) {
+        self.session.wait_no_longer();
+        self.ledger.impatient = true;
+    }
+
     fn receive(&mut self, reply: Reply) {
         if let Some(answer) = self.answers.pop_front() {
+            self.refusals |= matches!(reply, Reply::Refuse | Reply::RefusePart);
             self.client.receive(&answer, reply);
         }
     }
 
     /// Nothing is kept of names that nobody wants.
     fn keeps_little(&self) -> Result<(), String> {
-        for (kind, subscription) in &self.session.kinds {
+        for subscription in self.session.kinds.all() {
+            let kind = &subscription.kind;
+            if subscription.uses.len() > NAMES.len() || subscription.content.len() > subscription.held.len() {
+                return Err(format!("R99: of {kind:?} more is kept than there is"));
+            }
             let sets = [&subscription.changed, &subscription.owed, &subscription.names];
             let kept = sets.into_iter().flatten().chain(subscription.held.keys());
             for name in kept {
@@ -363,9 +398,16 @@ impl Run {
                 self.step(Step::Receive(Reply::Take))?;
             }
             self.client.release_all();
-            if !busy && self.client.requests.is_empty() {
+            if busy || !self.client.requests.is_empty() {
+                continue;
+            }
+            if !self.session.keeps_back() {
                 return Ok(());
             }
+            if !self.refusals && !self.names_what_is_not() {
+                return Err("something waits for nothing".to_owned());
+            }
+            self.give_up();
         }
         Err("requests and answers never end".to_owned())
     }

@@ -30,6 +30,8 @@ pub(super) enum Step {
     Receive(Reply),
     /// What the client kept back to say it says now.
     Release,
+    /// The server has waited long enough for ACKs that other types wait for.
+    GiveUp,
     /// Asks for a name, which in delta may be one that was asked for already.
     Subscribe(ResourceType, usize),
     /// Gives a name back, which may be one that was never asked for.
@@ -100,6 +102,7 @@ impl Draw {
             43..45 => Step::Receive(Reply::TakeLater),
             45 => Step::Receive(Reply::Refuse),
             46 => Step::Receive(Reply::RefusePart),
+            47 if self.coin() => Step::GiveUp,
             47 => Step::Release,
             48..51 => Step::Subscribe(self.kind(), self.name()),
             51..53 => Step::Unsubscribe(self.kind(), self.name()),
