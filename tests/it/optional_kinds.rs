@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ApiResource, DynamicObject, PostParams};
-use kube::core::GroupVersionKind;
+use kube::core::{GroupVersionKind, TypeMeta};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ pub(crate) async fn create_of(client: &Client, kind: IstioKind, version: &str, o
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
     let objects: Api<DynamicObject> = Api::namespaced_with(client.clone(), "shop", &resource);
     let mut object: DynamicObject = serde_json::from_value(object).expect("an object");
-    object.types = Some(kube::core::TypeMeta {
+    object.types = Some(TypeMeta {
         api_version: resource.api_version.clone(),
         kind: resource.kind.clone(),
     });
