@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use tokio::time::Instant;
 
-use crate::harness::{Dialect, Envoy, EnvoyOptions, Process, Stop, envoy_versions, eventually, free_port, get};
+use crate::harness::{Dialect, Envoy, EnvoyOptions, Process, Stop, envoy_versions, free_port, get};
 use crate::picture;
 
 const CLUSTER: &str = "outbound|80||web.shop.svc.cluster.local";
@@ -58,14 +58,11 @@ impl Stage {
         serve.arg("serve").arg("--members").arg(folder.join("members"));
         serve.args(["--listen", &xds.to_string(), "--admin", &admin.to_string()]);
         let mut control_plane = Process::start("parallax", serve, &folder.join("parallax.log"), Stop::Terminate)?;
-        eventually("parallax to be ready", DEADLINE, async || {
-            if let Err(ended) = control_plane.expect_running() {
-                return Ok(Err(ended));
-            }
+        let ready = control_plane.until("parallax to be ready", DEADLINE, async || {
             let ready = get(admin, "/readyz").await.and_then(|answer| answer.ok());
-            ready.map(|_| Ok(())).map_err(|error| error.to_string())
-        })
-        .await??;
+            ready.map(|_| ()).map_err(|error| error.to_string())
+        });
+        ready.await?;
 
         let mut seats = Vec::new();
         for (member, network, ip, dialect) in [

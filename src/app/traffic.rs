@@ -2,7 +2,7 @@
 
 use crate::config::{ApplicationChoice, Config, MtlsChoice, OutsideChoice};
 use crate::model::MtlsMode;
-use crate::resources::{Application, CertificateSource, Outside, TrafficSettings};
+use crate::resources::{Application, CertificateSource, Outlier, Outside, TrafficSettings};
 
 /// `None` where proxies get no listeners.
 pub(super) fn settings(config: &Config) -> Option<TrafficSettings> {
@@ -33,6 +33,13 @@ pub(super) fn settings(config: &Config) -> Option<TrafficSettings> {
         },
         requests_per_connection: traffic.requests_per_connection,
         access_log: traffic.access_log.as_deref().map(Into::into),
+        outlier: Outlier {
+            failure_percentage: traffic.outlier.failure_percentage,
+            minimum_requests: traffic.outlier.minimum_requests,
+            consecutive: traffic.outlier.consecutive,
+            interval: traffic.outlier.interval,
+            ejection: traffic.outlier.ejection,
+        },
     })
 }
 

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+use super::content::{Content, Origin};
 use super::mailbox::Mailbox;
 use super::{Source, StreamId, lock};
-use crate::model::ViewKey;
+use crate::model::{Vantage, ViewKey};
 use crate::resources::{Resource, ResourceType};
 
 /// The resources of one view that somebody asked for.
@@ -19,8 +20,44 @@ pub struct LiveView {
 #[derive(Default)]
 struct State {
     kinds: BTreeMap<ResourceType, Kind>,
-    /// Where to tell each stream of this view.
-    mailboxes: HashMap<StreamId, Arc<Mailbox>>,
+    crowd: Crowd,
+}
+
+/// The streams of a view.
+#[derive(Default)]
+struct Crowd {
+    streams: HashMap<StreamId, Listener>,
+    /// Where they stand, and how many at each.
+    vantages: BTreeMap<Arc<Vantage>, usize>,
+}
+
+/// One of them.
+struct Listener {
+    mailbox: Arc<Mailbox>,
+    vantage: Arc<Vantage>,
+}
+
+impl Crowd {
+    fn join(&mut self, stream: StreamId, mailbox: Arc<Mailbox>, vantage: Arc<Vantage>) {
+        self.leave(stream);
+        *self.vantages.entry(Arc::clone(&vantage)).or_default() += 1;
+        self.streams.insert(stream, Listener { mailbox, vantage });
+    }
+
+    fn leave(&mut self, stream: StreamId) {
+        if let Some(gone) = self.streams.remove(&stream)
+            && let Some(count) = self.vantages.get_mut(&gone.vantage)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.vantages.remove(&gone.vantage);
+            }
+        }
+    }
+
+    fn vantage(&self, stream: StreamId) -> Option<&Vantage> {
+        self.streams.get(&stream).map(|listener| &*listener.vantage)
+    }
 }
 
 /// What is held of one type.
@@ -30,13 +67,15 @@ struct Kind {
     entries: BTreeMap<Arc<str>, Entry>,
     /// Streams that want the whole type.
     wildcard: BTreeSet<StreamId>,
+    /// The names whose content is another for some streams; mostly none.
+    apart: BTreeSet<Arc<str>>,
 }
 
 /// One name.
 #[derive(Default)]
 struct Entry {
-    /// The present content; `None` for a name that does not exist (yet), whose arrival is waited for.
-    resource: Option<Arc<Resource>>,
+    /// The present content.
+    content: Content,
     /// Streams that asked for it by name.
     streams: BTreeSet<StreamId>,
 }
@@ -70,18 +109,27 @@ impl LiveView {
     /// are kept and their streams told. Returns how many differed.
     pub fn refresh<'a>(&self, kind: ResourceType, names: impl IntoIterator<Item = &'a Arc<str>>) -> usize {
         let mut state = lock(&self.state);
-        let State { kinds, mailboxes } = &mut *state;
+        let State { kinds, crowd } = &mut *state;
         let Some(held) = kinds.get_mut(&kind) else {
             return 0;
         };
+        let origin = self.origin(kind);
         names
             .into_iter()
-            .filter(|name| held.refresh(kind, name, &*self.source, &self.key, mailboxes))
+            .filter(|name| held.refresh(name, origin, crowd))
             .count()
     }
 
-    pub(super) fn join(&self, stream: StreamId, mailbox: Arc<Mailbox>) {
-        lock(&self.state).mailboxes.insert(stream, mailbox);
+    fn origin(&self, kind: ResourceType) -> Origin<'_> {
+        Origin {
+            source: &*self.source,
+            key: &self.key,
+            kind,
+        }
+    }
+
+    pub(super) fn join(&self, stream: StreamId, mailbox: Arc<Mailbox>, vantage: Arc<Vantage>) {
+        lock(&self.state).crowd.join(stream, mailbox, vantage);
     }
 
     pub(super) fn leave(&self, stream: StreamId, names: &BTreeMap<ResourceType, BTreeSet<Arc<str>>>) {
@@ -91,7 +139,7 @@ impl LiveView {
         for kind in ResourceType::ALL {
             self.unsubscribe_all(stream, kind);
         }
-        lock(&self.state).mailboxes.remove(&stream);
+        lock(&self.state).crowd.leave(stream);
     }
 
     pub(super) fn subscribe<'a>(
@@ -101,13 +149,27 @@ impl LiveView {
         names: impl IntoIterator<Item = &'a Arc<str>>,
     ) {
         let mut state = lock(&self.state);
-        let held = state.kinds.entry(kind).or_default();
+        let State { kinds, crowd } = &mut *state;
+        let held = kinds.entry(kind).or_default();
+        let origin = self.origin(kind);
         for name in names {
-            let entry = held.entries.entry(Arc::clone(name)).or_insert_with(|| Entry {
-                resource: self.source.build(&self.key, kind, name),
-                streams: BTreeSet::new(),
+            let mut is_new = false;
+            let entry = held.entries.entry(Arc::clone(name)).or_insert_with(|| {
+                is_new = true;
+                Entry {
+                    content: origin.content(name, crowd.vantages.keys()),
+                    streams: BTreeSet::new(),
+                }
             });
             entry.streams.insert(stream);
+            if entry.content.is_apart() {
+                if let Some(vantage) = crowd.vantage(stream) {
+                    entry.content.include(vantage, name, origin);
+                }
+                if is_new {
+                    held.apart.insert(Arc::clone(name));
+                }
+            }
         }
     }
 
@@ -126,7 +188,7 @@ impl LiveView {
                 entry.streams.remove(&stream);
                 let kept = !held.wildcard.is_empty() && self.source.covers(kind, name);
                 if entry.streams.is_empty() && !kept {
-                    held.entries.remove(name);
+                    held.remove(name);
                 }
             }
         }
@@ -134,15 +196,21 @@ impl LiveView {
 
     pub(super) fn subscribe_all(&self, stream: StreamId, kind: ResourceType) {
         let mut state = lock(&self.state);
-        let State { kinds, mailboxes } = &mut *state;
+        let State { kinds, crowd } = &mut *state;
         let held = kinds.entry(kind).or_default();
+        let origin = self.origin(kind);
         if held.wildcard.is_empty() {
             let nobody = BTreeSet::new();
             for name in self.source.names(&self.key, kind) {
-                let resource = self.source.build(&self.key, kind, &name);
+                let content = origin.content(&name, crowd.vantages.keys());
                 // What this finds changed nobody has told yet to those who asked for it by name.
-                let entry = held.entries.entry(Arc::clone(&name)).or_default();
-                entry.put(resource, kind, &name, &nobody, mailboxes);
+                held.put(content, kind, &name, &nobody, crowd);
+            }
+        } else if let Some(vantage) = crowd.vantage(stream) {
+            for name in &held.apart {
+                if let Some(entry) = held.entries.get_mut(name) {
+                    entry.content.include(vantage, name, origin);
+                }
             }
         }
         held.wildcard.insert(stream);
@@ -155,74 +223,89 @@ impl LiveView {
         };
         if held.wildcard.remove(&stream) && held.wildcard.is_empty() {
             held.entries.retain(|_, entry| !entry.streams.is_empty());
+            let Kind { entries, apart, .. } = held;
+            apart.retain(|name| entries.contains_key(name));
         }
     }
 
-    pub(super) fn get(&self, kind: ResourceType, name: &str) -> Option<Arc<Resource>> {
-        lock(&self.state).kinds.get(&kind)?.entries.get(name)?.resource.clone()
+    pub(super) fn get(&self, stream: StreamId, kind: ResourceType, name: &str) -> Option<Arc<Resource>> {
+        let state = lock(&self.state);
+        let vantage = state.crowd.vantage(stream)?;
+        let entry = state.kinds.get(&kind)?.entries.get(name)?;
+        entry.content.at(vantage).cloned()
     }
 
-    pub(super) fn all(&self, kind: ResourceType) -> Vec<Arc<Resource>> {
+    pub(super) fn all(&self, stream: StreamId, kind: ResourceType) -> Vec<Arc<Resource>> {
         let state = lock(&self.state);
-        let held = state.kinds.get(&kind);
-        held.map(|held| {
-            held.entries
-                .iter()
-                .filter(|(name, _)| self.source.covers(kind, name))
-                .filter_map(|(_, entry)| entry.resource.clone())
-                .collect()
-        })
-        .unwrap_or_default()
+        let (Some(vantage), Some(held)) = (state.crowd.vantage(stream), state.kinds.get(&kind)) else {
+            return Vec::new();
+        };
+        held.entries
+            .iter()
+            .filter(|(name, _)| self.source.covers(kind, name))
+            .filter_map(|(_, entry)| entry.content.at(vantage).cloned())
+            .collect()
     }
 }
 
 impl Kind {
     /// Brings one name up to date and tells whoever wants it; false when nobody does or nothing changed.
-    fn refresh(
-        &mut self,
-        kind: ResourceType,
-        name: &Arc<str>,
-        source: &dyn Source,
-        key: &ViewKey,
-        mailboxes: &HashMap<StreamId, Arc<Mailbox>>,
-    ) -> bool {
-        let covered = !self.wildcard.is_empty() && source.covers(kind, name);
+    fn refresh(&mut self, name: &Arc<str>, origin: Origin<'_>, crowd: &Crowd) -> bool {
+        let covered = !self.wildcard.is_empty() && origin.source.covers(origin.kind, name);
         if !covered && !self.entries.contains_key(name) {
             return false;
         }
-        let resource = source.build(key, kind, name);
-        let nobody = BTreeSet::new();
-        let others = if covered { &self.wildcard } else { &nobody };
-        let entry = self.entries.entry(Arc::clone(name)).or_default();
-        let differs = entry.put(resource, kind, name, others, mailboxes);
-        if entry.resource.is_none() && entry.streams.is_empty() {
-            self.entries.remove(name);
+        let content = origin.content(name, crowd.vantages.keys());
+        let others = if covered {
+            std::mem::take(&mut self.wildcard)
+        } else {
+            BTreeSet::new()
+        };
+        let differs = self.put(content, origin.kind, name, &others, crowd);
+        if covered {
+            self.wildcard = others;
         }
         differs
     }
-}
 
-impl Entry {
     /// Takes the present content over and tells whoever wants it, and these others; false when it is the same.
     fn put(
         &mut self,
-        resource: Option<Arc<Resource>>,
+        content: Content,
         kind: ResourceType,
         name: &Arc<str>,
         others: &BTreeSet<StreamId>,
-        mailboxes: &HashMap<StreamId, Arc<Mailbox>>,
+        crowd: &Crowd,
     ) -> bool {
-        let version = |resource: &Option<Arc<Resource>>| resource.as_ref().map(|resource| resource.version);
-        if version(&self.resource) == version(&resource) {
-            return false;
-        }
-        for stream in self.streams.union(others) {
-            if let Some(mailbox) = mailboxes.get(stream) {
-                mailbox.post(kind, name);
+        let entry = self.entries.entry(Arc::clone(name)).or_default();
+        let differs = entry.content.differs(&content);
+        if differs {
+            if content.is_apart() {
+                self.apart.insert(Arc::clone(name));
+            } else if entry.content.is_apart() {
+                self.apart.remove(name);
+            }
+            let old = std::mem::replace(&mut entry.content, content);
+            let for_all = !old.is_apart() && !entry.content.is_apart();
+            for stream in entry.streams.union(others) {
+                if let Some(Listener { mailbox, vantage }) = crowd.streams.get(stream)
+                    && (for_all || old.version_at(vantage) != entry.content.version_at(vantage))
+                {
+                    mailbox.post(kind, name);
+                }
             }
         }
-        self.resource = resource;
-        true
+        if entry.content.is_empty() && entry.streams.is_empty() {
+            self.remove(name);
+        }
+        differs
+    }
+
+    fn remove(&mut self, name: &Arc<str>) {
+        self.entries.remove(name);
+        if !self.apart.is_empty() {
+            self.apart.remove(name);
+        }
     }
 }
 

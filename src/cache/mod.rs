@@ -3,6 +3,7 @@
 //! A view is lazy: it holds the resources that a stream of it asked for and no others. Push says what may have changed;
 //! the view asks its [`Source`] for the new content, keeps it where it differs, and marks the streams that want it.
 
+mod content;
 mod live_view;
 mod mailbox;
 mod subscriber;
@@ -13,7 +14,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::model::{PodRef, Standpoint, ViewKey, Viewer};
+use crate::model::{Aspect, PodRef, Standpoint, ViewKey, Viewer};
 use crate::resources::{Resource, ResourceType};
 
 pub use live_view::LiveView;
@@ -32,7 +33,11 @@ pub trait Source: Send + Sync + fmt::Debug {
     /// Whether `*` covers this name of a type that can be asked for as a whole; the others are served by name only. Never
     /// changes for a name.
     fn covers(&self, kind: ResourceType, name: &str) -> bool;
-    /// One resource as the view has it now; `None` where it does not exist.
+    /// What of a viewer's vantage counts for a name; of most, nothing.
+    fn aspect(&self, _key: &ViewKey, _kind: ResourceType, _name: &str) -> Aspect {
+        Aspect::NOTHING
+    }
+    /// One resource as the view has it now, at the vantage in the key, of which only what the aspect says is set; `None` where it does not exist.
     fn build(&self, key: &ViewKey, kind: ResourceType, name: &str) -> Option<Arc<Resource>>;
 }
 

@@ -33,7 +33,7 @@ impl Subscriber {
     pub(super) fn new(id: StreamId, cache: Arc<Cache>, viewer: Viewer, standpoint: Standpoint) -> Arc<Self> {
         let mailbox = Arc::new(Mailbox::default());
         let views = Views::at(&cache, &viewer, &standpoint);
-        views.join(id, &mailbox);
+        views.join(id, &mailbox, &Arc::new(standpoint.vantage.clone()));
         let hold = Hold {
             standpoint,
             views,
@@ -128,19 +128,23 @@ impl Subscriber {
             // A member that went leaves its workloads as they were.
             standpoint.inbound = standpoint.inbound.or_else(|| hold.standpoint.inbound.clone());
         }
-        if hold.standpoint.key != standpoint.key || hold.standpoint.inbound != standpoint.inbound {
-            let views = Views::at(&self.cache, &self.viewer, &standpoint);
-            let old = std::mem::replace(&mut hold.views, views);
-            self.move_from(&old, &hold);
-        }
+        let moves = hold.standpoint.key != standpoint.key || hold.standpoint.inbound != standpoint.inbound;
+        let turns = hold.standpoint.vantage != standpoint.vantage;
         hold.standpoint = standpoint;
+        if moves || turns {
+            let views = Views::at(&self.cache, &self.viewer, &hold.standpoint);
+            let old = std::mem::replace(&mut hold.views, views);
+            self.move_from(&old, &hold, turns);
+        }
     }
 
-    fn move_from(&self, old: &Views, hold: &Hold) {
-        hold.views.join(self.id, &self.mailbox);
+    /// `turns`: it sees views where it stays from another vantage, too.
+    fn move_from(&self, old: &Views, hold: &Hold, turns: bool) {
+        let vantage = Arc::new(hold.standpoint.vantage.clone());
+        hold.views.join(self.id, &self.mailbox, &vantage);
         for part in Part::ALL {
             let (left, view) = (old.part(part), hold.views.part(part));
-            if Arc::ptr_eq(left, view) {
+            if Arc::ptr_eq(left, view) && !turns {
                 continue;
             }
             let mut told: BTreeMap<ResourceType, BTreeSet<Arc<str>>> = BTreeMap::new();
@@ -174,12 +178,16 @@ impl Lookup for Subscriber {
         if !self.cache.source.covers(kind, name) && !asked() {
             return None;
         }
-        hold.views.of(kind, name).get(kind, name)
+        hold.views.of(kind, name).get(self.id, kind, name)
     }
 
     fn all(&self, kind: ResourceType) -> Vec<Arc<Resource>> {
         let hold = lock(&self.hold);
-        let mut all: Vec<_> = hold.views.of_kind(kind).flat_map(|view| view.all(kind)).collect();
+        let mut all: Vec<_> = hold
+            .views
+            .of_kind(kind)
+            .flat_map(|view| view.all(self.id, kind))
+            .collect();
         // Each view's are; only listeners come from two.
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all

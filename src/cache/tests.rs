@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures::FutureExt;
 
 use super::*;
-use crate::model::{AddressFamilies, NetworkId, NetworkOrigin};
+use crate::model::{AddressFamilies, NetworkId, NetworkOrigin, Vantage};
 use crate::resources::Version;
 
 const EDS: ResourceType = ResourceType::ClusterLoadAssignment;
@@ -34,6 +34,7 @@ impl Source for Shelf {
             inbound: None,
             origin: NetworkOrigin::Default,
             contradiction: None,
+            vantage: Vantage::default(),
         }
     }
 

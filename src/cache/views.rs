@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::mailbox::Mailbox;
 use super::{Cache, LiveView, StreamId};
-use crate::model::{Standpoint, Viewer};
+use crate::model::{Standpoint, Vantage, Viewer};
 use crate::resources::{INBOUND_LISTENER, ResourceType};
 
 /// Which of its views a stream finds a resource in.
@@ -82,9 +82,9 @@ impl Views {
         numbered.filter_map(move |(at, view)| (!repeated(at, view)).then_some(view))
     }
 
-    pub(super) fn join(&self, stream: StreamId, mailbox: &Arc<Mailbox>) {
+    pub(super) fn join(&self, stream: StreamId, mailbox: &Arc<Mailbox>, vantage: &Arc<Vantage>) {
         for view in self.all() {
-            view.join(stream, Arc::clone(mailbox));
+            view.join(stream, Arc::clone(mailbox), Arc::clone(vantage));
         }
     }
 

@@ -26,7 +26,16 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin", &["listen"]),
-    ("mesh", &["defaultNetwork", "systemNamespace", "domain"]),
+    (
+        "mesh",
+        &[
+            "defaultNetwork",
+            "systemNamespace",
+            "domain",
+            "exportTo",
+            "clusterLocal",
+        ],
+    ),
     (
         "members[]",
         &[
@@ -44,7 +53,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
     ),
     ("members[].stale", &["policy", "after"]),
     ("members[].budget", &["objects", "bytes", "eventsPerSecond"]),
-    ("networks.NAME", &["cidrs", "gateways", "members"]),
+    ("networks.NAME", &["cidrs", "gateways", "members", "weight"]),
     ("networks.NAME.cidrs[]", &["cidr", "member"]),
     ("networks.NAME.gateways[]", &["address", "port", "service", "member"]),
     ("dns", &["servers"]),
@@ -81,6 +90,20 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "application",
             "requestsPerConnection",
             "accessLog",
+            "locality",
+            "outlier",
+        ],
+    ),
+    ("traffic.locality", &["mode", "order", "failover"]),
+    ("traffic.locality.failover[]", &["from", "to"]),
+    (
+        "traffic.outlier",
+        &[
+            "failurePercentage",
+            "minimumRequests",
+            "consecutive",
+            "interval",
+            "ejection",
         ],
     ),
     (

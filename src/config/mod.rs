@@ -11,6 +11,7 @@ mod error;
 mod identity;
 mod keys;
 mod listen;
+mod locality;
 mod members;
 mod networks;
 mod read;
@@ -25,6 +26,7 @@ mod values;
 
 pub use error::{ConfigError, ConfigErrors, InvalidValue, Position};
 pub use identity::{IdentityConfig, ProxyProof};
+pub use locality::{FailoverConfig, LocalityChoice, LocalityConfig, OutlierConfig, SharedChoice};
 pub use settings::{
     AdminConfig, AllowConfig, ApplicationChoice, BudgetConfig, CidrConfig, Config, DrainConfig, GatewayConfig,
     GatewayPlace, Listen, LogConfig, LogFormat, MemberConfig, MemberDefaults, MemberSecretsConfig, MemberSource,

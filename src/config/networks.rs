@@ -49,10 +49,16 @@ pub(super) fn networks(
             cidrs: cidrs(reader, &section, known, &mut seen),
             gateways: gateways(reader, &section, known, &mut seen),
             members: members(reader, &section, name, known, &mut seen),
+            weight: reader.value(&section, "weight", weight),
         };
         networks.insert(name.to_owned(), network);
     }
     networks
+}
+
+fn weight(scalar: &Scalar) -> Result<u16, InvalidValue> {
+    let percent = values::integer(scalar, 0..=1000)?;
+    Ok(u16::try_from(percent).expect("it is in the range"))
 }
 
 fn cidrs(reader: &mut Reader<'_>, network: &Section<'_>, known: &KnownMembers<'_>, seen: &mut Seen) -> Vec<CidrConfig> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::error::{ConfigError, ConfigErrors, InvalidValue};
 use super::identity;
+use super::locality;
 use super::members;
 use super::networks::{KnownMembers, networks};
 use super::reader::{Reader, Section};
@@ -148,6 +149,8 @@ fn mesh(reader: &mut Reader<'_>, root: &Section<'_>, default: MeshConfig) -> Mes
         domain: reader
             .value(&section, "domain", values::dns_name)
             .unwrap_or(default.domain),
+        export_to: locality::export_to(reader, &section, default.export_to),
+        cluster_local: locality::cluster_local(reader, &section, default.cluster_local),
     }
 }
 

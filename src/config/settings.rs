@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::identity::IdentityConfig;
+use super::locality::{LocalityConfig, OutlierConfig};
 
 /// All settings, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +59,8 @@ impl Default for Config {
                 default_network: "default".to_owned(),
                 system_namespace: "istio-system".to_owned(),
                 domain: "cluster.local".to_owned(),
+                export_to: ["*".to_owned()].into(),
+                cluster_local: ["kubernetes.default", "*.kube-system"].map(str::to_owned).into(),
             },
             members_folder: None,
             members: Vec::new(),
@@ -97,6 +100,8 @@ impl Default for Config {
                 application: ApplicationChoice::PodIp,
                 requests_per_connection: 100,
                 access_log: Some("/dev/stdout".to_owned()),
+                locality: LocalityConfig::default(),
+                outlier: OutlierConfig::default(),
             },
             identity: None,
             log: LogConfig {
@@ -156,6 +161,10 @@ pub struct MeshConfig {
     pub system_namespace: String,
     /// `mesh.domain`: the suffix of service host names. A DNS name without a trailing dot.
     pub domain: String,
+    /// `mesh.exportTo`: the namespaces that see Services which say nothing about it: `*` for all, `.` for a Service's own.
+    pub export_to: BTreeSet<String>,
+    /// `mesh.clusterLocal`: services that stay in their members, as `NAME.NAMESPACE` or `*.NAMESPACE`.
+    pub cluster_local: BTreeSet<String>,
 }
 
 /// One of `members`.
@@ -257,6 +266,8 @@ pub struct NetworkConfig {
     pub gateways: Vec<GatewayConfig>,
     /// `members`: members whose network it is, where their own labels say nothing.
     pub members: BTreeSet<String>,
+    /// `weight`: what each endpoint on it counts, in percent of others; at most 1000, 100 where `None`.
+    pub weight: Option<u16>,
 }
 
 /// One of `networks.NAME.cidrs`.
@@ -358,6 +369,10 @@ pub struct TrafficConfig {
     pub requests_per_connection: u32,
     /// `traffic.accessLog`: the file that Envoys log accesses to; none where `None`.
     pub access_log: Option<String>,
+    /// `traffic.locality`: which endpoints come first. Counts for clients that get endpoints only, too.
+    pub locality: LocalityConfig,
+    /// `traffic.outlier`: when a sidecar takes an endpoint out that fails.
+    pub outlier: OutlierConfig,
 }
 
 /// `traffic.mtls`.

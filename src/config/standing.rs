@@ -48,7 +48,12 @@ impl Config {
         let mut config = self.clone();
         config.members.clone_from(&newer.members);
         config.networks.clone_from(&newer.networks);
-        config.mesh.default_network.clone_from(&newer.mesh.default_network);
+        config.mesh = MeshConfig {
+            default_network: newer.mesh.default_network.clone(),
+            export_to: newer.mesh.export_to.clone(),
+            cluster_local: newer.mesh.cluster_local.clone(),
+            ..config.mesh
+        };
         config.traffic = TrafficConfig {
             enabled: self.traffic.enabled,
             ..newer.traffic.clone()
@@ -66,6 +71,8 @@ impl Config {
             mesh:
                 MeshConfig {
                     default_network: _,
+                    export_to: _,
+                    cluster_local: _,
                     system_namespace,
                     domain,
                 },
@@ -180,7 +187,7 @@ mod tests {
     #[test]
     fn what_needs_a_restart_is_named_and_the_rest_is_taken() {
         let old = read("members: [{name: a, folder: a}]\nnetworks: {n: {cidrs: [10.0.0.0/8]}}");
-        let live = "members: [{name: b, folder: b}]\nnetworks: {m: {}}\nmesh: {defaultNetwork: flat}\n";
+        let live = "members: [{name: b, folder: b}]\nnetworks: {m: {weight: 50}}\nmesh: {defaultNetwork: flat, exportTo: ['.'], clusterLocal: []}\ntraffic: {locality: {mode: failover}}\n";
         let new = read(live);
         assert_eq!(old.differing_until_restart(&new), Vec::<&str>::new());
         assert_eq!(old.with_live_parts_of(&new), new);

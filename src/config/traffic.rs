@@ -1,6 +1,7 @@
 //! The section `traffic`.
 
 use super::error::InvalidValue;
+use super::locality;
 use super::reader::{Reader, Section};
 use super::settings::{ApplicationChoice, MtlsChoice, OutsideChoice, TrafficConfig};
 use super::tree::Scalar;
@@ -9,7 +10,7 @@ use super::values;
 pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_>, default: TrafficConfig) -> TrafficConfig {
     let section = reader.child(root, "traffic");
     let mtls = |scalar: &Scalar| {
-        one_of(
+        values::one_of(
             scalar,
             &[
                 ("strict", MtlsChoice::Strict),
@@ -19,7 +20,7 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_>, default: Traffic
         )
     };
     let outside = |scalar: &Scalar| {
-        one_of(
+        values::one_of(
             scalar,
             &[
                 ("passthrough", OutsideChoice::Passthrough),
@@ -28,7 +29,7 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_>, default: Traffic
         )
     };
     let application = |scalar: &Scalar| {
-        one_of(
+        values::one_of(
             scalar,
             &[
                 ("podIp", ApplicationChoice::PodIp),
@@ -58,23 +59,13 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_>, default: Traffic
         requests_per_connection: reader
             .value(&section, "requestsPerConnection", requests)
             .unwrap_or(default.requests_per_connection),
+        locality: locality::locality(reader, &section),
+        outlier: locality::outlier(reader, &section),
         access_log: match reader.value(&section, "accessLog", file_elsewhere) {
             Some(path) => path,
             None => default.access_log,
         },
     }
-}
-
-fn one_of<T: Copy>(scalar: &Scalar, choices: &[(&str, T)]) -> Result<T, InvalidValue> {
-    let text = values::text(scalar)?;
-    let found = choices.iter().find(|(word, _)| *word == text);
-    found.map(|(_, value)| *value).ok_or_else(|| {
-        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-        InvalidValue::new(
-            format!("{} is none of the choices", values::shown(text)),
-            format!("use one of: {}", words.join(", ")),
-        )
-    })
 }
 
 /// A path on the machine of an Envoy, which is not ours to look at, so that it is never joined with a folder of ours.
@@ -101,7 +92,7 @@ fn file_elsewhere(scalar: &Scalar) -> Result<Option<String>, InvalidValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, LocalityConfig, OutlierConfig};
 
     #[test]
     fn every_key_takes_effect_and_mistakes_say_what_is_expected() {
@@ -117,6 +108,8 @@ mod tests {
             application: ApplicationChoice::Localhost,
             requests_per_connection: 1,
             access_log: None,
+            locality: LocalityConfig::default(),
+            outlier: OutlierConfig::default(),
         };
         assert_eq!(read, expected);
         for (wrong, says) in [

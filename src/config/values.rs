@@ -211,6 +211,19 @@ pub(super) fn is_dns_label(text: &str) -> bool {
         && bytes.last().is_some_and(alphanumeric)
 }
 
+/// One of these words.
+pub(super) fn one_of<T: Copy>(scalar: &Scalar, choices: &[(&str, T)]) -> Parsed<T> {
+    let text = text(scalar)?;
+    let found = choices.iter().find(|(word, _)| *word == text);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+        InvalidValue::new(
+            format!("{} is none of the choices", shown(text)),
+            format!("use one of: {}", words.join(", ")),
+        )
+    })
+}
+
 /// A log filter that the logger will take.
 pub(super) fn log_filter(scalar: &Scalar) -> Parsed<String> {
     let given = text(scalar)?;

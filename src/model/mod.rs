@@ -1,5 +1,6 @@
 //! What the mesh is made of: ids, endpoints, services, gateways, and the key of a view. Pure.
 
+mod audience;
 mod cidr;
 mod endpoint;
 mod gateway;
@@ -7,11 +8,14 @@ mod host;
 mod ids;
 mod inbound;
 mod locality;
+mod preference;
 mod service;
 mod standing;
+mod vantage;
 mod view_key;
 mod viewer;
 
+pub use audience::{Audience, Reach, Unseen};
 pub use cidr::{Cidr, InvalidCidr};
 pub use endpoint::{Addresses, Endpoint, Health, Mtls};
 pub use gateway::{
@@ -21,7 +25,9 @@ pub use host::{DnsTarget, HostEntry, Resolution};
 pub use ids::{ClusterId, HostName, InvalidId, NetworkId, ObjectName, PodName, ServiceKey};
 pub use inbound::{InboundPolicy, MtlsMode, Probe, ProbeQuestion};
 pub use locality::Locality;
-pub use service::{Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, Sums};
-pub use standing::{MemberStanding, MemberWeight, Rank};
+pub use preference::{Distance, Preference, Shared};
+pub use service::{Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, ServiceTerms, Sums};
+pub use standing::{GroupStanding, MemberStanding, MemberWeight, Rank};
+pub use vantage::{Aspect, Counts, Vantage};
 pub use view_key::{AddressFamilies, Balancing, Role, Site, ViewKey};
 pub use viewer::{NetworkOrigin, PodRef, Standpoint, Viewer};

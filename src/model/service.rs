@@ -8,7 +8,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClusterId, Endpoint, Health, HostEntry, Locality, MemberStanding, Mtls, NetworkId, Resolution, ServiceKey,
+    Aspect, Audience, ClusterId, Counts, Endpoint, GroupStanding, Health, HostEntry, Locality, Mtls, NetworkId,
+    Preference, Reach, Resolution, ServiceKey,
 };
 
 /// One port of a Service. Only TCP ports are kept: xDS clusters carry nothing else.
@@ -92,38 +93,53 @@ pub struct PortEndpoints {
     pub port: ServicePort,
     draining_serves: bool,
     groups: BTreeMap<GroupKey, Arc<NetworkGroup>>,
-    /// Of the members whose endpoints count otherwise than those of most.
-    standings: BTreeMap<ClusterId, MemberStanding>,
+    /// Of the groups whose endpoints count otherwise than those of most.
+    standings: BTreeMap<GroupKey, GroupStanding>,
+    terms: Option<Arc<ServiceTerms>>,
 }
 
 impl PortEndpoints {
     /// Puts groups together; none is copied.
     #[must_use]
     pub fn new(port: ServicePort, groups: BTreeMap<GroupKey, Arc<NetworkGroup>>) -> Self {
-        Self::with_standings(port, groups, BTreeMap::new())
+        Self::with_terms(port, groups, BTreeMap::new(), None)
     }
 
-    /// The same, where some members don't stand as most do; those that do are left out.
+    /// The same, where some groups don't stand as most do (those that do are left out), on these terms.
     #[must_use]
-    pub fn with_standings(
+    pub fn with_terms(
         port: ServicePort,
         groups: BTreeMap<GroupKey, Arc<NetworkGroup>>,
-        standings: BTreeMap<ClusterId, MemberStanding>,
+        standings: BTreeMap<GroupKey, GroupStanding>,
+        terms: Option<Arc<ServiceTerms>>,
     ) -> Self {
-        let serves = |member: &ClusterId| standings.get(member).is_none_or(|standing| standing.serves());
-        let draining_serves = !groups.iter().any(|(key, group)| group.any_ready && serves(&key.member));
+        let serves = |key: &GroupKey| standings.get(key).is_none_or(|standing| standing.serves());
+        let draining_serves = !groups.iter().any(|(key, group)| group.any_ready && serves(key));
         Self {
             port,
             draining_serves,
             groups,
             standings,
+            terms,
         }
     }
 
-    /// What a member's endpoints count.
+    /// What a group's endpoints count.
     #[must_use]
-    pub fn standing(&self, member: &ClusterId) -> MemberStanding {
-        self.standings.get(member).copied().unwrap_or_default()
+    pub fn standing(&self, group: &GroupKey) -> GroupStanding {
+        self.standings.get(group).copied().unwrap_or_default()
+    }
+
+    /// True where all groups count alike.
+    #[must_use]
+    pub fn is_even(&self) -> bool {
+        self.standings.is_empty()
+    }
+
+    /// The terms of its service, where it has any.
+    #[must_use]
+    pub fn terms(&self) -> Option<&ServiceTerms> {
+        self.terms.as_deref()
     }
 
     /// Sorts endpoints of any members into groups.
@@ -176,6 +192,54 @@ impl PortEndpoints {
     }
 }
 
+/// On which terms a service's endpoints are given. Most services have none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServiceTerms {
+    /// Which of them come first.
+    pub preference: Preference,
+    /// Who may see them, by the member that they are in; everybody where nothing is said.
+    pub audiences: BTreeMap<ClusterId, Audience>,
+}
+
+impl ServiceTerms {
+    /// Who may see a member's endpoints; `None` where everybody may.
+    #[must_use]
+    pub fn audience(&self, member: &ClusterId) -> Option<&Audience> {
+        self.audiences.get(member)
+    }
+
+    /// What of a vantage counts for who sees it.
+    #[must_use]
+    pub fn audience_aspect(&self) -> Aspect {
+        let any = |counts: fn(&Audience) -> bool| match self.audiences.values().any(counts) {
+            true => Counts::Yes,
+            false => Counts::No,
+        };
+        Aspect {
+            member: any(|audience| audience.reach == Reach::Member),
+            namespace: any(|audience| {
+                audience
+                    .namespaces
+                    .as_ref()
+                    .is_some_and(|namespaces| !namespaces.is_empty())
+            }),
+            locality: Counts::No,
+        }
+    }
+
+    /// What of a vantage counts for its endpoints.
+    #[must_use]
+    pub fn aspect(&self) -> Aspect {
+        Aspect {
+            locality: match self.preference.is_none() {
+                true => Counts::No,
+                false => Counts::Yes,
+            },
+            ..self.audience_aspect()
+        }
+    }
+}
+
 /// Something that members say differently about one service, and who won.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Conflict {
@@ -214,6 +278,8 @@ pub struct ServiceEndpoints {
     pub ports: Vec<PortEndpoints>,
     /// Where members disagree.
     pub conflicts: Vec<Conflict>,
+    /// On which terms its endpoints are given, where anybody sets any.
+    pub terms: Option<Arc<ServiceTerms>>,
     /// Set where no Service of Kubernetes says what it is, but objects `ServiceEntry`.
     pub entry: Option<Arc<HostEntry>>,
 }
@@ -230,5 +296,28 @@ impl ServiceEndpoints {
     #[must_use]
     pub fn port(&self, number: u16) -> Option<&PortEndpoints> {
         self.ports.iter().find(|port| port.port.number == number)
+    }
+
+    /// True where somebody in this member and namespace may know of it: some member that has the Service shows it. The one place
+    /// that decides whether there are names, routes and clusters for it.
+    #[must_use]
+    pub fn is_visible_to(&self, member: Option<&ClusterId>, namespace: &str) -> bool {
+        let Some(terms) = &self.terms else {
+            return true;
+        };
+        let shows = |own: &ClusterId| {
+            terms
+                .audience(own)
+                .is_none_or(|audience| audience.has(own, member, namespace))
+        };
+        self.defined_in.iter().any(shows)
+    }
+
+    /// What of a vantage counts for its clusters and names.
+    #[must_use]
+    pub fn audience_aspect(&self) -> Aspect {
+        self.terms
+            .as_ref()
+            .map_or(Aspect::NOTHING, |terms| terms.audience_aspect())
     }
 }

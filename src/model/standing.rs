@@ -1,9 +1,9 @@
-//! What a member's endpoints count beside those of others.
+//! What endpoints count beside those of others.
 
 use std::fmt;
 
-/// What each endpoint of a member counts, in percent of one of a member without a word on it. Zero means that the member is
-/// drained: nobody is sent to it, even where nothing else is ready.
+/// What each endpoint of a member (or of a network, or of a member's Service) counts, in percent of one without a word on it. Zero
+/// means that it is drained: nobody is sent to it, even where nothing else is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberWeight(u16);
 
@@ -67,5 +67,43 @@ impl MemberStanding {
     #[must_use]
     pub fn serves(self) -> bool {
         self.rank != Rank::Out && self.weight != MemberWeight::DRAINED
+    }
+}
+
+/// What the endpoints of one network in one member count: by the words on the member, on the network, and of the member's own
+/// Service. They multiply.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupStanding {
+    /// The member's.
+    pub member: MemberStanding,
+    /// The network's weight.
+    pub network: MemberWeight,
+    /// The weight that the member's Service gives itself.
+    pub service: MemberWeight,
+}
+
+impl GroupStanding {
+    /// What [`GroupStanding::parts`] is where nobody says anything.
+    pub const FULL: u128 = 100 * 100 * 100;
+
+    /// True where they may be served at all.
+    #[must_use]
+    pub fn serves(self) -> bool {
+        self.member.serves() && self.network != MemberWeight::DRAINED && self.service != MemberWeight::DRAINED
+    }
+
+    /// Where they come among others.
+    #[must_use]
+    pub fn rank(self) -> Rank {
+        self.member.rank
+    }
+
+    /// What one of them counts, where it is [`GroupStanding::FULL`] without a word.
+    #[must_use]
+    pub fn parts(self) -> u128 {
+        [self.member.weight, self.network, self.service]
+            .map(|weight| u128::from(weight.percent()))
+            .into_iter()
+            .product()
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{ClusterId, InboundPolicy, NetworkId};
+use super::{ClusterId, InboundPolicy, NetworkId, Vantage};
 
 /// Which address families a proxy can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,6 +111,8 @@ pub struct ViewKey {
     /// Set in the views of listeners and routes of sidecars, which are many and small; clusters and endpoints, which are few
     /// and large, don't depend on it.
     pub site: Option<Site>,
+    /// What counts for single services only. Empty in the key of a view, which has a content for each of these where one counts.
+    pub vantage: Vantage,
     /// Set in the views of the one listener where connections to workloads arrive, which depends on nothing else: so that what one
     /// workload has of its own is a view of one resource and no copy of all others.
     pub inbound: Option<Arc<InboundPolicy>>,
@@ -126,6 +128,7 @@ impl ViewKey {
             balancing: Balancing::ByEndpoint,
             role: Role::Endpoints,
             site: None,
+            vantage: Vantage::default(),
             inbound: None,
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Balancing, ClusterId, InboundPolicy, NetworkId, ObjectName, Role, Site, ViewKey};
+use super::{Balancing, ClusterId, InboundPolicy, Locality, NetworkId, ObjectName, Role, Site, Vantage, ViewKey};
 
 /// What a proxy says about itself, as far as it matters for where it stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Viewer {
     pub role: Role,
     /// The namespace it says it is in; may be empty.
     pub namespace: Arc<str>,
+    /// Where it says it runs.
+    pub locality: Locality,
     /// The pod it says it is beside; may be empty.
     pub pod: Arc<str>,
 }
@@ -89,8 +91,10 @@ impl fmt::Display for NetworkOrigin {
 /// Where a viewer stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standpoint {
-    /// What decides its answers.
+    /// What decides its answers, but for those services that ask for more.
     pub key: ViewKey,
+    /// What counts for those.
+    pub vantage: Vantage,
     /// What its workload asks of who connects to it; of sidecars only, and nothing where their member is not known yet.
     pub inbound: Option<Arc<InboundPolicy>>,
     /// How its network was found.
@@ -100,6 +104,15 @@ pub struct Standpoint {
 }
 
 impl Standpoint {
+    /// All that decides its answers.
+    #[must_use]
+    pub fn whole_key(&self) -> ViewKey {
+        ViewKey {
+            vantage: self.vantage.clone(),
+            ..self.key.clone()
+        }
+    }
+
     /// The key of the view that has the way in to its workload.
     #[must_use]
     pub fn inbound_key(&self) -> ViewKey {

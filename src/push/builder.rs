@@ -9,7 +9,7 @@ use super::interner::Interner;
 use super::spec::resource_spec;
 use super::traffic;
 use crate::cache::Source;
-use crate::model::{Role, ServiceKey, Standpoint, ViewKey, Viewer};
+use crate::model::{Aspect, Role, ServiceKey, Standpoint, ViewKey, Viewer};
 use crate::resources::{ClusterName, ListenerName, Resource, ResourceSpec, ResourceType, TrafficSettings};
 use crate::table::EndpointTable;
 
@@ -111,6 +111,22 @@ impl Source for Builder {
     fn covers(&self, kind: ResourceType, name: &str) -> bool {
         // What gRPC clients ask for by name is of no use to anybody else.
         kind != ResourceType::Listener || ListenerName::parse(name, &self.domain).is_none()
+    }
+
+    fn aspect(&self, key: &ViewKey, kind: ResourceType, name: &str) -> Aspect {
+        // A gateway leads to what anybody may see, all alike. Listeners and routes are of a site, which says all that counts.
+        let counts = matches!(kind, ResourceType::Cluster | ResourceType::ClusterLoadAssignment);
+        if key.role == Role::Gateway || !counts {
+            return Aspect::NOTHING;
+        }
+        let name = self.parse_name(name);
+        let Some(service) = name.and_then(|name| self.table.service(&name.service)) else {
+            return Aspect::NOTHING;
+        };
+        match kind {
+            ResourceType::Cluster => service.audience_aspect(),
+            _ => service.terms.as_ref().map_or(Aspect::NOTHING, |terms| terms.aspect()),
+        }
     }
 
     fn build(&self, key: &ViewKey, kind: ResourceType, name: &str) -> Option<Arc<Resource>> {

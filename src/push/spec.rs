@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::traffic;
-use crate::model::{Resolution, ViewKey};
+use crate::model::{Resolution, Vantage, ViewKey};
 use crate::resources::{
     AssignmentSpec, ClusterName, ClusterSpec, ListenerName, ListenerSpec, ResourceSpec, ResourceType, RouteSpec,
 };
@@ -31,6 +31,10 @@ pub fn resource_spec(
     let service = table.service(&parsed.service)?;
     let port = service.port(parsed.port)?;
     let name = Arc::clone(name);
+    let Vantage { member, namespace, .. } = &view.vantage;
+    if kind == ResourceType::Cluster && !service.is_visible_to(member.as_ref(), namespace) {
+        return None;
+    }
     Some(match kind {
         ResourceType::Cluster => match &service.entry {
             Some(entry) if entry.resolution == Resolution::None => return None,

@@ -339,3 +339,69 @@ fn what_is_withheld_can_be_counted() {
         "{text}"
     );
 }
+
+#[test]
+fn viewers_that_differ_in_what_does_not_count_share_one_content_and_others_have_their_own() {
+    use crate::model::Locality;
+    use crate::table::{Distribution, TermsRecord};
+    let mesh = Mesh::new();
+    let at_zone = |zone: u8| {
+        let stream = mesh.cache.attach(Viewer {
+            network: Some(network("net1")),
+            member: Some(member("east")),
+            namespace: format!("ns-{zone}").as_str().into(),
+            locality: Locality::new("r", &format!("z{zone}"), ""),
+            ..Viewer::default()
+        });
+        stream.subscribe(EDS, &[WEB.into(), CART.into()]);
+        stream
+    };
+    let streams: Vec<_> = (0..10).map(at_zone).collect();
+    assert_eq!(mesh.cache.live_views().len(), 1);
+    assert_eq!(mesh.metrics.encodes(EDS), 2, "ten zones, and nobody asks for any");
+    let same = |name: &str| {
+        streams
+            .iter()
+            .all(|stream| Arc::ptr_eq(&stream.get(EDS, name).unwrap(), &streams[0].get(EDS, name).unwrap()))
+    };
+    assert!(same(WEB) && same(CART));
+
+    // One of them asks: its endpoints of net1 are in z1, those of net2 too. Only z1 has a gateway beside pods.
+    let mut near = service_record("web", vec![port(80, "http")]);
+    near.terms = TermsRecord {
+        distribution: Some(Distribution::SameZone),
+        ..TermsRecord::default()
+    }
+    .boxed();
+    mesh.say("east", Record::Service(near.clone()));
+    assert!(streams.iter().all(|stream| told(stream)));
+    // Everybody has its own network first, and all but those in z1 are as far from all of it.
+    assert_eq!(
+        mesh.metrics.encodes(EDS),
+        3,
+        "equal content is encoded once all the same"
+    );
+    assert!(same(CART));
+    let before = mesh.metrics.encodes(EDS);
+    mesh.say("east", Record::Node(node_record("node-2", "z2")));
+    let mut record = pod_record("web-2", "10.1.0.2");
+    record.node = Some("node-2".into());
+    mesh.say("east", Record::Pod(record));
+    assert_eq!(mesh.metrics.encodes(EDS), before + 3, "z1, z2, and all others together");
+    assert_eq!(addresses(&streams[2], WEB)[0], "10.1.0.2*1");
+    assert_eq!(addresses(&streams[1], WEB)[0], "10.1.0.1*1");
+    assert_eq!(addresses(&streams[2], WEB).len(), 3, "all of them, some later");
+
+    // A newcomer at a vantage that nobody had; and somebody who moves.
+    for stream in &streams {
+        told(stream);
+    }
+    let before = mesh.metrics.encodes(EDS);
+    let newcomer = at_zone(11);
+    assert_eq!(addresses(&newcomer, WEB), addresses(&streams[5], WEB));
+    assert_eq!(mesh.metrics.encodes(EDS), before);
+    // It asks for nothing again.
+    near.terms = None;
+    mesh.say("east", Record::Service(near));
+    assert!(same(WEB) && same(CART));
+}

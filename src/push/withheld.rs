@@ -41,7 +41,9 @@ impl WithheldCollector {
                     continue;
                 };
                 let Some(port) = service.port(name.port) else { continue };
-                for (reason, count) in view::withheld(live.key(), port, &gateways) {
+                let withheld = view::withheld(live.key(), port, &gateways).into_iter();
+                // What is kept back because somebody wants it so depends on more than the view, and is nothing to look after.
+                for (reason, count) in withheld.filter(|(reason, _)| !reason.is_meant()) {
                     let label = (live.key().network.to_string(), reason.code());
                     *counts.entry(label).or_default() += i64::from(count);
                 }

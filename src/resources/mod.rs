@@ -24,7 +24,7 @@ pub use spec::ResourceSpec;
 pub use traffic::{
     Application, CAPTURE_LISTENER, CaptureSpec, CertificateSource, FixedCluster, FixedClusterSpec, GATEWAY_LISTENER,
     GatewayClusterSpec, GatewayListenerSpec, HostClusterSpec, HostWay, INBOUND_LISTENER, InboundSpec, OutboundListener,
-    OutboundSpec, OutboundTarget, Outside, OutsideHosts, Protocol, RoutesSpec, SidecarClusterSpec, SniName,
+    OutboundSpec, OutboundTarget, Outlier, Outside, OutsideHosts, Protocol, RoutesSpec, SidecarClusterSpec, SniName,
     TrafficSettings, VirtualService,
 };
 pub use version::Version;

@@ -36,7 +36,7 @@ pub enum Scope {
 pub struct ServiceChange {
     /// Every port that it had.
     pub ports: BTreeSet<u16>,
-    /// The ports that came, went, or are described otherwise.
+    /// The ports that came, went, are described otherwise, or are for others to see.
     pub defined: BTreeSet<u16>,
     /// Where its face changed: every `ClusterIP` that it had, in any member.
     pub cluster_ips: BTreeSet<IpAddr>,
@@ -112,6 +112,14 @@ impl ServiceChange {
             change.defined.clone_from(&change.ports);
         }
         let [before, after] = [old, new].map(|service| service.map(|service| (service.headless, &service.cluster_ips)));
+        // Where all of it is for everybody, it does not matter who has it.
+        let seen_by = |service: Option<&ServiceEndpoints>| {
+            let terms = service.and_then(|service| Some((service.terms.clone()?, service.defined_in.clone())));
+            terms.filter(|(terms, _)| !terms.audiences.is_empty())
+        };
+        if seen_by(old) != seen_by(new) {
+            change.defined.clone_from(&change.ports);
+        }
         if !change.defined.is_empty() || before != after {
             change.face = Face::Changed;
             let of_members = both().flat_map(|service| service.cluster_ips.values().flatten());

@@ -12,6 +12,7 @@ use super::pods::PodFacts;
 use super::record::ServiceRecord;
 use super::settings::TableSettings;
 use super::slices::Entry;
+use super::terms::MemberTerms;
 use crate::model::{
     Addresses, ClusterId, Endpoint, Health, Locality, MemberStanding, Mtls, NetworkGroup, NetworkId, PodName,
     ServiceKey,
@@ -32,6 +33,8 @@ pub(super) struct MemberService {
     pub(super) hosts: Vec<HostPart>,
     /// What its endpoints count.
     pub(super) standing: MemberStanding,
+    /// On which terms it gives them, where these are not the usual ones.
+    pub(super) terms: Option<Box<MemberTerms>>,
 }
 
 impl MemberService {
@@ -136,6 +139,12 @@ impl Member {
             by_port,
             hosts,
             standing: self.standing,
+            // Of a host outside its own objects say it.
+            terms: if key.is_outside() {
+                None
+            } else {
+                self.terms(key, places.settings)
+            },
         })
     }
 

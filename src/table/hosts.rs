@@ -7,10 +7,13 @@ use super::derive::{Groups, MemberService, Places, by_network};
 use super::entries::Entries;
 use super::entry::{Location, ServiceEntryRecord, Workload, WorkloadAddress, selects};
 use super::member::{Member, Touched};
+use super::merge::standings;
 use super::record::{Labels, TargetPort};
+use super::settings::TableSettings;
+use super::terms::ExportTo;
 use crate::model::{
-    ClusterId, Conflict, DnsTarget, Endpoint, GroupKey, Health, HostEntry, MemberStanding, Mtls, NetworkGroup,
-    NetworkId, ObjectName, PortEndpoints, Resolution, ServiceEndpoints, ServiceKey, ServicePort,
+    Audience, ClusterId, Conflict, DnsTarget, Endpoint, GroupKey, Health, HostEntry, Mtls, NetworkGroup, NetworkId,
+    ObjectName, PortEndpoints, Resolution, ServiceEndpoints, ServiceKey, ServicePort, ServiceTerms,
 };
 
 /// What one object of a member says of a host.
@@ -349,9 +352,39 @@ pub(super) fn join(groups: &mut BTreeMap<GroupKey, Arc<NetworkGroup>>, claims: &
     }
 }
 
+/// What the mesh prefers, and to whom each member's objects show the host: `exportTo` of each, or else what the mesh says.
+fn terms(claims: &[Claim<'_>], settings: &TableSettings) -> Option<Arc<ServiceTerms>> {
+    let mut audiences: BTreeMap<ClusterId, Audience> = BTreeMap::new();
+    for (member, _, part) in claims {
+        let said = &part.entry.export_to;
+        let own = ExportTo(said.iter().filter(|name| ***name != *"~").cloned().collect());
+        let export = if said.is_empty() { &settings.export } else { &own };
+        let namespaces = export.namespaces(&part.entry.name.namespace);
+        let seen = audiences.entry((*member).clone()).or_insert_with(|| Audience {
+            namespaces: Some(Arc::default()),
+            ..Audience::default()
+        });
+        // Of several objects of a member each shows it to whom it says.
+        seen.namespaces = match (seen.namespaces.take(), namespaces) {
+            (Some(before), Some(more)) => Some(Arc::new(before.union(&more).cloned().collect())),
+            _ => None,
+        };
+    }
+    audiences.retain(|_, audience| !audience.is_everybody());
+    let terms = ServiceTerms {
+        preference: settings.preference.clone(),
+        audiences,
+    };
+    (terms != ServiceTerms::default()).then(|| Arc::new(terms))
+}
+
 /// A host that no Service of Kubernetes has: the oldest object decides whose it is and how it is reached; others of the same
 /// namespace, in whichever member, add to it.
-pub(super) fn merge(key: &ServiceKey, shards: &BTreeMap<ClusterId, Arc<MemberService>>) -> Option<ServiceEndpoints> {
+pub(super) fn merge(
+    key: &ServiceKey,
+    shards: &BTreeMap<ClusterId, Arc<MemberService>>,
+    settings: &TableSettings,
+) -> Option<ServiceEndpoints> {
     let mut conflicts = Vec::new();
     let mut claims = claims(shards);
     if !key.is_outside() {
@@ -387,11 +420,7 @@ pub(super) fn merge(key: &ServiceKey, shards: &BTreeMap<ClusterId, Arc<MemberSer
             }
         }
     }
-    let standings: BTreeMap<ClusterId, MemberStanding> = claims
-        .iter()
-        .filter(|(_, shard, _)| shard.standing != MemberStanding::default())
-        .map(|(member, shard, _)| ((*member).clone(), shard.standing))
-        .collect();
+    let terms = terms(&claims, settings);
     let serving = |shard: &MemberService| shard.standing.serves();
     let lookups = ports.keys().map(|port| {
         let of_port = claims.iter().filter(|(_, shard, _)| serving(shard));
@@ -426,10 +455,12 @@ pub(super) fn merge(key: &ServiceKey, shards: &BTreeMap<ClusterId, Arc<MemberSer
             .map(|(_, port)| {
                 let mut groups = BTreeMap::new();
                 join(&mut groups, &claims, port.number);
-                PortEndpoints::with_standings(port, groups, standings.clone())
+                let standings = standings(&groups, shards, settings);
+                PortEndpoints::with_terms(port, groups, standings, terms.clone())
             })
             .collect(),
         conflicts,
+        terms,
         entry: Some(Arc::new(entry)),
     })
 }

@@ -10,7 +10,8 @@ use super::record::{Kept, Kind, NodeRecord, Record, RegistryChange, ServiceRecor
 use super::settings::TableSettings;
 use super::slices::Slices;
 use super::strings::Strings;
-use crate::model::{MemberStanding, NetworkId, ObjectName, ServiceKey};
+use super::terms::TermsRecord;
+use crate::model::{Locality, MemberStanding, NetworkId, ObjectName, ServiceKey};
 
 /// The order in which the lists of one step are taken in: pods before the slices that name them, whose names then are the
 /// pods' own.
@@ -34,6 +35,8 @@ pub(super) struct Member {
     pub(super) network_setting: Option<NetworkId>,
     /// The network labels of its namespaces, where they have one.
     pub(super) namespace_networks: HashMap<Arc<str>, NetworkId>,
+    /// The terms of its namespaces, where they have any.
+    pub(super) namespace_terms: HashMap<Arc<str>, Box<TermsRecord>>,
     pub(super) nodes: HashMap<Arc<str>, NodeRecord>,
     pub(super) services: HashMap<ServiceKey, Arc<ServiceRecord>>,
     pub(super) slices: Slices,
@@ -228,6 +231,7 @@ impl Member {
                     Some(network) => self.namespace_networks.insert(Arc::clone(&namespace.name), network),
                     None => self.namespace_networks.remove(&namespace.name),
                 };
+                self.set_namespace_terms(&namespace.name, namespace.terms, touched);
                 self.namespaces.insert(namespace.name);
                 self.network_label_changed(old != namespace.network, touched);
             }
@@ -237,6 +241,8 @@ impl Member {
                 if old != Some(&node) {
                     touched.gateways = true;
                     if old.is_none_or(|old| old.locality != node.locality) {
+                        // Of viewers on it too.
+                        touched.locations |= old.is_some() || self.pods.any_on(&name);
                         touched.nodes.insert(Arc::clone(&name));
                         self.entries.touch_all_selecting(touched);
                     }
@@ -302,6 +308,7 @@ impl Member {
         match kind {
             Kind::Namespace => {
                 self.namespaces.remove(&name.name);
+                self.set_namespace_terms(&name.name, None, touched);
                 let old = self.namespace_networks.remove(&name.name);
                 self.network_label_changed(old.is_some(), touched);
             }
@@ -337,11 +344,32 @@ impl Member {
         }
     }
 
+    fn set_namespace_terms(&mut self, name: &Arc<str>, terms: Option<Box<TermsRecord>>, touched: &mut Touched) {
+        if self.namespace_terms.get(name) == terms.as_ref() {
+            return;
+        }
+        match terms {
+            Some(terms) => self.namespace_terms.insert(Arc::clone(name), terms),
+            None => self.namespace_terms.remove(name),
+        };
+        let here = self.services.keys().filter(|key| key.namespace == *name);
+        touched.services.extend(here.cloned());
+    }
+
+    /// Where a pod runs.
+    pub(super) fn locality_of_pod(&self, pod: &ObjectName) -> Option<Locality> {
+        let Some(pod) = self.pods.get(pod) else {
+            return self.entries.workloads.get(pod)?.workload.locality.clone();
+        };
+        let of_node = || Some(self.nodes.get(pod.node.as_ref()?)?.locality.clone());
+        pod.locality.clone().or_else(of_node)
+    }
+
     fn pod_changed(&self, name: ObjectName, change: &PodChange, touched: &mut Touched) {
         touched.locations |= change.location;
         // Another policy may select it.
         let selected = change.labels && !self.entries.policies.is_empty();
-        if change.probes || selected {
+        if change.probes || change.place || selected {
             touched.workloads.insert(name.clone());
         }
         if change.facts || selected {

@@ -6,13 +6,20 @@ use std::sync::Arc;
 use super::derive::MemberService;
 use super::hosts::{self, Claim};
 use super::record::ServiceRecord;
+use super::settings::TableSettings;
+use super::terms::Distribution;
 use crate::model::{
-    ClusterId, Conflict, GroupKey, MemberStanding, PortEndpoints, ServiceEndpoints, ServiceKey, ServicePort,
+    ClusterId, Conflict, GroupKey, GroupStanding, NetworkGroup, PortEndpoints, ServiceEndpoints, ServiceKey,
+    ServicePort, ServiceTerms,
 };
 
 /// Merges; `None` where no member has a Service object and none has a `ServiceEntry`, since nothing says then which ports there
 /// are.
-pub(super) fn merge(key: &ServiceKey, shards: &BTreeMap<ClusterId, Arc<MemberService>>) -> Option<ServiceEndpoints> {
+pub(super) fn merge(
+    key: &ServiceKey,
+    shards: &BTreeMap<ClusterId, Arc<MemberService>>,
+    settings: &TableSettings,
+) -> Option<ServiceEndpoints> {
     // The oldest Service wins, then the smaller member, as the MCS API has it.
     let mut definers: Vec<_> = shards
         .iter()
@@ -20,12 +27,15 @@ pub(super) fn merge(key: &ServiceKey, shards: &BTreeMap<ClusterId, Arc<MemberSer
         .collect();
     definers.sort_by_key(|(member, service)| (service.created.unwrap_or(i64::MAX), *member));
     let Some((winner, first)) = definers.first().copied() else {
-        return hosts::merge(key, shards);
+        return hosts::merge(key, shards, settings);
     };
     let (added, passed_over) = hosts::added(key, shards);
     let ports = merged_ports(&definers);
+    let terms = terms(winner, shards);
     let ports = ports.into_values();
-    let ports = ports.map(|port| port_endpoints(port, shards, &added)).collect();
+    let ports = ports
+        .map(|port| port_endpoints(port, shards, &added, settings, terms.clone()))
+        .collect();
     Some(ServiceEndpoints {
         key: key.clone(),
         headless: first.headless,
@@ -37,12 +47,27 @@ pub(super) fn merge(key: &ServiceKey, shards: &BTreeMap<ClusterId, Arc<MemberSer
         ports,
         conflicts: definers[1..]
             .iter()
-            .flat_map(|(member, service)| conflicts(winner, first, member, service))
+            .flat_map(|(member, service)| conflicts(winner, first, member, service, shards))
             .chain(passed_over)
             .collect(),
         entry: None,
+        terms,
         defined_in: definers.into_iter().map(|(member, _)| member.clone()).collect(),
     })
+}
+
+/// What the winner prefers, and to whom each member shows its own endpoints.
+fn terms(winner: &ClusterId, shards: &BTreeMap<ClusterId, Arc<MemberService>>) -> Option<Arc<ServiceTerms>> {
+    let said = |member: &ClusterId| shards.get(member).and_then(|shard| shard.terms.as_deref());
+    let audiences = shards.keys().filter_map(|member| {
+        let audience = &said(member)?.audience;
+        (!audience.is_everybody()).then(|| (member.clone(), audience.clone()))
+    });
+    let terms = ServiceTerms {
+        preference: said(winner).map(|terms| terms.preference.clone()).unwrap_or_default(),
+        audiences: audiences.collect(),
+    };
+    (terms != ServiceTerms::default()).then(|| Arc::new(terms))
 }
 
 /// The ports by number; who comes first decides the rest of each.
@@ -60,13 +85,11 @@ fn port_endpoints(
     port: ServicePort,
     shards: &BTreeMap<ClusterId, Arc<MemberService>>,
     added: &[Claim<'_>],
+    settings: &TableSettings,
+    terms: Option<Arc<ServiceTerms>>,
 ) -> PortEndpoints {
     let mut groups = BTreeMap::new();
-    let mut standings = BTreeMap::new();
     for (member, shard) in shards {
-        if shard.standing != MemberStanding::default() {
-            standings.insert(member.clone(), shard.standing);
-        }
         let name = match &shard.service {
             Some(service) => service
                 .ports
@@ -84,11 +107,37 @@ fn port_endpoints(
         }
     }
     hosts::join(&mut groups, added, port.number);
-    PortEndpoints::with_standings(port, groups, standings)
+    let standings = standings(&groups, shards, settings);
+    PortEndpoints::with_terms(port, groups, standings, terms)
+}
+
+/// What each group counts that counts otherwise than most.
+pub(super) fn standings(
+    groups: &BTreeMap<GroupKey, Arc<NetworkGroup>>,
+    shards: &BTreeMap<ClusterId, Arc<MemberService>>,
+    settings: &TableSettings,
+) -> BTreeMap<GroupKey, GroupStanding> {
+    let standing = |key: &GroupKey| {
+        let shard = shards.get(&key.member)?;
+        let standing = GroupStanding {
+            member: shard.standing,
+            network: settings.weights.get(&key.network).copied().unwrap_or_default(),
+            service: shard.terms.as_ref().map(|terms| terms.weight).unwrap_or_default(),
+        };
+        (standing != GroupStanding::default()).then_some(standing)
+    };
+    let found = groups.keys().filter_map(|key| Some((key.clone(), standing(key)?)));
+    found.collect()
 }
 
 /// What a member says differently from the winner.
-fn conflicts(winner: &ClusterId, first: &ServiceRecord, loser: &ClusterId, other: &ServiceRecord) -> Vec<Conflict> {
+fn conflicts(
+    winner: &ClusterId,
+    first: &ServiceRecord,
+    loser: &ClusterId,
+    other: &ServiceRecord,
+    shards: &BTreeMap<ClusterId, Arc<MemberService>>,
+) -> Vec<Conflict> {
     let mut conflicts = Vec::new();
     let mut differ = |attribute, detail| {
         conflicts.push(Conflict {
@@ -103,6 +152,21 @@ fn conflicts(winner: &ClusterId, first: &ServiceRecord, loser: &ClusterId, other
         differ(
             "headless",
             format!("{} and {}", say(first.headless), say(other.headless)),
+        );
+    }
+    let prefers = |member: &ClusterId| {
+        let terms = shards.get(member).and_then(|shard| shard.terms.as_ref());
+        match terms.and_then(|terms| terms.distribution) {
+            Some(Distribution::SameZone) => "PreferSameZone",
+            Some(Distribution::SameNode) => "PreferSameNode",
+            Some(Distribution::Any) => "Any",
+            None => "none",
+        }
+    };
+    if prefers(winner) != prefers(loser) {
+        differ(
+            "trafficDistribution",
+            format!("{} and {}", prefers(winner), prefers(loser)),
         );
     }
     let number = |port: &ServicePort| port.number;

@@ -20,6 +20,7 @@ mod record;
 mod settings;
 mod slices;
 mod strings;
+mod terms;
 mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -32,7 +33,7 @@ use dashmap::DashMap;
 
 use crate::model::{
     AddressFamilies, ClusterId, GatewaySet, HostName, NetworkId, NetworkOrigin, ObjectName, PodRef, Role,
-    ServiceEndpoints, ServiceKey, Standpoint, ViewKey, Viewer,
+    ServiceEndpoints, ServiceKey, Standpoint, Vantage, ViewKey, Viewer,
 };
 use derive::{MemberService, Places};
 use gateways::{Claims, GatewayCandidate};
@@ -51,6 +52,7 @@ pub use record::{
 };
 pub use settings::{CidrRule, CidrRules, Resolved, SettingsGateway, SettingsPlace, TableSettings};
 pub use strings::{Shared, Strings};
+pub use terms::{ClusterLocal, Distribution, ExportTo, TermsRecord};
 
 /// Takes what members say. A plain call without a queue: whoever reads a member's API server applies its words itself, so
 /// that a slow member delays nobody else.
@@ -249,7 +251,7 @@ impl EndpointTable {
             Some(shard) => slot.shards.insert(member.clone(), shard),
             None => slot.shards.remove(member),
         };
-        let merged = merge::merge(key, &slot.shards);
+        let merged = merge::merge(key, &slot.shards, &self.settings.load());
         let change = ServiceChange::between(slot.merged.as_deref(), merged.as_ref());
         if change.is_some() {
             let old = std::mem::replace(&mut slot.merged, merged.map(Arc::new));
@@ -374,8 +376,13 @@ impl EndpointTable {
         let name = viewer.member.as_ref();
         let member = name.and_then(|name| Some((name, Arc::clone(self.members.get(name)?.value()))));
         let mut inbound = None;
+        let mut locality = viewer.locality.clone();
         let known = member.map(|(name, member)| {
             let member = lock(&member);
+            if locality.is_unknown() && !viewer.pod.is_empty() {
+                let pod = ObjectName::new(&viewer.namespace, &viewer.pod);
+                locality = member.locality_of_pod(&pod).unwrap_or_default();
+            }
             if viewer.role == Role::Sidecar && member.is_complete() {
                 inbound = Some(Arc::new(member.inbound(viewer, &settings).0));
             }
@@ -399,7 +406,13 @@ impl EndpointTable {
                 role: viewer.role,
                 site: None,
                 inbound: None,
+                vantage: Vantage::default(),
                 balancing: viewer.balancing,
+            },
+            vantage: Vantage {
+                member: viewer.member.clone(),
+                namespace: Arc::clone(&viewer.namespace),
+                locality,
             },
             inbound,
             origin,

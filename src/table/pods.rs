@@ -84,6 +84,8 @@ pub(super) struct PodChange {
     pub(super) labels: bool,
     /// How a kubelet asks after it.
     pub(super) probes: bool,
+    /// Where it runs.
+    pub(super) place: bool,
 }
 
 impl Pods {
@@ -113,6 +115,12 @@ impl Pods {
 
     pub(super) fn names(&self) -> impl Iterator<Item = &ObjectName> {
         self.known.keys().map(|name| &**name)
+    }
+
+    /// Whether any runs on this Node.
+    pub(super) fn any_on(&self, node: &str) -> bool {
+        let mut pods = self.known.values();
+        pods.any(|pod| pod.facts.node.as_deref() == Some(node))
     }
 
     /// The network that a pod with this address has of its own.
@@ -156,6 +164,7 @@ impl Pods {
             Some((known, old)) => {
                 change.facts = old.facts != pod.facts;
                 change.location = old.facts.network != pod.facts.network;
+                change.place = old.facts.locality != pod.facts.locality || old.facts.node != pod.facts.node;
                 change.selection = *old != pod;
                 change.labels = old.traits.labels != pod.traits.labels;
                 change.probes = old.traits.probes != pod.traits.probes;
@@ -167,6 +176,7 @@ impl Pods {
                 change.selection = true;
                 change.labels = true;
                 change.probes = !pod.traits.probes.is_empty();
+                change.place = true;
                 (name.into(), None)
             }
         };
@@ -192,6 +202,8 @@ impl Pods {
             selection: true,
             labels: true,
             probes: !pod.traits.probes.is_empty(),
+            // Whoever was in it stays where it was.
+            place: false,
         })
     }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entry::{PeerAuthenticationRecord, ServiceEntryRecord, WorkloadEntryRecord};
 use super::strings::Strings;
+use super::terms::TermsRecord;
 use crate::model::{
     Addresses, ClusterId, Health, HostName, Locality, MemberStanding, NetworkId, ObjectName, Probe, ServiceKey,
     ServicePort,
@@ -87,6 +88,8 @@ pub struct NamespaceRecord {
     pub name: Arc<str>,
     /// Its label `topology.istio.io/network`; counts on the member's system namespace.
     pub network: Option<NetworkId>,
+    /// What it says for Services in it that say nothing themselves.
+    pub terms: Option<Box<TermsRecord>>,
 }
 
 /// A Node.
@@ -132,6 +135,8 @@ pub struct ServiceRecord {
     pub gateway: Option<GatewayClaim>,
     /// Set where something outside of the cluster can reach it.
     pub exposure: Option<Box<Exposure>>,
+    /// What it says of who is sent to its endpoints.
+    pub terms: Option<Box<TermsRecord>>,
 }
 
 /// The port of a workload that a service port leads to.

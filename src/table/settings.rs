@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::model::{Cidr, ClusterId, HostName, MtlsMode, NetworkId, ObjectName, ServiceKey};
+use super::terms::{ClusterLocal, ExportTo};
+use crate::model::{Cidr, ClusterId, HostName, MemberWeight, MtlsMode, NetworkId, ObjectName, Preference, ServiceKey};
 
 /// What the mesh's settings say about networks and workloads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,14 @@ pub struct TableSettings {
     pub cidrs: CidrRules,
     /// Gateways that the settings give.
     pub gateways: Vec<SettingsGateway>,
+    /// What endpoints on a network count, where it is otherwise than usual.
+    pub weights: BTreeMap<NetworkId, MemberWeight>,
+    /// Which endpoints come first of services that say nothing about it.
+    pub preference: Preference,
+    /// Which namespaces see Services that say nothing about it.
+    pub export: ExportTo,
+    /// Services that stay in their members.
+    pub cluster_local: Vec<ClusterLocal>,
     /// What workloads ask of who connects, where nothing else is said.
     pub mtls: MtlsMode,
 }
@@ -36,6 +45,10 @@ impl TableSettings {
             members: BTreeMap::new(),
             cidrs: CidrRules::default(),
             gateways: Vec::new(),
+            weights: BTreeMap::new(),
+            preference: Preference::default(),
+            export: ExportTo::everybody(),
+            cluster_local: Vec::new(),
             mtls: MtlsMode::default(),
         }
     }

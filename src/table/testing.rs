@@ -78,6 +78,7 @@ pub(crate) fn service_record(name: &str, ports: Vec<ServicePort>) -> ServiceReco
         targets: Vec::new(),
         gateway: None,
         exposure: None,
+        terms: None,
     }
 }
 
@@ -154,6 +155,7 @@ pub(crate) fn namespace(name: &str, on: Option<&str>) -> Record {
     Record::Namespace(NamespaceRecord {
         name: Arc::from(name),
         network: on.map(network),
+        terms: None,
     })
 }
 

@@ -6,11 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
 use super::even;
-use super::horizon::{Horizon, WithheldReason, horizon, not_behind_gateway};
+use super::horizon::{Horizon, WithheldReason, not_behind_gateway, way};
 use super::weight;
 use crate::model::{
-    Balancing, Endpoint, GatewaySet, GroupKey, Locality, MemberStanding, MemberWeight, Mtls, NetworkGroup,
-    PortEndpoints, Rank, Role, ViewKey,
+    Balancing, Distance, Endpoint, GatewaySet, GroupKey, GroupStanding, Locality, Mtls, NetworkGroup, PortEndpoints,
+    Rank, Role, ViewKey,
 };
 
 /// The endpoints of one service port for one view, each address and port at most once.
@@ -25,7 +25,7 @@ pub struct Assignment {
 pub struct LocalityEndpoints {
     /// Zero for what is served first. The next is served where nothing before it is ready; no number is left out.
     pub priority: u32,
-    /// Where they are; for a gateway, where most of what is behind it is.
+    /// Where they are; for a gateway, where most of what is behind it is, of what is nearest.
     pub locality: Locality,
     /// Sorted by address and port.
     pub endpoints: Vec<WeightedAddress>,
@@ -98,6 +98,8 @@ impl Assignment {
 pub(super) struct Part<'a> {
     pub(super) socket: SocketAddr,
     pub(super) rank: Rank,
+    /// How far it is, where the service prefers what is near.
+    pub(super) distance: Distance,
     /// Of the endpoints that it stands for.
     pub(super) locality: &'a Locality,
     weight: u128,
@@ -115,9 +117,17 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
     let groups = reachable(viewer, port, gateways);
     let scale = scale_of(port, &groups);
     let mut parts: Vec<Part<'_>> = Vec::with_capacity(most_parts(&groups));
+    let preference = port
+        .terms()
+        .map(|terms| &terms.preference)
+        .filter(|preference| !preference.is_none());
     for (key, group, way) in &groups {
-        let standing = port.standing(&key.member);
-        let (rank, scale) = (standing.rank, counts_of(standing, scale));
+        let standing = port.standing(key);
+        let (rank, scale) = (standing.rank(), counts_of(standing, scale));
+        let distance = |locality: &Locality| match preference {
+            Some(preference) => preference.distance(viewer, &key.network, locality),
+            None => Distance::default(),
+        };
         match way {
             Horizon::Direct => {
                 let served = group.endpoints().iter().filter(|endpoint| port.serves(endpoint));
@@ -126,6 +136,7 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
                         parts.push(Part {
                             socket: SocketAddr::new(address, endpoint.port),
                             rank,
+                            distance: distance(&endpoint.locality),
                             locality: &endpoint.locality,
                             weight: scale * u128::from(endpoint.weight),
                             speaks: Speaks::with(viewer, endpoint),
@@ -140,6 +151,7 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
                         parts.push(Part {
                             socket: gateway.socket(),
                             rank,
+                            distance: distance(locality),
                             locality,
                             weight: u128::from(*count) * scale / ways.len() as u128,
                             speaks: Speaks::Default,
@@ -152,7 +164,8 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
         }
     }
     // Groups are sorted by address already, so this is mostly a look.
-    parts.sort_by(|a, b| (a.socket, a.rank, a.locality).cmp(&(b.socket, b.rank, b.locality)));
+    let order = |part: &Part<'_>| (part.socket, part.rank, part.distance);
+    parts.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.locality.cmp(b.locality)));
     let parts = join(parts);
     let weights: Vec<_> = parts.iter().map(|part| part.weight).collect();
     let weights = weight::normalize(&weights, scale);
@@ -181,8 +194,10 @@ fn most_parts(groups: &[(&GroupKey, &NetworkGroup, Horizon<'_>)]) -> usize {
     parts.sum()
 }
 
-/// Joins the parts of equal addresses, which are neighbours. The locality of an address is that of most of its weight; of
-/// equal ones the first, so that the answer is always the same. What comes last adds nothing to an address that is served first.
+/// Joins the parts of equal addresses, which are neighbours, the nearest first. An address is where the nearest of what it stands
+/// for is, with the weight of all of it: behind it each gets its share of what is sent there. Its locality is that of most of
+/// the weight of what is nearest; of equal ones the first, so that the answer is always the same. What comes last adds nothing to an
+/// address that is served first.
 fn join(mut parts: Vec<Part<'_>>) -> Vec<Part<'_>> {
     // The weight of the locality that is gathered now, and the most of those before it.
     let (mut gathered, mut most) = (0, 0);
@@ -195,8 +210,15 @@ fn join(mut parts: Vec<Part<'_>>) -> Vec<Part<'_>> {
         if part.rank != kept.rank {
             return true;
         }
+        let own = kept.weight;
+        kept.weight += part.weight;
+        kept.speaks = kept.speaks.min(part.speaks);
+        kept.direct |= part.direct;
+        if part.distance != kept.distance {
+            return true;
+        }
         if gathering.is_none() {
-            (gathering, gathered, most) = (Some(kept.locality), kept.weight, kept.weight);
+            (gathering, gathered, most) = (Some(kept.locality), own, own);
         }
         if gathering == Some(part.locality) {
             gathered += part.weight;
@@ -207,9 +229,6 @@ fn join(mut parts: Vec<Part<'_>>) -> Vec<Part<'_>> {
             most = gathered;
             kept.locality = part.locality;
         }
-        kept.weight += part.weight;
-        kept.speaks = kept.speaks.min(part.speaks);
-        kept.direct |= part.direct;
         true
     });
     parts
@@ -222,8 +241,7 @@ pub(super) fn reachable<'a>(
     gateways: &'a GatewaySet,
 ) -> Vec<(&'a GroupKey, &'a NetworkGroup, Horizon<'a>)> {
     let groups = port.groups().iter();
-    let groups = groups.filter(|(key, _)| port.standing(&key.member).serves());
-    let groups = groups.map(|(key, group)| (key, &**group, horizon(viewer, key, gateways)));
+    let groups = groups.map(|(key, group)| (key, &**group, way(viewer, port, key, gateways)));
     let gives = |group: &NetworkGroup, way: &Horizon<'_>| match way {
         Horizon::Direct => true,
         Horizon::Via(_) => !port.behind_gateway(group).is_empty(),
@@ -238,19 +256,22 @@ pub(super) fn scale_of(port: &PortEndpoints, groups: &[(&GroupKey, &NetworkGroup
         Horizon::Via(ways) => Some(ways.len()),
         Horizon::Direct | Horizon::Withheld(_) => None,
     }));
-    // In percent, where some count more or less than others.
-    let is_full = |key: &GroupKey| port.standing(&key.member).weight == MemberWeight::FULL;
-    match groups.iter().all(|(key, ..)| is_full(key)) {
-        true => split,
-        false => split * u128::from(MemberWeight::FULL.percent()),
+    if port.is_even() {
+        return split;
     }
+    // In parts that all weights are multiples of, where some count more or less than others.
+    let common = groups
+        .iter()
+        .map(|(key, ..)| port.standing(key).parts())
+        .fold(GroupStanding::FULL, weight::gcd);
+    split * (GroupStanding::FULL / common)
 }
 
-/// What one endpoint of a member counts as, where one of full weight counts as `scale`.
-pub(super) fn counts_of(standing: MemberStanding, scale: u128) -> u128 {
-    match standing.weight {
-        MemberWeight::FULL => scale,
-        weight => scale / u128::from(MemberWeight::FULL.percent()) * u128::from(weight.percent()),
+/// What one endpoint of a group counts as, where one of full weight counts as `scale`.
+pub(super) fn counts_of(standing: GroupStanding, scale: u128) -> u128 {
+    match standing.parts() {
+        GroupStanding::FULL => scale,
+        parts => scale * parts / GroupStanding::FULL,
     }
 }
 
@@ -260,12 +281,26 @@ const FEW: usize = 8;
 /// Priority and locality.
 pub(super) type Place<'a> = (u32, &'a Locality);
 
-/// Where each part belongs. What comes last is first where there is nothing else.
+/// Where each part belongs: the nearest first, what comes last behind all, and no number left out.
 pub(super) fn places<'a>(parts: &[Part<'a>]) -> impl Iterator<Item = Place<'a>> {
-    let first = parts.iter().map(|part| part.rank).min().unwrap_or_default();
-    parts
-        .iter()
-        .map(move |part| (u32::from(part.rank != first), part.locality))
+    let level = |part: &Part<'_>| (part.rank, part.distance);
+    let mut levels: Vec<_> = Vec::with_capacity(1);
+    for part in parts {
+        let level = level(part);
+        // Mostly there is one.
+        if levels.last() != Some(&level)
+            && let Err(at) = levels.binary_search(&level)
+        {
+            levels.insert(at, level);
+        }
+    }
+    parts.iter().map(move |part| {
+        let priority = match levels.len() {
+            1 => 0,
+            _ => levels.binary_search(&level(part)).unwrap_or_default(),
+        };
+        (u32::try_from(priority).unwrap_or(u32::MAX), part.locality)
+    })
 }
 
 fn collect(parts: &[Part<'_>], weights: &[NonZeroU32]) -> Assignment {

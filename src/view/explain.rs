@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::assignment::{Assignment, assign, counts_of, kept_out, reachable, scale_of};
-use super::horizon::{Horizon, WithheldReason, horizon, idle, not_behind_gateway, standing_apart};
-use crate::model::{ClusterId, Endpoint, GatewaySet, GroupKey, MemberStanding, NetworkGateway, PortEndpoints, ViewKey};
+use super::horizon::{Horizon, WithheldReason, idle, not_behind_gateway, way};
+use crate::model::{ClusterId, Endpoint, GatewaySet, GroupKey, GroupStanding, NetworkGateway, PortEndpoints, ViewKey};
 
 /// What became of one endpoint for one viewer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub enum Verdict {
 pub struct Candidate {
     /// The member it is in.
     pub member: ClusterId,
-    /// What that member's endpoints count.
-    pub standing: MemberStanding,
+    /// What the endpoints of its group count.
+    pub standing: GroupStanding,
     /// The endpoint.
     pub endpoint: Endpoint,
     /// What became of it.
@@ -40,14 +40,13 @@ pub struct GatewayShare {
     pub parts: Vec<SharePart>,
 }
 
-/// One group's part in a gateway's weight: `ready × scale ÷ ways`, times the weight of its member. An endpoint with a weight
-/// counts as so many.
+/// One group's part in a gateway's weight: `ready × scale ÷ ways`, times its weight. An endpoint with a weight counts as so many.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharePart {
     /// The group.
     pub group: GroupKey,
-    /// What its member's endpoints count.
-    pub standing: MemberStanding,
+    /// What each of its endpoints counts.
+    pub standing: GroupStanding,
     /// What its endpoints count that take traffic and speak mutual TLS.
     pub ready: u32,
     /// Over how many gateways it is split.
@@ -68,9 +67,9 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// What one endpoint of a member counted as, before the weights were made as small as possible.
+    /// What one endpoint of a group counted as, before the weights were made as small as possible.
     #[must_use]
-    pub fn counts(&self, standing: MemberStanding) -> u128 {
+    pub fn counts(&self, standing: GroupStanding) -> u128 {
         counts_of(standing, self.scale)
     }
 }
@@ -80,15 +79,12 @@ impl Explanation {
 pub fn explain(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> Explanation {
     let mut candidates = Vec::new();
     for (key, group) in port.groups() {
-        let way = match standing_apart(port, &key.member) {
-            Some(reason) => Horizon::Withheld(reason),
-            None => horizon(viewer, key, gateways),
-        };
+        let way = way(viewer, port, key, gateways);
         for endpoint in group.endpoints() {
             let verdict = verdict(viewer, port, endpoint, &way);
             candidates.push(Candidate {
                 member: key.member.clone(),
-                standing: port.standing(&key.member),
+                standing: port.standing(key),
                 endpoint: endpoint.clone(),
                 verdict,
             });
@@ -102,7 +98,7 @@ pub fn explain(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) ->
             for gateway in ways {
                 let part = SharePart {
                     group: (*key).clone(),
-                    standing: port.standing(&key.member),
+                    standing: port.standing(key),
                     ready,
                     ways: ways.len(),
                 };

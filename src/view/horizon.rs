@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::model::{
-    ClusterId, Endpoint, GatewaySet, GroupKey, Health, Mtls, NetworkGateway, NetworkId, PortEndpoints, Rank, Role,
-    ViewKey,
+    ClusterId, Endpoint, GatewaySet, GroupKey, Health, MemberWeight, Mtls, NetworkGateway, NetworkId, PortEndpoints,
+    Rank, Role, Unseen, ViewKey,
 };
 
 /// How a viewer reaches the endpoints of one network in one member.
@@ -40,6 +40,14 @@ pub enum WithheldReason {
     MtlsDisabled,
     /// Its member is drained: its weight is zero.
     Drained(ClusterId),
+    /// Its network is drained by the settings.
+    NetworkDrained(NetworkId),
+    /// Its member's Service is drained, by its own annotation.
+    ServiceDrained(ClusterId),
+    /// The service stays in its member, and the viewer is not there.
+    ClusterLocal(ClusterId),
+    /// Its member exports the service, but not to the viewer.
+    NotExported(ClusterId),
     /// What is known of its member is too old, by the member's policy.
     MemberStale(ClusterId),
     /// It is on another network and the pod its slice names was not seen, so that nothing says it speaks mutual TLS.
@@ -61,6 +69,10 @@ impl WithheldReason {
             Self::MtlsDisabled => "mtls_disabled",
             Self::PodUnknown => "pod_unknown",
             Self::Drained(_) => "drained",
+            Self::NetworkDrained(_) => "network_drained",
+            Self::ServiceDrained(_) => "service_drained",
+            Self::ClusterLocal(_) => "cluster_local",
+            Self::NotExported(_) => "not_exported",
             Self::MemberStale(_) => "member_stale",
         }
     }
@@ -92,6 +104,19 @@ impl fmt::Display for WithheldReason {
                 "mutual TLS, which a gateway needs, is DISABLE for it (PeerAuthentication, or traffic.mtls of the settings)",
             ),
             Self::Drained(member) => write!(f, "member {member} is drained: its weight is 0"),
+            Self::NetworkDrained(network) => write!(f, "network {network} is drained: its weight is 0"),
+            Self::ServiceDrained(member) => write!(
+                f,
+                "the Service in member {member} is drained: its annotation parallax.dev/weight is 0"
+            ),
+            Self::ClusterLocal(member) => write!(
+                f,
+                "the service is local to its cluster: what is in member {member} is for that member, on the same network"
+            ),
+            Self::NotExported(member) => write!(
+                f,
+                "the Service in member {member} is not exported to the viewer's namespace (networking.istio.io/exportTo)"
+            ),
             Self::MemberStale(member) => write!(
                 f,
                 "member {member} has been stale for so long that its policy drops what was known of it"
@@ -99,6 +124,41 @@ impl fmt::Display for WithheldReason {
             Self::PodUnknown => f.write_str("its pod is not known, so nothing says that it speaks mutual TLS"),
         }
     }
+}
+
+impl WithheldReason {
+    /// True where somebody asked for it, so that it is no sign of anything being wrong.
+    #[must_use]
+    pub fn is_meant(&self) -> bool {
+        matches!(self, Self::ClusterLocal(_) | Self::NotExported(_))
+    }
+}
+
+/// How a viewer reaches a group, by every rule that holds for all of its endpoints.
+pub(super) fn way<'a>(
+    viewer: &ViewKey,
+    port: &PortEndpoints,
+    group: &GroupKey,
+    gateways: &'a GatewaySet,
+) -> Horizon<'a> {
+    match standing_apart(port, group).or_else(|| unseen(viewer, port, group)) {
+        Some(reason) => Horizon::Withheld(reason),
+        None => horizon(viewer, group, gateways),
+    }
+}
+
+/// True where a gateway on this network leads to the group at all.
+#[must_use]
+pub fn is_carried(viewer: &ViewKey, port: &PortEndpoints, group: &GroupKey) -> bool {
+    group.network == viewer.network && unseen(viewer, port, group).is_none()
+}
+
+fn unseen(viewer: &ViewKey, port: &PortEndpoints, group: &GroupKey) -> Option<WithheldReason> {
+    let unseen = port.terms()?.audience(&group.member)?.hides(viewer, group)?;
+    Some(match unseen {
+        Unseen::ClusterLocal => WithheldReason::ClusterLocal(group.member.clone()),
+        Unseen::NotExported => WithheldReason::NotExported(group.member.clone()),
+    })
 }
 
 /// Decides for a group. Fails closed: no gateway, no endpoint.
@@ -120,13 +180,21 @@ pub fn horizon<'a>(viewer: &ViewKey, group: &GroupKey, gateways: &'a GatewaySet)
     }
 }
 
-/// Why a member's endpoints take no traffic from anybody, if so.
-pub(super) fn standing_apart(port: &PortEndpoints, member: &ClusterId) -> Option<WithheldReason> {
-    let standing = port.standing(member);
-    match (standing.serves(), standing.rank) {
-        (true, _) => None,
-        (false, Rank::Out) => Some(WithheldReason::MemberStale(member.clone())),
-        (false, _) => Some(WithheldReason::Drained(member.clone())),
+/// Why a group's endpoints take no traffic from anybody, if so.
+fn standing_apart(port: &PortEndpoints, group: &GroupKey) -> Option<WithheldReason> {
+    let standing = port.standing(group);
+    let GroupKey { network, member } = group;
+    let drained = MemberWeight::DRAINED;
+    if standing.serves() {
+        None
+    } else if standing.rank() == Rank::Out {
+        Some(WithheldReason::MemberStale(member.clone()))
+    } else if standing.member.weight == drained {
+        Some(WithheldReason::Drained(member.clone()))
+    } else if standing.network == drained {
+        Some(WithheldReason::NetworkDrained(network.clone()))
+    } else {
+        Some(WithheldReason::ServiceDrained(member.clone()))
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn normalize(weights: &[u128], scale: u128) -> Vec<NonZeroU32> {
     weights.iter().map(|weight| narrow(fitted(*weight))).collect()
 }
 
-fn gcd(a: u128, b: u128) -> u128 {
+pub(super) fn gcd(a: u128, b: u128) -> u128 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 

@@ -33,18 +33,12 @@ impl GrpcBackends {
         let mut command = Command::new(tools::grpc_binary("backend")?);
         command.args(addresses.iter().map(SocketAddr::to_string));
         let mut process = Process::start("gRPC backends", command, &dir.join("backends.log"), Stop::Kill)?;
-        let listening = eventually("the gRPC backends to listen", START_DEADLINE, async || {
-            if let Err(ended) = process.expect_running() {
-                return Ok(Err(ended));
-            }
-            let log = process.log_tail();
-            if log.contains("listening") {
-                Ok(Ok(()))
-            } else {
-                Err(log)
-            }
+        let log = process.log().to_owned();
+        let listening = process.until("the gRPC backends to listen", START_DEADLINE, async || {
+            let log = std::fs::read_to_string(&log).map_err(|error| error.to_string())?;
+            if log.contains("listening") { Ok(()) } else { Err(log) }
         });
-        listening.await??;
+        listening.await?;
         Ok(Self { process })
     }
 
@@ -92,17 +86,12 @@ impl GrpcClient {
             .env("GRPC_GO_LOG_SEVERITY_LEVEL", "warning");
         let name = format!("gRPC client {node_id}");
         let mut process = Process::start(&name, command, &dir.join("grpc-client.log"), Stop::Kill)?;
-        let answers = eventually("the gRPC client to answer", START_DEADLINE, async || {
-            if let Err(ended) = process.expect_running() {
-                return Ok(Err(ended));
-            }
+        let answers = process.until("the gRPC client to answer", START_DEADLINE, async || {
             // Any path answers, this one with 404.
-            match http::get(address, "/").await {
-                Ok(_) => Ok(Ok(())),
-                Err(error) => Err(format!("{error:#}")),
-            }
+            let answer = http::get(address, "/").await;
+            answer.map(|_| ()).map_err(|error| format!("{error:#}"))
         });
-        answers.await??;
+        answers.await?;
         Ok(Self { process, address })
     }
 

@@ -55,16 +55,11 @@ impl Kubernetes {
         let mut etcd = Process::start("etcd", command, &dir.path().join("etcd.log"), Stop::Kill)?;
 
         let address = (Ipv4Addr::LOCALHOST, port).into();
-        eventually("etcd to be healthy", START_DEADLINE, async || {
-            if etcd.exit_status().is_some() {
-                return Ok(());
-            }
+        let healthy = etcd.until("etcd to be healthy", START_DEADLINE, async || {
             let answer = http::get(address, "/health").await.and_then(http::Response::ok);
             answer.map(|_| ()).map_err(|error| format!("{error:#}"))
-        })
-        .await
-        .map_err(|error| etcd.failure(&format!("{error:#}")))?;
-        etcd.expect_running()?;
+        });
+        healthy.await?;
         Ok(Self {
             tools,
             etcd,
@@ -91,6 +86,16 @@ impl Kubernetes {
             number: self.members.fetch_add(1, Ordering::Relaxed),
         })
         .await
+    }
+
+    /// Starts two members at the same time.
+    ///
+    /// # Errors
+    /// As [`Kubernetes::start_member`].
+    pub async fn start_two(names: [&str; 2]) -> anyhow::Result<(Self, Member, Member)> {
+        let kubernetes = Self::start().await?;
+        let (first, second) = tokio::join!(kubernetes.start_member(names[0]), kubernetes.start_member(names[1]));
+        Ok((kubernetes, first?, second?))
     }
 
     /// The process of the shared etcd, to pause it: the API servers then answer errors while their watches stay open and silent.

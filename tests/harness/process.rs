@@ -90,6 +90,24 @@ impl Process {
         }
     }
 
+    /// [`eventually`] for something that the process does: ends at once if the process does, and its errors show the log.
+    ///
+    /// # Errors
+    /// If it ends, or has not done it within the deadline.
+    pub async fn until<T>(
+        &mut self,
+        what: &str,
+        deadline: Duration,
+        mut look: impl AsyncFnMut() -> Result<T, String>,
+    ) -> anyhow::Result<T> {
+        let found = eventually(what, deadline, async || match self.expect_running() {
+            Err(ended) => Ok(Err(ended)),
+            Ok(()) => look().await.map(Ok),
+        })
+        .await;
+        found.unwrap_or_else(|late| Err(self.failure(&format!("{late:#}"))))
+    }
+
     /// Asks the process to end, and does not wait: for tests of what happens while it drains.
     pub fn terminate(&mut self) {
         self.signal(Signal::TERM);

@@ -76,9 +76,9 @@ async fn expired_server() -> (String, String) {
 
 #[tokio::test]
 async fn each_member_that_can_not_be_says_why_and_hurts_nobody_else() {
-    let kubernetes = Kubernetes::start().await.expect("etcd starts");
-    let east = kubernetes.start_member("east").await.expect("the API server starts");
-    let other = kubernetes.start_member("other").await.expect("the API server starts");
+    let (_kubernetes, east, other) = Kubernetes::start_two(["east", "other"])
+        .await
+        .expect("etcd and API servers start");
     let client = furnish(&east, "net1", "192.0.2.1").await;
     run_pod(&client, "web-1", "10.1.0.1", true).await;
     let objects = Objects::install(&client).await;

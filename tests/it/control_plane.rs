@@ -90,21 +90,12 @@ impl ControlPlane {
         let admin = self.admin;
         let process = &mut self.process;
         let what = format!("{path} to answer {status}");
-        let answer = eventually(&what, DEADLINE, async || {
-            if let Err(ended) = process.expect_running() {
-                return Ok(Err(ended));
-            }
-            match get(admin, path).await {
-                Ok(answer) if answer.status == status => Ok(Ok(answer.body)),
-                Ok(answer) => Err(format!("{}: {}", answer.status, answer.body)),
-                Err(error) => Err(error.to_string()),
-            }
+        let answer = process.until(&what, DEADLINE, async || match get(admin, path).await {
+            Ok(answer) if answer.status == status => Ok(answer.body),
+            Ok(answer) => Err(format!("{}: {}", answer.status, answer.body)),
+            Err(error) => Err(error.to_string()),
         });
-        match answer.await {
-            Ok(Ok(body)) => body,
-            Ok(Err(ended)) => panic!("{ended:#}"),
-            Err(late) => panic!("{:#}", self.process.failure(&late.to_string())),
-        }
+        answer.await.unwrap_or_else(|error| panic!("{error:#}"))
     }
 
     /// The sum of a metric's values over all labels; 0 while there are none.

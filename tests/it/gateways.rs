@@ -49,9 +49,9 @@ async fn report_node(client: &Client, name: &str, addresses: Value, ready: &str)
 async fn envoys_follow_a_gateways_host_name_and_its_nodes() {
     let dns = DnsServer::start().await.expect("it starts");
     dns.leads_to(NAME, &["192.0.2.2"]);
-    let kubernetes = Kubernetes::start().await.expect("etcd starts");
-    let east = kubernetes.start_member("east").await.expect("the API server starts");
-    let west_member = kubernetes.start_member("west").await.expect("the API server starts");
+    let (_kubernetes, east, west_member) = Kubernetes::start_two(["east", "west"])
+        .await
+        .expect("etcd and API servers start");
     let east_client = furnish(&east, "net1", "192.0.2.1").await;
     let west_client = furnish(&west_member, "net2", "198.51.100.1").await;
     let ingress = json!([{"hostname": NAME}]);

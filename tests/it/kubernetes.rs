@@ -84,9 +84,9 @@ pub(crate) async fn furnish(member: &Member, network: &str, gateway: &str) -> Cl
 
 #[tokio::test]
 async fn services_and_pods_in_endpoints_in_envoy_out() {
-    let kubernetes = Kubernetes::start().await.expect("etcd starts");
-    let mut east = kubernetes.start_member("east").await.expect("the API server starts");
-    let west = kubernetes.start_member("west").await.expect("the API server starts");
+    let (_kubernetes, mut east, west) = Kubernetes::start_two(["east", "west"])
+        .await
+        .expect("etcd and API servers start");
     let east_client = furnish(&east, "net1", "192.0.2.1").await;
     let west_client = furnish(&west, "net2", "192.0.2.2").await;
     run_pod(&east_client, "web-1", "10.1.0.1", true).await;

@@ -129,9 +129,9 @@ pub(crate) fn settings(home: &Member) -> String {
 
 #[tokio::test]
 async fn members_join_by_objects_and_their_statuses_tell_the_truth() {
-    let kubernetes = Kubernetes::start().await.expect("etcd starts");
-    let east = kubernetes.start_member("east").await.expect("the API server starts");
-    let mut west = kubernetes.start_member("west").await.expect("the API server starts");
+    let (_kubernetes, east, mut west) = Kubernetes::start_two(["east", "west"])
+        .await
+        .expect("etcd and API servers start");
     let east_client = furnish(&east, "net1", "192.0.2.1").await;
     let west_client = furnish(&west, "net2", "192.0.2.2").await;
     run_pod(&east_client, "web-1", "10.1.0.1", true).await;

@@ -55,10 +55,10 @@ async fn proxy() -> (String, Arc<Mutex<Vec<String>>>) {
 
 #[tokio::test]
 async fn members_join_rotate_and_leave_by_secrets() {
-    let kubernetes = Kubernetes::start().await.expect("etcd starts");
     // The Secrets are in east, which is a member itself.
-    let east = kubernetes.start_member("east").await.expect("the API server starts");
-    let west = kubernetes.start_member("west").await.expect("the API server starts");
+    let (_kubernetes, east, west) = Kubernetes::start_two(["east", "west"])
+        .await
+        .expect("etcd and API servers start");
     let east_client = furnish(&east, "net1", "192.0.2.1").await;
     let west_client = furnish(&west, "net2", "192.0.2.2").await;
     run_pod(&east_client, "web-1", "10.1.0.1", true).await;

@@ -16,9 +16,9 @@ const EAST: &str = "10.1.0.1:8080*1@net1/z1";
 
 #[tokio::test]
 async fn a_member_object_comes_with_the_member_and_drains_it_before_it_goes() {
-    let kubernetes = Kubernetes::start().await.expect("etcd starts");
-    let east = kubernetes.start_member("east").await.expect("the API server starts");
-    let west = kubernetes.start_member("west").await.expect("the API server starts");
+    let (_kubernetes, east, west) = Kubernetes::start_two(["east", "west"])
+        .await
+        .expect("etcd and API servers start");
     let east_client = furnish(&east, "net1", "192.0.2.1").await;
     let west_client = furnish(&west, "net2", "192.0.2.2").await;
     run_pod(&east_client, "web-1", "10.1.0.1", true).await;

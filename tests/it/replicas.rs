@@ -36,9 +36,9 @@ async fn holds(replicas: &mut [&mut ControlPlane], expected: usize) {
 
 #[tokio::test]
 async fn one_replica_writes_and_another_takes_over() {
-    let kubernetes = Kubernetes::start().await.expect("etcd starts");
-    let home = kubernetes.start_member("home").await.expect("the API server starts");
-    let mut west = kubernetes.start_member("west").await.expect("the API server starts");
+    let (_kubernetes, home, mut west) = Kubernetes::start_two(["home", "west"])
+        .await
+        .expect("etcd and API servers start");
     let home_client = furnish(&home, "net1", "192.0.2.1").await;
     furnish(&west, "net2", "192.0.2.2").await;
     let objects = Objects::install(&home_client).await;
@@ -97,9 +97,9 @@ async fn answer(stream: &mut RawStream) -> envoy_types::pb::envoy::service::disc
 
 #[tokio::test]
 async fn a_proxy_that_moves_to_another_replica_is_sent_nothing_again() {
-    let kubernetes = Kubernetes::start().await.expect("etcd starts");
-    let east = kubernetes.start_member("east").await.expect("the API server starts");
-    let west = kubernetes.start_member("west").await.expect("the API server starts");
+    let (_kubernetes, east, west) = Kubernetes::start_two(["east", "west"])
+        .await
+        .expect("etcd and API servers start");
     let east_client = furnish(&east, "net1", "192.0.2.1").await;
     let west_client = furnish(&west, "net2", "192.0.2.2").await;
     run_pod(&east_client, "web-1", "10.1.0.1", true).await;

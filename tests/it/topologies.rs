@@ -123,9 +123,9 @@ async fn prepare(site: &Site, folder: &Path) {
 
 #[tokio::test]
 async fn envoys_of_both_clusters_see_what_each_topology_says() {
-    let kubernetes = Kubernetes::start().await.expect("etcd starts");
-    let east = kubernetes.start_member("east").await.expect("the API server starts");
-    let west = kubernetes.start_member("west").await.expect("the API server starts");
+    let (_kubernetes, east, west) = Kubernetes::start_two(["east", "west"])
+        .await
+        .expect("etcd and API servers start");
     let sites = [
         Site {
             name: "east",

@@ -19,6 +19,7 @@ mod ground;
 mod held;
 mod issued;
 mod load;
+mod locality;
 mod manifests;
 mod mesh;
 mod modes;

@@ -132,20 +132,12 @@ impl Mesh {
             .current_dir(&at.folder);
         let log = at.folder.join("parallax.log");
         let mut process = Process::start("parallax", command, &log, Stop::Kill).expect("it starts");
-        let ready = eventually("it to be ready", DEADLINE, async || {
-            if let Err(ended) = process.expect_running() {
-                return Ok(Err(ended));
-            }
-            match at.ask("/readyz") {
-                Ok(answer) if answer.status == 200 => Ok(Ok(())),
-                other => Err(format!("{other:?}")),
-            }
+        let ready = process.until("it to be ready", DEADLINE, async || match at.ask("/readyz") {
+            Ok(answer) if answer.status == 200 => Ok(()),
+            other => Err(format!("{other:?}")),
         });
-        match ready.await {
-            Ok(Ok(())) => at.process = Some(process),
-            Ok(Err(ended)) => panic!("{ended:#}"),
-            Err(late) => panic!("{:#}", process.failure(&late.to_string())),
-        }
+        ready.await.unwrap_or_else(|error| panic!("{error:#}"));
+        at.process = Some(process);
     }
 
     /// Makes a pod in its member and in a namespace, with its Envoy, and reports it ready once that is live.

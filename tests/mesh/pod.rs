@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::certificates::Credentials;
 use super::client;
-use super::harness::{Process, Stop, envoy_binary, envoy_versions, eventually};
+use super::harness::{Process, Stop, envoy_binary, envoy_versions};
 use super::space::Space;
 
 /// Where every Envoy finds its own folder: each has its own file system, as a pod has.
@@ -113,21 +113,14 @@ impl Envoy {
     }
 
     async fn ready(&mut self, space: &Space) {
-        let live = eventually("Envoy to be live", DEADLINE, async || {
-            if let Err(ended) = self.process.expect_running() {
-                return Ok(Err(ended));
-            }
+        let live = self.process.until("Envoy to be live", DEADLINE, async || {
             let answer = space.within(|| client::get(ADMIN, "admin", "/ready"));
             match answer {
-                Ok(answer) if answer.status == 200 => Ok(Ok(())),
+                Ok(answer) if answer.status == 200 => Ok(()),
                 other => Err(format!("{other:?}")),
             }
         });
-        match live.await {
-            Ok(Ok(())) => {}
-            Ok(Err(ended)) => panic!("{ended:#}"),
-            Err(late) => panic!("{:#}", self.process.failure(&late.to_string())),
-        }
+        live.await.unwrap_or_else(|error| panic!("{error:#}"));
     }
 
     /// Ends it as the kubelet does, by SIGTERM.

@@ -137,20 +137,14 @@ membersFolder: members
         command.arg(self.path("parallax.yaml"));
         let log = self.path("parallax.log");
         let mut process = Process::start("parallax", command, &log, Stop::Kill).expect("it starts");
-        let ready = eventually("it to be ready", DEADLINE, async || {
-            if let Err(ended) = process.expect_running() {
-                return Ok(Err(ended));
-            }
+        let ready = process.until("it to be ready", DEADLINE, async || {
             match self.ask_control_plane("/readyz") {
-                Ok(answer) if answer.status == 200 => Ok(Ok(())),
+                Ok(answer) if answer.status == 200 => Ok(()),
                 other => Err(format!("{other:?}")),
             }
         });
-        match ready.await {
-            Ok(Ok(())) => self.control_plane = Some(process),
-            Ok(Err(ended)) => panic!("{ended:#}"),
-            Err(late) => panic!("{:#}", process.failure(&late.to_string())),
-        }
+        ready.await.unwrap_or_else(|error| panic!("{error:#}"));
+        self.control_plane = Some(process);
     }
 
     /// What a command says that a person types where the control plane runs.

@@ -216,6 +216,7 @@ fn service() -> Record {
         targets: Vec::new(),
         gateway: None,
         exposure: None,
+        terms: None,
     })
 }
 

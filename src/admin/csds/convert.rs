@@ -25,7 +25,7 @@ pub(super) struct Contents<'a> {
 
 /// What one proxy has, with the resources themselves where `contents` are given.
 pub(super) fn client(stream: &StreamInfo, contents: Option<&Contents<'_>>) -> ClientConfig {
-    let view = &stream.standpoint.key;
+    let view = &stream.standpoint.whole_key();
     let mut configs = Vec::new();
     for info in &stream.types {
         configs.extend(

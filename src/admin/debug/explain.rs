@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::{services, v1, words};
-use crate::model::{ClusterId, GatewaySet, MemberStanding, PortEndpoints, Rank, ServiceEndpoints, ViewKey};
+use crate::model::{ClusterId, GatewaySet, GroupStanding, PortEndpoints, Rank, ServiceEndpoints, ViewKey};
 use crate::resources::{AssignmentSpec, ClusterName};
 use crate::view::{self, Candidate, Explanation, Verdict, WithheldReason};
 
@@ -91,7 +91,7 @@ fn candidate(service: &ServiceEndpoints, port: &PortEndpoints, candidate: &Candi
     let endpoint = services::endpoint(&service.key, port.port.number, &candidate.member, &candidate.endpoint);
     let message = v1::Candidate {
         endpoint: Some(endpoint),
-        last: candidate.standing.rank == Rank::Last,
+        last: candidate.standing.rank() == Rank::Last,
         ..v1::Candidate::default()
     };
     match &candidate.verdict {
@@ -169,11 +169,11 @@ fn through(gateways: &GatewaySet, socket: SocketAddr) -> String {
 /// How an address came to its weight, for people.
 fn how(explanation: &Explanation, port: &PortEndpoints, socket: SocketAddr, weight: u32) -> String {
     let word = if port.draining_serves() { "draining" } else { "ready" };
-    let mut direct: BTreeMap<&ClusterId, (MemberStanding, u128)> = BTreeMap::new();
+    let mut direct: BTreeMap<(&ClusterId, GroupStanding), u128> = BTreeMap::new();
     for candidate in &explanation.candidates {
         if candidate.verdict == Verdict::Direct(socket) {
-            let entry = direct.entry(&candidate.member).or_insert((candidate.standing, 0));
-            entry.1 += u128::from(candidate.endpoint.weight);
+            *direct.entry((&candidate.member, candidate.standing)).or_default() +=
+                u128::from(candidate.endpoint.weight);
         }
     }
     let behind = || {
@@ -181,12 +181,12 @@ fn how(explanation: &Explanation, port: &PortEndpoints, socket: SocketAddr, weig
         shares.flat_map(|share| &share.parts)
     };
     // What comes last adds nothing to an address that is served first.
-    let ranks = direct.values().map(|(standing, _)| standing.rank);
-    let first = ranks.chain(behind().map(|part| part.standing.rank)).min();
-    let counts = |standing: &MemberStanding| (first == Some(standing.rank)).then(|| explanation.counts(*standing));
+    let ranks = direct.keys().map(|(_, standing)| standing.rank());
+    let first = ranks.chain(behind().map(|part| part.standing.rank())).min();
+    let counts = |standing: &GroupStanding| (first == Some(standing.rank())).then(|| explanation.counts(*standing));
     // What stands there, and how much it adds.
     let mut parts = Vec::new();
-    for (member, (standing, ready)) in direct {
+    for ((member, standing), ready) in direct {
         if let Some(scale) = counts(&standing) {
             parts.push((format!("{ready} {word} in {member}{}", times(scale)), ready * scale));
         }

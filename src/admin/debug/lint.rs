@@ -15,6 +15,16 @@ pub(in super::super) fn lint_response(
     for member in members {
         let name = member.name.as_str();
         findings.extend(member.problems.iter().map(|problem| of_problem(name, problem)));
+        if let Some(more @ 1..) = member.problem_count.checked_sub(member.problems.len()) {
+            findings.push(Finding {
+                severity: Severity::Error,
+                member: name.to_owned(),
+                object: String::new(),
+                field: String::new(),
+                problem: format!("{more} more problems of its objects are not told one by one"),
+                remedy: "correct those that are told first".to_owned(),
+            });
+        }
         if member.state != MemberState::Synced {
             findings.push(Finding {
                 severity: Severity::Warning,

@@ -122,6 +122,7 @@ pub(crate) fn service() -> ServiceEndpoints {
     ServiceEndpoints {
         key: ServiceKey::new("shop", "web"),
         defined_in: vec![member("west"), member("east")],
+        terms: None,
         headless: false,
         cluster_ips: std::collections::BTreeMap::new(),
         ports: vec![PortEndpoints::from_endpoints(
@@ -144,6 +145,7 @@ pub(crate) fn two_ports() -> ServiceEndpoints {
     ServiceEndpoints {
         key: ServiceKey::new("shop", "cart"),
         defined_in: vec![member("west")],
+        terms: None,
         headless: true,
         cluster_ips: std::collections::BTreeMap::new(),
         ports: ports

@@ -24,7 +24,7 @@ pub(super) fn resolve(
             return Err(Unanswerable::TwoViewers);
         }
         let stream = find(&wanted.proxy, streams)?;
-        return Ok((stream.standpoint.key.clone(), of_stream(stream, table)));
+        return Ok((stream.standpoint.whole_key(), of_stream(stream, table)));
     }
     let mut viewer = Viewer::default();
     if !wanted.member.is_empty() {
@@ -45,7 +45,7 @@ pub(super) fn resolve(
     }
     standpoint.key.families = families(&wanted.families)?;
     let message = message("", &viewer, &standpoint, table);
-    Ok((standpoint.key, message))
+    Ok((standpoint.whole_key(), message))
 }
 
 /// Where a connected proxy stands.

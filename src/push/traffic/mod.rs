@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::model::{Role, ServiceEndpoints, ServiceKey, ViewKey};
+use crate::model::{Role, ServiceEndpoints, ServiceKey, Vantage, ViewKey};
 use crate::resources::{
     AssignmentSpec, CAPTURE_LISTENER, CaptureSpec, ClusterName, FixedCluster, FixedClusterSpec, GATEWAY_LISTENER,
     GatewayClusterSpec, GatewayListenerSpec, INBOUND_LISTENER, InboundSpec, OutboundListener, OutboundSpec,
@@ -16,7 +16,7 @@ use crate::resources::{
     VirtualService, port_number,
 };
 use crate::table::EndpointTable;
-use crate::view::assign;
+use crate::view::{assign, is_carried};
 
 /// The listener for connections to this port of a service at its `ClusterIP`s, where it needs one of its own.
 fn own_target(service: &ServiceEndpoints, port: u16) -> Option<OutboundTarget> {
@@ -50,11 +50,18 @@ fn may_be_http(service: &ServiceEndpoints, port: u16) -> bool {
         .is_some_and(|port| Protocol::of(&port.port) != Protocol::Tcp)
 }
 
-/// Whether a port has endpoints on the viewer's own network, ready or not.
+/// Whether a port has endpoints on the viewer's own network that a gateway leads to, ready or not.
 fn is_at_home(key: &ViewKey, service: &ServiceEndpoints, port: u16) -> bool {
     service
         .port(port)
-        .is_some_and(|port| port.groups().keys().any(|group| group.network == key.network))
+        .is_some_and(|port| port.groups().keys().any(|group| is_carried(key, port, group)))
+}
+
+/// Whether there are names for it where the viewer is.
+fn is_visible(key: &ViewKey, service: &ServiceEndpoints) -> bool {
+    let site = key.site.as_ref();
+    let namespace = site.map_or("", |site| &site.namespace);
+    service.is_visible_to(site.and_then(|site| site.member.as_ref()), namespace)
 }
 
 /// All names of a type that a proxy of this role has beside those that every client may ask for.
@@ -82,7 +89,8 @@ pub(super) fn names(
         }
         (Role::Sidecar, ResourceType::Listener) => {
             names.insert(CAPTURE_LISTENER.into());
-            for service in table.services() {
+            let services = table.services().into_iter();
+            for service in services.filter(|service| is_visible(key, service)) {
                 for port in service.ports.iter().map(|port| port.port.number) {
                     let all = may_be_http(&service, port) || hosts::is_on_all_addresses(&service, port);
                     let all = all.then_some(None);
@@ -124,6 +132,10 @@ pub(super) fn sidecar_spec(
             let name = ClusterName::parse(name, &settings.domain)?;
             let service = table.service(&name.service)?;
             service.port(name.port)?;
+            let Vantage { member, namespace, .. } = &key.vantage;
+            if !service.is_visible_to(member.as_ref(), namespace) {
+                return None;
+            }
             if let Some(entry) = &service.entry {
                 return Some(hosts::cluster(name, entry, &settings.domain, Some(&settings)));
             }
@@ -150,7 +162,9 @@ pub(super) fn sidecar_spec(
         ResourceType::RouteConfiguration => {
             let port = port_number(name)?;
             let services = table.services_on(port);
-            let services = services.iter().filter(|service| may_be_http(service, port));
+            let services = services
+                .iter()
+                .filter(|service| is_visible(key, service) && may_be_http(service, port));
             Some(ResourceSpec::Routes(RoutesSpec {
                 port,
                 namespace: key
@@ -174,13 +188,15 @@ fn target(table: &EndpointTable, key: &ViewKey, listener: OutboundListener) -> O
     let OutboundListener { address, port } = listener;
     let Some(address) = address else {
         let services = table.services_on(port);
-        let any =
-            |service: &Arc<ServiceEndpoints>| may_be_http(service, port) || hosts::is_on_all_addresses(service, port);
+        let any = |service: &Arc<ServiceEndpoints>| {
+            is_visible(key, service) && (may_be_http(service, port) || hosts::is_on_all_addresses(service, port))
+        };
         let any = services.iter().any(any);
         return any.then_some(OutboundTarget::Names);
     };
-    let is_at =
-        |service: &Arc<ServiceEndpoints>| service.port(port).is_some() && cluster_ips(key, service).contains(&address);
+    let is_at = |service: &Arc<ServiceEndpoints>| {
+        service.port(port).is_some() && is_visible(key, service) && cluster_ips(key, service).contains(&address)
+    };
     // In one member an address is one service's; where manifests say otherwise the first by name has it.
     let service = table.services_at(address).into_iter().find(is_at);
     let service = service.or_else(|| table.services_on(port).into_iter().find(is_at))?;
@@ -215,7 +231,10 @@ pub(super) fn gateway_spec(
             }
             let name = Arc::clone(name);
             Some(match kind {
-                ResourceType::Cluster => ResourceSpec::GatewayCluster(GatewayClusterSpec { name }),
+                ResourceType::Cluster => ResourceSpec::GatewayCluster(GatewayClusterSpec {
+                    name,
+                    settings: Arc::clone(settings),
+                }),
                 _ => ResourceSpec::Assignment(AssignmentSpec {
                     name,
                     assignment: assign(key, service.port(port)?, &table.gateways()),

@@ -14,6 +14,7 @@ mod service;
 mod service_entry;
 mod slice;
 mod subject;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod wanted;

@@ -1,10 +1,11 @@
-//! A Namespace: the network of a member, where it is the member's system namespace.
+//! A Namespace: the network of a member, where it is the member's system namespace, and the terms of Services in it.
 
 use crate::table::NamespaceRecord;
 
 use super::Wanted;
 use super::Wanted::{Fields, Whole};
 use super::subject::{Label, NETWORK_LABEL, Subject};
+use super::terms::{self, EXPORT_TO, TRAFFIC_DISTRIBUTION};
 
 /// What is read of one.
 pub(super) const WANTED: &[(&str, Wanted)] = &[(
@@ -13,6 +14,10 @@ pub(super) const WANTED: &[(&str, Wanted)] = &[(
         ("name", Whole),
         ("resourceVersion", Whole),
         ("labels", Fields(&[(NETWORK_LABEL, Whole)])),
+        (
+            "annotations",
+            Fields(&[(EXPORT_TO, Whole), (TRAFFIC_DISTRIBUTION, Whole)]),
+        ),
     ]),
 )];
 
@@ -24,5 +29,6 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<NamespaceRecord> {
     Some(NamespaceRecord {
         name: subject.name().name.clone(),
         network,
+        terms: terms::of_namespace(subject),
     })
 }

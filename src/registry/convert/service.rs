@@ -12,6 +12,7 @@ use super::Wanted;
 use super::Wanted::{Fields, Whole};
 use super::exposure::{self, NODE_SELECTOR};
 use super::subject::{Label, NETWORK_LABEL, Subject};
+use super::terms::{self, EXPORT_TO, TRAFFIC_DISTRIBUTION, WEIGHT};
 use super::workload::labels;
 
 /// What is read of one.
@@ -24,7 +25,15 @@ pub(super) const WANTED: &[(&str, Wanted)] = &[
             ("resourceVersion", Whole),
             ("creationTimestamp", Whole),
             ("labels", Fields(&[(NETWORK_LABEL, Whole), (GATEWAY_PORT, Whole)])),
-            ("annotations", Fields(&[(NODE_SELECTOR, Whole)])),
+            (
+                "annotations",
+                Fields(&[
+                    (NODE_SELECTOR, Whole),
+                    (EXPORT_TO, Whole),
+                    (TRAFFIC_DISTRIBUTION, Whole),
+                    (WEIGHT, Whole),
+                ]),
+            ),
         ]),
     ),
     (
@@ -38,6 +47,7 @@ pub(super) const WANTED: &[(&str, Wanted)] = &[
             ("selector", Whole),
             ("externalIPs", Whole),
             ("externalTrafficPolicy", Whole),
+            ("trafficDistribution", Whole),
         ]),
     ),
     ("status", Fields(&[("loadBalancer", Whole)])),
@@ -57,6 +67,7 @@ struct Spec<'a> {
     cluster_ips: Option<Vec<&'a str>>,
     publish_not_ready_addresses: Option<bool>,
     external_traffic_policy: Option<&'a str>,
+    traffic_distribution: Option<&'a str>,
     selector: Option<Value>,
 }
 
@@ -78,6 +89,7 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<ServiceRecord> {
     }
     let cluster_ips = spec.cluster_ip.into_iter().chain(spec.cluster_ips.unwrap_or_default());
     let cluster_ips = self::cluster_ips(subject, cluster_ips);
+    let terms = terms::of_service(subject, spec.traffic_distribution);
     let network = subject.network("the Service is no gateway");
     let selector = labels(subject, "spec.selector", spec.selector.as_ref());
     let mut targets = Vec::new();
@@ -104,6 +116,7 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<ServiceRecord> {
             }),
             Label::Absent | Label::Invalid => None,
         },
+        terms,
         exposure: exposure::convert(
             subject,
             spec.r#type == Some("NodePort"),

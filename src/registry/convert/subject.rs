@@ -290,6 +290,11 @@ fn read<'a, T: Deserialize<'a>>(value: &'a Value) -> Result<T, serde_json::Error
     }
 }
 
+/// Whether it can be the name of a namespace.
+pub(super) fn is_namespace(text: &str) -> bool {
+    is_dns_name(text, true)
+}
+
 /// Whether Kubernetes takes this name: one label (RFC 1123), or several with dots between.
 fn is_dns_name(text: &str, one_label: bool) -> bool {
     let label = |label: &str| {

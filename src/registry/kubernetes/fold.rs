@@ -333,6 +333,7 @@ mod tests {
 
     fn namespace(name: &str) -> Record {
         Record::Namespace(NamespaceRecord {
+            terms: None,
             name: name.into(),
             network: None,
         })

@@ -23,6 +23,7 @@ use envoy_types::pb::google::protobuf::{Any, Struct, Value};
 use super::super::config_source::ads;
 use super::filters::{duration, packed, socket_address, uint};
 use super::names::SniName;
+use super::outlier;
 use super::settings::TrafficSettings;
 use super::tls;
 use crate::resources::{ClusterName, Resource, ResourceType, Version};
@@ -128,6 +129,7 @@ impl SidecarClusterSpec {
         let settings = &*self.settings;
         let name: Arc<str> = self.name.encode(&settings.domain).into();
         let mut cluster = eds(&name);
+        outlier::detect(&mut cluster, &settings.outlier);
         cluster.typed_extension_protocol_options = as_downstream(settings.requests_per_connection);
         let ClusterName { service, port } = self.name.clone();
         let sni = SniName { service, port }.encode(&settings.domain);
@@ -148,6 +150,8 @@ impl SidecarClusterSpec {
 pub struct GatewayClusterSpec {
     /// Its name, which is the SNI.
     pub name: Arc<str>,
+    /// The settings.
+    pub settings: Arc<TrafficSettings>,
 }
 
 impl GatewayClusterSpec {
@@ -157,7 +161,9 @@ impl GatewayClusterSpec {
 
     /// TLS passes through it as it is.
     pub(in crate::resources) fn encode(&self) -> Resource {
-        let cluster = eds(&self.name);
+        let mut cluster = eds(&self.name);
+        // It sees which of its pods can't be reached, and those who come through it don't.
+        outlier::detect(&mut cluster, &self.settings.outlier);
         Resource::encode(ResourceType::Cluster, Arc::clone(&self.name), self.version(), &cluster)
     }
 }

@@ -13,6 +13,7 @@ mod host;
 mod inbound;
 mod names;
 mod outbound;
+mod outlier;
 mod protocol;
 mod routes;
 mod settings;
@@ -27,7 +28,7 @@ pub use names::{OutboundListener, SniName};
 pub use outbound::{OutboundSpec, OutboundTarget, OutsideHosts};
 pub use protocol::Protocol;
 pub use routes::{RoutesSpec, VirtualService};
-pub use settings::{Application, CertificateSource, Outside, TrafficSettings};
+pub use settings::{Application, CertificateSource, Outlier, Outside, TrafficSettings};
 
 /// The listener that connections of a captured workload arrive at.
 pub const CAPTURE_LISTENER: &str = "virtualOutbound";

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
-use envoy_types::pb::envoy::config::route::v3::retry_policy::RetryHostPredicate;
-use envoy_types::pb::envoy::config::route::v3::retry_policy::retry_host_predicate;
+use envoy_types::pb::envoy::config::route::v3::retry_policy::{
+    RetryHostPredicate, RetryPriority, retry_host_predicate, retry_priority,
+};
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
@@ -15,6 +16,7 @@ use envoy_types::pb::envoy::config::route::v3::{
     DirectResponseAction, HeaderMatcher, RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost,
 };
 use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
+use envoy_types::pb::envoy::extensions::retry::priority::previous_priorities::v3::PreviousPrioritiesConfig;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
 
@@ -179,6 +181,13 @@ fn to_service(cluster: &str) -> [Route; 2] {
         retry_on: RETRY_ON.to_owned(),
         num_retries: uint(2),
         retry_host_predicate: vec![elsewhere],
+        // Where all that is near is dead, as a zone may be, another of it is no better.
+        retry_priority: Some(RetryPriority {
+            name: "envoy.retry_priorities.previous_priorities".to_owned(),
+            config_type: Some(retry_priority::ConfigType::TypedConfig(packed(
+                &PreviousPrioritiesConfig { update_frequency: 1 },
+            ))),
+        }),
         host_selection_retry_max_attempts: 5,
         ..RetryPolicy::default()
     };

@@ -1,6 +1,7 @@
 //! What the settings say about traffic.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The settings that every resource of traffic depends on; a change of any changes the versions of all.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -20,6 +21,23 @@ pub struct TrafficSettings {
     pub requests_per_connection: u32,
     /// The file that Envoys write their access log to; none is written without.
     pub access_log: Option<Arc<str>>,
+    /// When an endpoint that fails is taken out.
+    pub outlier: Outlier,
+}
+
+/// When an Envoy takes an endpoint out that fails.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Outlier {
+    /// Where so much of what it was asked within an interval failed, in percent; 0 for never.
+    pub failure_percentage: u32,
+    /// How many requests there must have been within the interval.
+    pub minimum_requests: u32,
+    /// After so many failures one after the other, however long that took; 0 for never.
+    pub consecutive: u32,
+    /// How often that is looked at.
+    pub interval: Duration,
+    /// For how long it goes, times how often it went.
+    pub ejection: Duration,
 }
 
 /// Where an Envoy finds the secrets `default` (its certificate) and `ROOTCA` (whom it trusts).

@@ -27,6 +27,13 @@ fn settings() -> TrafficSettings {
         application: Application::PodIp,
         requests_per_connection: 7,
         access_log: None,
+        outlier: Outlier {
+            failure_percentage: 90,
+            minimum_requests: 5,
+            consecutive: 20,
+            interval: std::time::Duration::from_secs(2),
+            ejection: std::time::Duration::from_secs(15),
+        },
     }
 }
 

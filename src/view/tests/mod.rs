@@ -1,5 +1,7 @@
 //! The split horizon by tables and by properties.
 
+mod export;
+mod locality;
 mod properties;
 mod standing;
 
@@ -56,6 +58,33 @@ fn gateway(on: &str, of: &str, address: &str) -> NetworkGateway {
 
 fn gateways(list: Vec<NetworkGateway>) -> GatewaySet {
     GatewaySet::new(list, Vec::new())
+}
+
+/// With what each group counts.
+fn with_standings(port: &PortEndpoints, of: impl Fn(&GroupKey) -> GroupStanding) -> PortEndpoints {
+    let standings = port.groups().keys().map(|key| (key.clone(), of(key)));
+    let terms = port.terms().cloned().map(std::sync::Arc::new);
+    PortEndpoints::with_terms(port.port.clone(), port.groups().clone(), standings.collect(), terms)
+}
+
+/// On these terms.
+fn with_terms(port: &PortEndpoints, terms: ServiceTerms) -> PortEndpoints {
+    let standings = port.groups().keys().map(|key| (key.clone(), port.standing(key)));
+    PortEndpoints::with_terms(
+        port.port.clone(),
+        port.groups().clone(),
+        standings.collect(),
+        Some(std::sync::Arc::new(terms)),
+    )
+}
+
+/// The same with the priority before each.
+fn ranked(assignment: &Assignment) -> Vec<String> {
+    let groups = assignment.localities.iter();
+    let entries = groups.flat_map(|group| group.endpoints.iter().map(|endpoint| (group.priority, endpoint)));
+    entries
+        .map(|(priority, endpoint)| format!("{priority}: {}*{}", endpoint.address, endpoint.weight))
+        .collect()
 }
 
 /// The assignment as `address:port*weight`, by locality.

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
 
+use super::super::weight::gcd;
 use super::*;
 
 fn any_endpoint() -> impl Strategy<Value = Endpoint> {
@@ -28,31 +29,70 @@ fn any_endpoint() -> impl Strategy<Value = Endpoint> {
 }
 
 /// Most members stand as all do; of the others each weight and rank comes up.
-fn any_standings() -> impl Strategy<Value = BTreeMap<ClusterId, MemberStanding>> {
-    let weight = prop_oneof![Just(100u16), Just(0), Just(33), Just(250), 0u16..=1000];
+fn any_standings() -> impl Strategy<Value = BTreeMap<String, (MemberStanding, MemberWeight)>> {
+    let weight = || prop_oneof![Just(100u16), Just(0), Just(33), Just(250), 0u16..=1000];
     let rank = prop_oneof![Just(Rank::Normal), Just(Rank::Last), Just(Rank::Out)];
-    let one = (0u8..6, weight, rank).prop_map(|(of, percent, rank)| {
-        let weight = MemberWeight::new(percent).unwrap();
-        (member(&format!("m{of}")), MemberStanding { weight, rank })
+    let one = (0u8..6, weight(), rank, weight()).prop_map(|(of, percent, rank, other)| {
+        let [weight, other] = [percent, other].map(|percent| MemberWeight::new(percent).unwrap());
+        (format!("m{of}"), (MemberStanding { weight, rank }, other))
     });
     proptest::collection::btree_map(0u8..3, one, 0..3).prop_map(|standings| standings.into_values().collect())
 }
 
+/// Mostly nobody asks for anything.
+fn any_terms() -> impl Strategy<Value = ServiceTerms> {
+    let preference = prop_oneof![
+        2 => Just(Preference::default()),
+        1 => Just(Preference::same_zone()),
+        1 => Just(Preference::by(vec![Shared::Region, Shared::Zone], BTreeMap::new())),
+        1 => Just(Preference::by(vec![Shared::Zone, Shared::Network], BTreeMap::new())),
+    ];
+    let namespaces = prop_oneof![
+        Just(None),
+        Just(Some(vec![])),
+        Just(Some(vec!["a"])),
+        Just(Some(vec!["a", "b"]))
+    ];
+    let reach = prop_oneof![2 => Just(Reach::Mesh), 1 => Just(Reach::Member)];
+    let audience = (0u8..4, reach, namespaces).prop_map(|(of, reach, namespaces)| {
+        let names = |names: Vec<&str>| names.into_iter().map(Into::into).collect();
+        let audience = Audience {
+            reach,
+            namespaces: namespaces.map(|namespaces| std::sync::Arc::new(names(namespaces))),
+        };
+        (member(&format!("m{of}")), audience)
+    });
+    (preference, proptest::collection::vec(audience, 0..2)).prop_map(|(preference, audiences)| ServiceTerms {
+        preference,
+        audiences: audiences.into_iter().collect(),
+    })
+}
+
 fn any_port() -> impl Strategy<Value = PortEndpoints> {
     let endpoints = proptest::collection::vec((0u8..4, any_endpoint()), 0..40);
-    (endpoints, any_standings()).prop_map(|(endpoints, standings)| {
-        let port = ServicePort {
-            number: 80,
-            name: "http".into(),
-            app_protocol: "".into(),
-        };
+    let all = (endpoints, any_standings(), any_standings(), any_terms());
+    all.prop_map(|(endpoints, members, networks, terms)| {
+        let endpoints = endpoints
+            .into_iter()
+            .map(|(of, endpoint)| (member(&format!("m{of}")), endpoint));
         let port = PortEndpoints::from_endpoints(
-            port,
-            endpoints
-                .into_iter()
-                .map(|(of, endpoint)| (member(&format!("m{of}")), endpoint)),
+            ServicePort {
+                number: 80,
+                name: "http".into(),
+                app_protocol: "".into(),
+            },
+            endpoints,
         );
-        PortEndpoints::with_standings(port.port.clone(), port.groups().clone(), standings)
+        let port = with_standings(&port, |key| {
+            let (member, service) = members.get(key.member.as_str()).copied().unwrap_or_default();
+            let network = networks.get(&key.network.as_str().replace("net", "m"));
+            GroupStanding {
+                member,
+                service,
+                network: network.map(|(_, weight)| *weight).unwrap_or_default(),
+            }
+        });
+        with_terms(&port, terms)
     })
 }
 
@@ -78,28 +118,48 @@ fn any_viewer() -> impl Strategy<Value = ViewKey> {
         Just(AddressFamilies::Dual)
     ];
     let balancing = prop_oneof![Just(Balancing::ByEndpoint), Just(Balancing::ByLocality)];
-    (0u8..4, families, balancing).prop_map(|(on, families, balancing)| ViewKey {
-        balancing,
-        ..ViewKey::endpoints(network(&format!("net{on}")), families)
-    })
+    let namespace = prop_oneof![Just("a"), Just("b"), Just("")];
+    (0u8..4, families, balancing, 0u8..5, namespace, 0u8..4).prop_map(
+        |(on, families, balancing, of, namespace, zone)| ViewKey {
+            balancing,
+            vantage: Vantage {
+                member: (of < 4).then(|| member(&format!("m{of}"))),
+                namespace: namespace.into(),
+                locality: match zone {
+                    3 => Locality::default(),
+                    zone => Locality::new("r", &format!("z{zone}"), ""),
+                },
+            },
+            ..ViewKey::endpoints(network(&format!("net{on}")), families)
+        },
+    )
 }
 
 /// Each socket's priority and share of that one's traffic as `numerator / common denominator`, counted endpoint by endpoint from
 /// the verdicts.
-fn expected_shares(explanation: &Explanation) -> BTreeMap<u32, BTreeMap<SocketAddr, u128>> {
+fn expected_shares(
+    viewer: &ViewKey,
+    port: &PortEndpoints,
+    explanation: &Explanation,
+) -> BTreeMap<u32, BTreeMap<SocketAddr, u128>> {
     // Divisible by every possible number of ways, which is all that a common denominator must be.
     let one: u128 = 27_720;
-    let mut by_rank: BTreeMap<Rank, BTreeMap<SocketAddr, u128>> = BTreeMap::new();
+    let preference = port.terms().map(|terms| terms.preference.clone()).unwrap_or_default();
+    let mut by_rank: BTreeMap<Rank, BTreeMap<SocketAddr, (Distance, u128)>> = BTreeMap::new();
     for candidate in &explanation.candidates {
-        let MemberStanding { weight, rank } = candidate.standing;
-        let one = one * u128::from(weight.percent()) * u128::from(candidate.endpoint.weight);
+        let endpoint = &candidate.endpoint;
+        let one = one * candidate.standing.parts() * u128::from(endpoint.weight);
+        let distance = preference.distance(viewer, &endpoint.network, &endpoint.locality);
         let sockets = match &candidate.verdict {
             Verdict::Direct(socket) => vec![*socket],
             Verdict::Via(gateways) => gateways.iter().map(NetworkGateway::socket).collect(),
             Verdict::Withheld(_) => continue,
         };
+        let of_rank = by_rank.entry(candidate.standing.rank()).or_default();
         for socket in &sockets {
-            *by_rank.entry(rank).or_default().entry(*socket).or_default() += one / sockets.len() as u128;
+            let (nearest, sum) = of_rank.entry(*socket).or_insert((distance, 0));
+            *nearest = distance.min(*nearest);
+            *sum += one / sockets.len() as u128;
         }
     }
     if let Some(normal) = by_rank.get(&Rank::Normal).cloned()
@@ -107,15 +167,23 @@ fn expected_shares(explanation: &Explanation) -> BTreeMap<u32, BTreeMap<SocketAd
     {
         last.retain(|socket, _| !normal.contains_key(socket));
     }
-    by_rank.retain(|_, sockets| !sockets.is_empty());
-    (0..).zip(by_rank.into_values()).collect()
+    let mut levels: BTreeMap<(Rank, Distance), BTreeMap<SocketAddr, u128>> = BTreeMap::new();
+    for (rank, sockets) in by_rank {
+        for (socket, (distance, sum)) in sockets {
+            levels.entry((rank, distance)).or_default().insert(socket, sum);
+        }
+    }
+    (0..).zip(levels.into_values()).collect()
 }
 
 proptest! {
     #[test]
     fn share_of_traffic_is_share_of_the_weight_of_ready_endpoints(viewer in any_viewer(), port in any_port(), gateways in any_gateways()) {
         let explanation = explain(&viewer, &port, &gateways);
-        let expected = expected_shares(&explanation);
+        let expected = expected_shares(&viewer, &port, &explanation);
+        // What 32 bits can't hold is rounded.
+        let shares = || expected.values().flat_map(BTreeMap::values).copied();
+        prop_assume!(shares().sum::<u128>() / shares().fold(0, gcd).max(1) <= u128::from(u32::MAX));
         let mut weights: BTreeMap<u32, BTreeMap<SocketAddr, u128>> = BTreeMap::new();
         for group in &explanation.assignment.localities {
             let of_priority = weights.entry(group.priority).or_default();
@@ -176,6 +244,41 @@ proptest! {
         for (locality, _) in other.iter() {
             prop_assert!(even.localities.iter().any(|group| group.locality == *locality), "it keeps its name");
         }
+    }
+
+    #[test]
+    fn what_does_not_count_of_a_vantage_changes_nothing(viewer in any_viewer(), port in any_port(), gateways in any_gateways()) {
+        let aspect = port.terms().map(ServiceTerms::aspect).unwrap_or_default();
+        let less = ViewKey { vantage: viewer.vantage.only(aspect), ..viewer.clone() };
+        prop_assert_eq!(assign(&viewer, &port, &gateways), assign(&less, &port, &gateways));
+    }
+
+    #[test]
+    fn where_nobody_asks_there_is_one_priority_for_all_that_is_fresh(
+        viewer in any_viewer(), port in any_port(), gateways in any_gateways()
+    ) {
+        let fresh = with_terms(&with_standings(&port, |_| GroupStanding::default()), ServiceTerms::default());
+        let assignment = assign(&viewer, &fresh, &gateways);
+        prop_assert!(assignment.localities.iter().all(|group| group.priority == 0));
+    }
+
+    #[test]
+    fn the_order_of_records_never_matters(
+        viewer in any_viewer(),
+        endpoints in proptest::collection::vec((0u8..4, any_endpoint()), 0..12),
+        terms in any_terms(),
+        gateways in any_gateways(),
+        turn in 0usize..12,
+    ) {
+        let port = |endpoints: &[(u8, Endpoint)]| {
+            let all = endpoints.iter().map(|(of, endpoint)| (member(&format!("m{of}")), endpoint.clone()));
+            let port = ServicePort { number: 80, name: "http".into(), app_protocol: "".into() };
+            with_terms(&PortEndpoints::from_endpoints(port, all), terms.clone())
+        };
+        let mut turned = endpoints.clone();
+        turned.reverse();
+        turned.rotate_left(turn.min(endpoints.len()));
+        prop_assert_eq!(assign(&viewer, &port(&endpoints), &gateways), assign(&viewer, &port(&turned), &gateways));
     }
 
     #[test]

@@ -4,20 +4,17 @@ use super::*;
 
 /// With these members at this weight in percent and this rank.
 fn standing(port: &PortEndpoints, standings: &[(&str, u16, Rank)]) -> PortEndpoints {
-    let standings = standings.iter().map(|(name, percent, rank)| {
-        let weight = MemberWeight::new(*percent).unwrap();
-        (member(name), MemberStanding { weight, rank: *rank })
-    });
-    PortEndpoints::with_standings(port.port.clone(), port.groups().clone(), standings.collect())
-}
-
-/// The same with the priority before each, where it is not the first.
-fn ranked(assignment: &Assignment) -> Vec<String> {
-    let groups = assignment.localities.iter();
-    let entries = groups.flat_map(|group| group.endpoints.iter().map(|endpoint| (group.priority, endpoint)));
-    entries
-        .map(|(priority, endpoint)| format!("{priority}: {}*{}", endpoint.address, endpoint.weight))
-        .collect()
+    with_standings(port, |key| {
+        let said = standings.iter().find(|(name, ..)| key.member == member(name));
+        let member = said.map(|(_, percent, rank)| MemberStanding {
+            weight: MemberWeight::new(*percent).unwrap(),
+            rank: *rank,
+        });
+        GroupStanding {
+            member: member.unwrap_or_default(),
+            ..GroupStanding::default()
+        }
+    })
 }
 
 #[test]
@@ -104,4 +101,42 @@ fn what_comes_last_adds_nothing_to_a_gateway_that_is_served_first() {
     let gateways = gateways(vec![gateway("net2", "west", "192.0.2.2")]);
     let port = standing(&port, &[("south", 100, Rank::Last)]);
     assert_eq!(ranked(&assign(&viewer("net1"), &port, &gateways)), ["0: 192.0.2.2*1"]);
+}
+
+#[test]
+fn weights_of_member_network_and_service_multiply_and_each_drains_for_its_own_reason() {
+    let port = port(vec![
+        ("east", endpoint("10.1.0.1", "net1")),
+        ("west", endpoint("10.2.0.1", "net2")),
+        ("west", endpoint("10.1.0.9", "net1")),
+    ]);
+    let gateways = gateways(vec![gateway("net2", "west", "192.0.2.2")]);
+    let seen = |member_is: u16, network_is: u16, service_is: u16| {
+        let weight = |percent| MemberWeight::new(percent).unwrap();
+        let of = |key: &GroupKey| GroupStanding {
+            member: MemberStanding {
+                weight: weight(if key.member == member("west") { member_is } else { 100 }),
+                ..MemberStanding::default()
+            },
+            network: weight(if key.network == network("net2") {
+                network_is
+            } else {
+                100
+            }),
+            service: weight(if key.member == member("west") { service_is } else { 100 }),
+        };
+        explain(&viewer("net1"), &with_standings(&port, of), &gateways)
+    };
+    assert_eq!(
+        ranked(&seen(50, 50, 20).assignment),
+        ["0: 10.1.0.1*20", "0: 10.1.0.9*2", "0: 192.0.2.2*1"]
+    );
+    for (weights, expected) in [
+        ((0, 100, 100), ["direct", "drained", "drained"]),
+        ((100, 0, 100), ["direct", "direct", "network_drained"]),
+        ((100, 100, 0), ["direct", "service_drained", "service_drained"]),
+    ] {
+        let (of_member, of_network, of_service) = weights;
+        assert_eq!(reasons(&seen(of_member, of_network, of_service)), expected);
+    }
 }

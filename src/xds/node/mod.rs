@@ -166,6 +166,7 @@ impl ProxyNode {
             role: role(id.kind, node),
             namespace: Arc::clone(&pod.namespace),
             pod: Arc::clone(&pod.name),
+            locality: locality(node),
             // Each language's says so: "gRPC Go", "gRPC C-core", "gRPC Java".
             balancing: match node.user_agent_name.starts_with("gRPC") {
                 true => Balancing::ByLocality,

@@ -24,7 +24,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::*;
 use crate::cache::{Cache, Source};
-use crate::model::{AddressFamilies, NetworkId, NetworkOrigin, Role, Standpoint, ViewKey, Viewer};
+use crate::model::{AddressFamilies, NetworkId, NetworkOrigin, Role, Standpoint, Vantage, ViewKey, Viewer};
 use crate::resources::{
     Resource,
     ResourceType::{self, Cluster as CDS, ClusterLoadAssignment as EDS},
@@ -68,6 +68,7 @@ impl Source for World {
                 .then(Arc::default),
             origin: NetworkOrigin::Metadata,
             contradiction: None,
+            vantage: Vantage::default(),
         }
     }
 

@@ -10,7 +10,7 @@ use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::config::endpoint::v3 as endpoint;
 use envoy_types::pb::google::protobuf::Duration;
 use parallax::cache::{Cache, Source};
-use parallax::model::{AddressFamilies, NetworkId, NetworkOrigin, Standpoint, ViewKey, Viewer};
+use parallax::model::{AddressFamilies, NetworkId, NetworkOrigin, Standpoint, Vantage, ViewKey, Viewer};
 use parallax::resources::ResourceType::{Cluster as CDS, ClusterLoadAssignment as EDS};
 use parallax::resources::{Resource, ResourceType, Version};
 use parallax::tls::{Acceptor, Listener};
@@ -34,6 +34,7 @@ impl Source for World {
             inbound: None,
             origin: NetworkOrigin::Default,
             contradiction: None,
+            vantage: Vantage::default(),
         }
     }
 

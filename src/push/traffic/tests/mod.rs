@@ -32,6 +32,13 @@ fn settings() -> TrafficSettings {
         application: Application::PodIp,
         requests_per_connection: 1,
         access_log: None,
+        outlier: crate::resources::Outlier {
+            failure_percentage: 90,
+            minimum_requests: 5,
+            consecutive: 20,
+            interval: std::time::Duration::from_secs(2),
+            ejection: std::time::Duration::from_secs(15),
+        },
     }
 }
 
@@ -266,4 +273,57 @@ fn without_the_setting_every_proxy_gets_clusters_only() {
         assert_eq!(names(&proxy, CDS).len(), 3);
         assert_eq!(proxy.standpoint().key.role, Role::Endpoints);
     }
+}
+
+#[test]
+fn what_is_not_for_a_viewer_has_no_cluster_route_or_listener_there_and_no_way_through_a_gateway() {
+    use crate::model::ServiceKey;
+    use crate::table::{ClusterLocal, ExportTo, TableSettings, TermsRecord};
+    let mesh = Mesh::new(Some(settings()));
+    let [east, tools, west] = [("east", "shop"), ("east", "tools"), ("west", "shop")]
+        .map(|(of, namespace)| mesh.proxy(Role::Sidecar, of, namespace));
+    let gateway = mesh.proxy(Role::Gateway, "east", "istio-system");
+    let (db, web) = (
+        "outbound|5432||db.shop.svc.cluster.local",
+        "outbound|80||web.shop.svc.cluster.local",
+    );
+    let has = |stream: &Subscriber| {
+        stream.subscribe(RDS, &["80".into()]);
+        let routed = domains(&stream.get(RDS, "80").unwrap()).contains("web.shop");
+        let clusters = names(stream, CDS);
+        (clusters.contains(db), clusters.contains(web), routed)
+    };
+    for stream in [&east, &tools, &west] {
+        assert_eq!(has(stream), (true, true, true));
+    }
+    // `db` stays in its member; `web` of east is for its own namespace, that of west for all.
+    mesh.pusher.set_settings(TableSettings {
+        cluster_local: vec![ClusterLocal::Service(ServiceKey::new("shop", "db"))],
+        ..crate::table::testing::settings()
+    });
+    let mut record = service_record("web", vec![port(80, "http")]);
+    record.terms = TermsRecord {
+        export: Some(ExportTo([".".into()].into())),
+        ..TermsRecord::default()
+    }
+    .boxed();
+    mesh.say("east", Record::Service(record.clone()));
+    assert_eq!(has(&east), (true, true, true));
+    assert_eq!(has(&west), (false, true, true));
+    assert!(names(&east, LDS).contains("10.96.0.5_5432"));
+    assert!(names(&gateway, CDS).contains(SNI), "others of the namespace may come");
+    // West has none any more: nothing is left for other namespaces.
+    mesh.pusher.apply(remove("west", &service("web")));
+    mesh.step();
+    assert_eq!(has(&tools), (true, false, false));
+    assert_eq!(has(&east), (true, true, true));
+    // To nobody: the gateway doesn't lead there either.
+    record.terms = TermsRecord {
+        export: Some(ExportTo(BTreeSet::new())),
+        ..TermsRecord::default()
+    }
+    .boxed();
+    mesh.say("east", Record::Service(record));
+    assert_eq!(has(&east), (true, false, false));
+    assert!(!names(&gateway, CDS).contains(SNI));
 }

@@ -1,0 +1,270 @@
+//! What is near comes first, what fails is taken out, what is drained is sent nothing, and what is not for others is not reached.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::harness::eventually;
+use super::manifests;
+use super::pod::Workload;
+use super::space::need_namespaces;
+use super::tls::{first_byte, open};
+use super::world::{DEADLINE, GATEWAY_2, WEB_IN_EAST, WEB_IN_WEST, World, told, workload};
+
+const GATEWAY_3: &str = "192.168.100.13";
+const FAR: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 60);
+const LOCAL: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 61);
+const SECRET: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 62);
+const HTTP: &[(&str, u16, u16)] = &[("http", 80, 8080)];
+const SETTINGS: &str = "  mtls: strict
+  locality: {mode: failover}
+  outlier: {interval: 1s, ejection: 60s}
+mesh: {clusterLocal: [local.shop]}
+";
+
+/// A pod and its region and zone.
+type Placed = (Workload, &'static str);
+
+fn pods() -> Vec<Placed> {
+    vec![
+        (workload("web-1", "east", "10.1.0.20"), "r1.a"),
+        (workload("web-2", "east2", "10.1.0.21"), "r1.b"),
+        (workload("web-3", "west", "10.2.0.20"), "r2.c"),
+        (workload("web-4", "west", "10.2.0.21"), "r2.c"),
+        (workload("web-5", "west", "10.2.0.22"), "r2.c"),
+    ]
+}
+
+/// A Service with these annotations and those of the pods that are in the member.
+fn service(name: &str, ip: Ipv4Addr, annotations: &str, member: &str, pods: &[Placed]) -> String {
+    let here: Vec<_> = pods.iter().filter(|(pod, _)| pod.member == member).collect();
+    let workloads: Vec<_> = here.iter().map(|(pod, _)| pod).collect();
+    let mut text = manifests::service(name, &ip.to_string(), HTTP, &workloads);
+    for (pod, place) in here {
+        let labels = format!("  name: {}\n  namespace: shop\n  labels:\n", pod.name);
+        assert!(text.contains(&labels), "{text}");
+        text = text.replace(&labels, &format!("{labels}    topology.istio.io/locality: {place}\n"));
+    }
+    let head = "  namespace: shop\nspec:";
+    assert!(text.contains(head), "{text}");
+    text.replacen(
+        head,
+        &format!("  namespace: shop\n  annotations: {{{annotations}}}\nspec:"),
+        1,
+    )
+}
+
+/// Requests so far, and what went wrong.
+#[derive(Debug, Default)]
+struct Tally {
+    requests: usize,
+    failed: Vec<String>,
+    pods: std::collections::BTreeSet<String>,
+}
+
+impl World {
+    fn note(&self, tally: &mut Tally, to: (Ipv4Addr, u16), host: &str) {
+        tally.requests += 1;
+        match self.get("client-1", to, host) {
+            Ok(answer) if answer.status == 200 => {
+                tally
+                    .pods
+                    .insert(told(&answer)["pod"].as_str().unwrap_or_default().to_owned());
+            }
+            other => tally.failed.push(format!("{other:?}")),
+        }
+    }
+
+    /// Asks until so many endpoints of `web` are taken out, and for how long that took.
+    async fn until_ejected(&self, count: u64) -> (Tally, Duration) {
+        let begun = Instant::now();
+        let mut tally = Tally::default();
+        while self.ejected() != count {
+            assert!(
+                begun.elapsed() < DEADLINE,
+                "{count} of {}\n{tally:?}\n{}",
+                self.ejected(),
+                self.everything()
+            );
+            self.note(&mut tally, (WEB_IN_EAST, 80), "web");
+        }
+        (tally, begun.elapsed())
+    }
+
+    fn ejected(&self) -> u64 {
+        self.stat("client-1", &["80||web.shop", "outlier_detection.ejections_active"])
+    }
+
+    fn kill(&mut self, pod: &str) {
+        self.pods.get_mut(pod).expect("it is there").envoy = None;
+    }
+
+    /// Waits until the client gets this status of `far`, which is in the other network only.
+    async fn far_answers(&self, status: u16) {
+        let look = async || match self.get("client-1", (FAR, 80), "far.shop") {
+            Ok(answer) if answer.status == status => Ok(()),
+            other => Err(format!("{other:?}")),
+        };
+        if let Err(late) = eventually(&format!("{status} of far"), DEADLINE, look).await {
+            panic!("{late:#}\n{}", self.everything());
+        }
+    }
+
+    fn add_settings(&self, more: &str) {
+        let path = self.path("parallax.yaml");
+        let text = std::fs::read_to_string(&path).expect("it is there");
+        let text = text.split("#more\n").next().unwrap_or_default().to_owned() + "#more\n" + more;
+        let written = self.path(".settings");
+        std::fs::write(&written, text).expect("it can be written");
+        std::fs::rename(written, path).expect("it can be moved");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_near_comes_first_and_what_fails_or_is_drained_or_not_for_others_is_not_reached() {
+    need_namespaces();
+    let mut world = World::new(SETTINGS).await;
+    let pods = pods();
+    let client = (workload("client-1", "east", "10.1.0.10"), "r1.a");
+    world.say(
+        "east",
+        "client.yaml",
+        &service(
+            "client",
+            Ipv4Addr::new(10, 96, 0, 9),
+            "",
+            "east",
+            std::slice::from_ref(&client),
+        ),
+    );
+    for (member, ip) in [("east", WEB_IN_EAST), ("east2", WEB_IN_EAST), ("west", WEB_IN_WEST)] {
+        world.say(member, "web.yaml", &service("web", ip, "", member, &pods));
+    }
+    for (name, ip, annotations) in [
+        ("far", FAR, ""),
+        ("local", LOCAL, ""),
+        ("secret", SECRET, "networking.istio.io/exportTo: '~'"),
+    ] {
+        world.say(
+            "west",
+            &format!("{name}.yaml"),
+            &service(name, ip, annotations, "west", &pods),
+        );
+    }
+    let two = manifests::gateway("net2", GATEWAY_2) + &format!("      - ip: {GATEWAY_3}\n");
+    world.say("west", "gateway.yaml", &two);
+    world.add(client.0, "0.0.0.0").await;
+    world.add(workload("client-2", "west", "10.2.0.10"), "0.0.0.0").await;
+    for (pod, _) in &pods {
+        world.add(pod.clone(), "0.0.0.0").await;
+    }
+    let mut rogue = workload("rogue", "west", "10.2.0.99");
+    rogue.sidecar = false;
+    world.add(rogue, "0.0.0.0").await;
+    world.add_gateway(workload("gw-2", "west", "10.2.0.2"), GATEWAY_2).await;
+    world.add_gateway(workload("gw-3", "west", "10.2.0.3"), GATEWAY_3).await;
+
+    what_is_not_for_others(&world).await;
+    what_is_drained(&world, &pods).await;
+    what_fails(&mut world).await;
+    world.nobody_refused_anything();
+}
+
+async fn what_is_not_for_others(world: &World) {
+    world.far_answers(200).await;
+    // `local` is for its own member, `secret` for nobody; neither has a cluster at the gateway.
+    world.settled("client-2", (LOCAL, 80), "local.shop", "web-3").await;
+    let refused = |from: &str, ip, host: &str| world.get(from, (ip, 80), host).is_ok_and(|answer| answer.status == 200);
+    assert!(!refused("client-1", LOCAL, "local.shop"));
+    assert!(!refused("client-2", SECRET, "secret.shop"));
+    let ours = world.root.workload("spiffe://cluster.local/ns/other/sa/visitor");
+    for (count, name) in [(0, "far"), (1, "local"), (2, "secret")] {
+        let sni = format!("outbound_.80_._.{name}.shop.svc.cluster.local");
+        let to: SocketAddr = "10.2.0.2:15443".parse().expect("an address");
+        let answer = world.pods["rogue"]
+            .space
+            .within(|| first_byte(open(to, &sni, &["istio-http/1.1"], Some(&ours))?));
+        assert_eq!(answer.is_ok(), name == "far", "{name}");
+        let look = async || match world.stat("gw-2", &["downstream_cx_no_route"]) {
+            seen if seen == count => Ok(()),
+            seen => Err(seen.to_string()),
+        };
+        eventually("the gateway to find no route", DEADLINE, look)
+            .await
+            .expect("it counts");
+    }
+}
+
+async fn what_is_drained(world: &World, pods: &[Placed]) {
+    let say = |annotations: &str| world.say("west", "far.yaml", &service("far", FAR, annotations, "west", pods));
+    say("parallax.dev/weight: '0'");
+    world.far_answers(503).await;
+    say("");
+    world.far_answers(200).await;
+    world.add_settings("networks: {net2: {weight: 0}}\n");
+    world.far_answers(503).await;
+    world.add_settings("");
+    world.far_answers(200).await;
+}
+
+async fn what_fails(world: &mut World) {
+    let only = |pod: &str| [pod.to_owned()].into();
+    // The own zone first.
+    world.settled("client-1", (WEB_IN_EAST, 80), "web", "web-1").await;
+    let mut tally = Tally::default();
+    for _ in 0..20 {
+        world.note(&mut tally, (WEB_IN_EAST, 80), "web");
+    }
+    assert_eq!((tally.failed.len(), tally.pods), (0, only("web-1")));
+
+    // It dies, nobody says so, and the next zone answers; that too, and the next region does, through its gateways.
+    world.kill("web-1");
+    let (tally, took) = world.until_ejected(1).await;
+    eprintln!(
+        "a dead pod is taken out after {took:?}: {} of {} requests failed",
+        tally.failed.len(),
+        tally.requests
+    );
+    assert_eq!((tally.failed, tally.pods), (vec![], only("web-2")));
+    world.kill("web-2");
+    let (tally, took) = world.until_ejected(2).await;
+    eprintln!(
+        "the next too after {took:?}: {} of {} requests failed",
+        tally.failed.len(),
+        tally.requests
+    );
+    assert_eq!(tally.failed, Vec::<String>::new());
+
+    // Behind the gateways the application of one of three is dead, which its sidecar answers with 503: what is asked there is asked
+    // twice more, in 1 of 27 cases there again. No gateway is taken out for it.
+    world.pods["web-5"]
+        .space
+        .shell("iptables -w -I INPUT -i lo -p tcp --dport 8080 -j REJECT --reject-with tcp-reset");
+    let mut tally = Tally::default();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(8) {
+        world.note(&mut tally, (WEB_IN_EAST, 80), "web");
+        assert_eq!(world.ejected(), 2, "after {} requests", tally.requests);
+    }
+    let tried = world.stat("client-1", &["cluster.outbound|80||web.shop", "upstream_rq_retry"]);
+    eprintln!(
+        "one of three behind the gateways bad: {} of {} requests failed, {tried} tries",
+        tally.failed.len(),
+        tally.requests
+    );
+    let well = tally.pods.into_iter().collect::<Vec<_>>();
+    assert_eq!(well, ["web-3", "web-4"]);
+    assert!(tally.failed.len() * 10 < tally.requests, "{:?}", tally.failed);
+    assert!(tried > 10, "{tried}");
+
+    // A gateway dies.
+    world.kill("gw-3");
+    let (tally, took) = world.until_ejected(3).await;
+    eprintln!(
+        "a dead gateway is taken out after {took:?}: {} of {} requests failed",
+        tally.failed.len(),
+        tally.requests
+    );
+    assert!(tally.failed.len() * 5 < tally.requests.max(20), "{:?}", tally.failed);
+}
