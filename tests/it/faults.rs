@@ -22,7 +22,8 @@ fn every_row_of_the_fault_matrix_names_a_test_that_exists() {
     let mut code = String::new();
     sources(&root.join("src"), &mut code);
     sources(&root.join("tests"), &mut code);
-    let rows = matrix.lines().filter(|line| line.starts_with("| ")).skip(2);
+    let matrix = matrix.lines().skip_while(|line| !line.starts_with("| "));
+    let rows = matrix.take_while(|line| line.starts_with("| ")).skip(2);
     let mut count = 0;
     for row in rows {
         let name = row.rsplit('|').nth(1).map(|cell| cell.trim().trim_matches('`'));

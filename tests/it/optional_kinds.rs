@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ApiResource, DynamicObject, PostParams};
-use kube::core::GroupVersionKind;
+use kube::core::{GroupVersionKind, TypeMeta};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -22,7 +22,11 @@ pub(crate) async fn create_of(client: &Client, kind: IstioKind, version: &str, o
     let (group, kind, plural) = kind;
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
     let objects: Api<DynamicObject> = Api::namespaced_with(client.clone(), "shop", &resource);
-    let object: DynamicObject = serde_json::from_value(object).expect("an object");
+    let mut object: DynamicObject = serde_json::from_value(object).expect("an object");
+    object.types = Some(TypeMeta {
+        api_version: resource.api_version.clone(),
+        kind: resource.kind.clone(),
+    });
     eventually(
         "an object of a new kind to be taken",
         Duration::from_secs(30),
@@ -87,10 +91,7 @@ async fn kinds_of_istio_come_in_when_they_are_installed_and_go_when_they_are_tak
                 .all(|missing| kind(member, missing) == "NotInstalled")
     };
     until_member(&control_plane, "one kind, and two that are not installed", all).await;
-    assert_eq!(
-        control_plane.json(&["get", "members"])["members"][0]["problemCount"],
-        Value::Null
-    );
+    assert_eq!(control_plane.json(&["get", "members"])["members"][0]["problemCount"], 0);
 
     install_kind(&client, SERVICE_ENTRY, "v1").await.expect("it is taken");
     install_kind(&client, PEER_AUTHENTICATION, "v1beta1")

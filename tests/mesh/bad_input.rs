@@ -46,6 +46,126 @@ spec: {spec}
     )
 }
 
+fn entry(kind: &str, name: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1
+kind: {kind}
+metadata: {{name: {name}, namespace: shop}}
+spec: {spec}
+"
+    )
+}
+
+/// What is wrong of hosts and machines outside of Kubernetes.
+fn wrong_outside() -> Vec<String> {
+    let long = format!("{}.example.com", vec!["a".repeat(60); 5].join("."));
+    let of = |name: &str, spec: &str| entry("ServiceEntry", name, spec);
+    let machine = |name: &str, spec: &str| entry("WorkloadEntry", name, spec);
+    let https = "{number: 443, name: tls, protocol: TLS}";
+    vec![
+        // Ports that Envoys listen on themselves.
+        of(
+            "own-tls",
+            "{hosts: [own.example.com], resolution: DNS, ports: [{number: 15001, name: tls, protocol: TLS}, {number: 15006, name: a, protocol: HTTP}]}",
+        ),
+        of(
+            "own-tcp",
+            "{hosts: [own-tcp.example.com], resolution: NONE, ports: [{number: 15006, name: tcp, protocol: TCP}, {number: 15001, name: b, protocol: TCP}]}",
+        ),
+        // Hosts.
+        of(
+            "hosts",
+            &format!(
+                "{{hosts: ['*', '*.com', 'not a host', 1.2.3.4, '', '{long}', 5, '-x.example.com', UPPER.Example.com, good.example.com], resolution: NONE, ports: [{https}]}}"
+            ),
+        ),
+        of(
+            "ours",
+            &format!(
+                "{{hosts: [web.shop.svc.cluster.local, '*.shop.svc.cluster.local', none.shop.svc.cluster.local], resolution: DNS, ports: [{https}]}}"
+            ),
+        ),
+        of(
+            "wild-dns",
+            &format!(
+                "{{hosts: ['*.wild.example.com'], resolution: DNS, ports: [{https}, {{number: 80, name: http, protocol: HTTP}}]}}"
+            ),
+        ),
+        of(
+            "wild",
+            &format!(
+                "{{hosts: ['*.w.example.com', '*.b.w.example.com', 'a.w.example.com'], resolution: NONE, ports: [{https}, {{number: 80, name: http, protocol: HTTP}}]}}"
+            ),
+        ),
+        of("no-hosts", &format!("{{hosts: [], resolution: DNS, ports: [{https}]}}")),
+        // One host and port with two protocols.
+        of(
+            "first",
+            "{hosts: [two.example.com], resolution: DNS, ports: [{number: 8443, name: tls, protocol: TLS}]}",
+        ),
+        of(
+            "second",
+            "{hosts: [two.example.com], resolution: STATIC, ports: [{number: 8443, name: http, protocol: HTTP}], endpoints: [{address: 192.0.2.9}]}",
+        ),
+        // Ports.
+        of(
+            "ports",
+            "{hosts: [ports.example.com], resolution: DNS, ports: [{number: 0, name: a, protocol: TLS}, {number: 99999, name: b}, {number: 444, name: c, protocol: WHAT}, {number: 444, name: d, protocol: HTTP}, 7]}",
+        ),
+        // Endpoints.
+        of(
+            "static",
+            &format!("{{hosts: [static.example.com], resolution: STATIC, ports: [{https}]}}"),
+        ),
+        of(
+            "unix",
+            &format!(
+                "{{hosts: [unix.example.com], resolution: STATIC, ports: [{https}], endpoints: [{{address: 'unix:///run/x'}}, {{address: nowhere.example.com}}, {{address: 0.0.0.0}}]}}"
+            ),
+        ),
+        of(
+            "robin",
+            &format!(
+                "{{hosts: [robin.example.com], resolution: DNS_ROUND_ROBIN, ports: [{https}], endpoints: [{{address: a.example.com}}, {{address: b.example.com, ports: {{tls: 0, x: 7}}, weight: 0}}]}}"
+            ),
+        ),
+        of(
+            "mixed",
+            &format!(
+                "{{hosts: [mixed.example.com], resolution: DNS, ports: [{https}], endpoints: [{{address: a.example.com, weight: 4294967295}}, {{address: 192.0.2.7, weight: -1}}, {{address: a.example.com}}, {{}}]}}"
+            ),
+        ),
+        of(
+            "none",
+            &format!(
+                "{{hosts: [none.example.com], resolution: NONE, ports: [{https}], endpoints: [{{address: 192.0.2.1}}]}}"
+            ),
+        ),
+        of(
+            "resolution",
+            &format!("{{hosts: [res.example.com], resolution: MAGIC, ports: [{https}]}}"),
+        ),
+        // Addresses: a range, none, one of another service.
+        of(
+            "addresses",
+            "{hosts: [addr.example.com], addresses: [10.0.0.0/8, nonsense, 0.0.0.0, 240.0.0.1, 10.96.0.10], resolution: STATIC, ports: [{number: 80, name: tcp, protocol: TCP}], endpoints: [{address: 192.0.2.8}, {address: 192.0.2.8}]}",
+        ),
+        of("list", "[]"),
+        // Machines.
+        machine("unix", "{address: 'unix:///run/x', labels: {app: web}}"),
+        machine(
+            "named",
+            "{address: vm.example.com, labels: {app: web}, weight: 0, network: '', locality: '////'}",
+        ),
+        machine(
+            "heavy",
+            "{address: 192.0.2.5, labels: {app: web}, weight: 4294967295, ports: {http: 0, tcp: 99999}}",
+        ),
+        machine("negative", "{address: 192.0.2.6, labels: [], weight: -5, ports: 7}"),
+        machine("nothing", "{}"),
+    ]
+}
+
 /// What is wrong, by member.
 fn wrong() -> Vec<(&'static str, String)> {
     let long = "a".repeat(63);
@@ -144,7 +264,8 @@ async fn whatever_is_wrong_no_envoy_refuses_what_it_is_sent() {
     world.add_gateway(workload("gw-1", "east", "10.1.0.2"), GATEWAY_1).await;
     world.settled("client-1", (WEB_IN_EAST, 80), "web", "web-1").await;
 
-    let wrong = wrong();
+    let mut wrong = wrong();
+    wrong.extend(wrong_outside().into_iter().map(|text| ("east", text)));
     for (number, (member, text)) in wrong.iter().enumerate() {
         world.say(member, &format!("wrong-{number}.yaml"), text);
     }

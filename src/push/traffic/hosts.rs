@@ -42,6 +42,9 @@ impl Found {
         let (Some(entry), Some(port)) = (&service.entry, service.port(port)) else {
             return Self::Not;
         };
+        if Protocol::is_reserved(&port.port) {
+            return Self::Not;
+        }
         if Protocol::is_tls(&port.port) {
             return Self::BySni;
         }

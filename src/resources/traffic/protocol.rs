@@ -22,7 +22,7 @@ impl Protocol {
     /// reached by its `ClusterIP` only, so as bytes.
     #[must_use]
     pub fn of(port: &ServicePort) -> Self {
-        if RESERVED.contains(&port.number) {
+        if Self::is_reserved(port) {
             return Self::Tcp;
         }
         if !port.app_protocol.is_empty() {
@@ -39,6 +39,12 @@ impl Protocol {
         ["tls", "https"]
             .iter()
             .any(|word| word.eq_ignore_ascii_case(&port.app_protocol))
+    }
+
+    /// Whether Envoys listen at it themselves, so that no listener of all addresses can have it.
+    #[must_use]
+    pub fn is_reserved(port: &ServicePort) -> bool {
+        RESERVED.contains(&port.number)
     }
 
     /// `None` for a word that says nothing.
