@@ -31,6 +31,8 @@ pub fn lint(table: &EndpointTable, domain: &str, lookups: Lookups) -> Vec<Findin
     let mut networks: BTreeSet<NetworkId> = table.members().into_iter().map(|member| member.network).collect();
     let ports = merged.iter().flat_map(|service| &service.ports);
     networks.extend(ports.flat_map(|port| port.groups().keys().map(|key| key.network.clone())));
+    // What is reached from everywhere is on none.
+    networks.retain(|network| !network.is_anywhere());
     let mut findings = gateways::findings(&networks, &merged, &table.gateways(), lookups);
     for key in table.known_services() {
         let parts = table.parts(&key);

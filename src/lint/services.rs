@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Severity};
-use crate::model::{ClusterId, Mtls, NetworkId, ServiceEndpoints, ServiceKey};
+use crate::model::{ClusterId, Mtls, NetworkId, ObjectName, ServiceEndpoints, ServiceKey};
 use crate::resources::{Protocol, SniName};
 use crate::table::{ServicePart, ServiceRecord};
 
@@ -28,12 +28,24 @@ pub(super) fn findings(
 ) {
     let Some(service) = service else {
         // Slices alone: nothing says which ports the service has.
-        findings.extend(parts.iter().map(|part| {
+        let with_slices = parts.iter().filter(|part| !part.slice_ports.is_empty());
+        findings.extend(with_slices.map(|part| {
             Finding::service(Severity::Error, &part.member, key).says(
                 "there are EndpointSlices of it, and no member has the Service; none of it is served",
                 "create the Service, or delete its EndpointSlices",
             )
         }));
+        for (part, entry) in parts
+            .iter()
+            .flat_map(|part| part.entries.iter().map(move |entry| (part, entry)))
+        {
+            findings.push(of_entry(&part.member, entry).at("spec.hosts").says(
+                format!(
+                    "it names {key}, a Service of another namespace that no member has; that host of it is passed over"
+                ),
+                "name another host, or put the object into that namespace",
+            ));
+        }
         return;
     };
     for part in parts {
@@ -43,6 +55,14 @@ pub(super) fn findings(
     }
     disagreements(key, parts, service, findings);
     endpoints(key, parts, service, findings);
+}
+
+/// About a `ServiceEntry` of a member.
+fn of_entry(member: &ClusterId, name: &ObjectName) -> Finding {
+    Finding {
+        object: format!("ServiceEntry {name}"),
+        ..Finding::service(Severity::Error, member, &ServiceKey::new(&name.namespace, &name.name))
+    }
 }
 
 fn name(key: &ServiceKey, part: &ServicePart, record: &ServiceRecord, domain: &str, findings: &mut Vec<Finding>) {
@@ -140,6 +160,23 @@ fn disagreements(key: &ServiceKey, parts: &[ServicePart], service: &ServiceEndpo
     }
     for conflict in &service.conflicts {
         let field = match conflict.attribute {
+            // Of objects that name one host: the detail has which.
+            "ServiceEntry" | "protocol" => {
+                let entry = parts.iter().find(|part| part.member == conflict.loser);
+                let mut entries = entry.iter().flat_map(|part| &part.entries);
+                let said = |entry: &&ObjectName| conflict.detail.contains(&format!("ServiceEntry {entry}"));
+                let field = match conflict.attribute {
+                    "protocol" => "spec.ports",
+                    _ => "spec.hosts",
+                };
+                if let Some(entry) = entries.find(said) {
+                    findings.push(of_entry(&conflict.loser, entry).at(field).says(
+                        format!("host {}: {}", key.name, conflict.detail),
+                        "let one object alone say what this host is",
+                    ));
+                }
+                continue;
+            }
             // Said already, and better.
             "appProtocol" if clashing.contains(&conflict.loser) => continue,
             "headless" => "spec.clusterIP",
@@ -168,8 +205,17 @@ fn word(protocol: Protocol) -> &'static str {
 /// Services that answer nobody.
 fn endpoints(key: &ServiceKey, parts: &[ServicePart], service: &ServiceEndpoints, findings: &mut Vec<Finding>) {
     // A gateway without pods is a machine outside of Kubernetes; nothing is sent to it by its name.
+    let looked_up = service.entry.as_ref().is_some_and(|entry| entry.resolution.is_dns());
+    if looked_up || service.is_pass_through() {
+        // Where these are, proxies find out.
+        return;
+    }
     let mut records = parts.iter().filter_map(|part| part.service.as_deref());
     if records.any(|record| record.gateway.is_some()) || service.ports.is_empty() {
+        return;
+    }
+    // Proxies find the endpoints of such hosts themselves; what is wrong with others is said of their objects.
+    if service.entry.is_some() {
         return;
     }
     let all = || {
@@ -215,7 +261,8 @@ pub(super) fn withheld(service: &ServiceEndpoints, parts: &[ServicePart], findin
         addresses: BTreeSet<String>,
     }
     let mut plain: BTreeMap<(&ClusterId, &NetworkId), Plain> = BTreeMap::new();
-    for (key, group) in service.ports.iter().flat_map(|port| port.groups()) {
+    let groups = service.ports.iter().flat_map(|port| port.groups());
+    for (key, group) in groups.filter(|(key, _)| !key.network.is_anywhere()) {
         for endpoint in group.endpoints().iter().filter(|endpoint| endpoint.mtls == Mtls::No) {
             let found = plain.entry((&key.member, &key.network)).or_default();
             match &endpoint.pod {

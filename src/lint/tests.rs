@@ -1,9 +1,11 @@
 //! Small meshes with one thing wrong in each.
 
 use super::*;
-use crate::model::{Health, ServiceKey};
+use crate::model::{Health, HostName, ObjectName, Resolution, ServiceKey};
 use crate::table::testing::*;
-use crate::table::{Record, SliceEndpoint};
+use crate::table::{
+    EntryHost, EntryPort, Location, Record, ServiceEntryRecord, SliceEndpoint, Workload, WorkloadAddress,
+};
 
 const DOMAIN: &str = "cluster.local";
 
@@ -177,4 +179,66 @@ fn names_that_fit_nowhere_are_found() {
         "it is the port that makes it too long"
     );
     assert!(!found.is_empty());
+}
+
+/// A `ServiceEntry` for one host with one endpoint on port 443.
+fn entry(name: ObjectName, created: i64, host: &str, protocol: &str) -> Record {
+    let mut https = port(443, "a");
+    https.app_protocol = protocol.into();
+    let endpoint = Workload {
+        address: WorkloadAddress::Ip("198.51.100.1".parse().unwrap()),
+        ports: Vec::new(),
+        labels: Vec::new(),
+        network: None,
+        locality: None,
+        weight: 1,
+        account: None,
+        mtls: false,
+    };
+    Record::ServiceEntry(Box::new(ServiceEntryRecord {
+        name,
+        created: Some(created),
+        hosts: vec![EntryHost::Exact(HostName::new(host).unwrap())],
+        addresses: Vec::new(),
+        ports: vec![EntryPort {
+            port: https,
+            target: None,
+        }],
+        location: Location::External,
+        resolution: Resolution::Static,
+        endpoints: vec![endpoint],
+        selector: None,
+        export_to: Vec::new(),
+    }))
+}
+
+#[test]
+fn hosts_outside_are_fine_and_two_objects_for_one_are_held_against_each_other() {
+    let table = mesh();
+    let name = |namespace: &str, name: &str| ObjectName::new(namespace, name);
+    table.apply(upsert("east", entry(name("shop", "a"), 1, "api.example.com", "tls")));
+    assert_eq!(found(&table), Vec::<String>::new(), "what is outside needs no gateway");
+    table.apply(upsert("west", entry(name("shop", "b"), 2, "api.example.com", "http")));
+    only(
+        &table,
+        "error west ServiceEntry shop/b [spec.ports]",
+        "port 443: tls and http",
+    );
+    table.apply(upsert("west", entry(name("bank", "c"), 3, "api.example.com", "tls")));
+    table.apply(remove("west", &entry(name("shop", "b"), 2, "api.example.com", "http")));
+    only(
+        &table,
+        "error west ServiceEntry bank/c [spec.hosts]",
+        "shop/a has this host",
+    );
+    table.apply(remove("west", &entry(name("bank", "c"), 3, "api.example.com", "tls")));
+    table.apply(upsert(
+        "west",
+        entry(name("bank", "d"), 1, "web.bakery.svc.cluster.local", "tls"),
+    ));
+    only(
+        &table,
+        "error west ServiceEntry bank/d [spec.hosts]",
+        "a Service of another namespace",
+    );
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{EndpointTable, ServiceRecord};
-use crate::model::{ClusterId, ServiceKey};
+use crate::model::{ClusterId, ObjectName, ServiceKey};
 
 /// One member's part of a service, before it is merged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct ServicePart {
     pub service: Option<Arc<ServiceRecord>>,
     /// The names of its slices' ports, sorted.
     pub slice_ports: Vec<Arc<str>>,
+    /// Its `ServiceEntry` objects that name the host, sorted.
+    pub entries: Vec<ObjectName>,
 }
 
 impl EndpointTable {
@@ -35,6 +37,7 @@ impl EndpointTable {
             member: member.clone(),
             service: shard.service.clone(),
             slice_ports: shard.slice_ports(),
+            entries: shard.hosts.iter().map(|part| part.entry.name.clone()).collect(),
         });
         parts.collect()
     }

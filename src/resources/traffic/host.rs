@@ -59,7 +59,11 @@ impl HostClusterSpec {
         let mut cluster = match &self.way {
             HostWay::Endpoints => eds(&name),
             HostWay::Names(targets) => dns(&name, Addresses::Each, targets),
-            HostWay::Name(targets) => dns(&name, Addresses::AsOne, &targets[..targets.len().min(1)]),
+            HostWay::Name(targets) => match targets.first() {
+                Some(target) => dns(&name, Addresses::AsOne, std::slice::from_ref(target)),
+                // Envoy refuses such a cluster where there is nothing to look up, as while a selector finds nobody.
+                None => dns(&name, Addresses::Each, &[]),
+            },
             HostWay::Original => Cluster {
                 cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::OriginalDst.into())),
                 lb_policy: LbPolicy::ClusterProvided.into(),
@@ -144,4 +148,49 @@ enum Addresses {
     Each,
     /// One endpoint, of which each new connection uses one.
     AsOne,
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::model::{Locality as Place, ServiceKey};
+
+    #[test]
+    fn a_name_is_looked_up_alone_and_nothing_is_no_reason_to_refuse_the_cluster() {
+        let target = |name: &str| DnsTarget {
+            name: name.into(),
+            port: 443,
+            weight: 1,
+            locality: Place::default(),
+            mtls: Mtls::No,
+        };
+        for (targets, as_one) in [
+            (vec![], false),
+            (vec![target("a.x")], true),
+            (vec![target("a.x"), target("b.x")], true),
+        ] {
+            let looked_up = targets.len().min(1);
+            let spec = HostClusterSpec {
+                name: ClusterName {
+                    service: ServiceKey::outside("api.x"),
+                    port: 443,
+                },
+                namespace: "shop".into(),
+                way: HostWay::Name(targets),
+                domain: "cluster.local".into(),
+                settings: None,
+            };
+            let any = envoy_types::pb::google::protobuf::Any::decode(spec.encode().any).unwrap();
+            let cluster = Cluster::decode(&*any.value).unwrap();
+            let Some(ClusterDiscoveryType::ClusterType(kind)) = cluster.cluster_discovery_type else {
+                panic!("looked up")
+            };
+            let lookups = DnsCluster::decode(&*kind.typed_config.unwrap().value).unwrap();
+            // Envoy wants exactly one endpoint where all addresses are one.
+            assert_eq!(lookups.all_addresses_in_single_endpoint, as_one);
+            assert_eq!(cluster.load_assignment.unwrap().endpoints.len(), looked_up);
+        }
+    }
 }
