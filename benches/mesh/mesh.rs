@@ -66,9 +66,10 @@ impl Mesh {
         };
         let kubeconfigs = api::write_kubeconfigs(&members, &folder)?;
         let manifests = Manifests::in_folder(&folder)?;
-        let target = match options.foreign {
-            Some((address, pid)) => Target::foreign(address, pid).await?,
-            None => Target::start(&options.binary, &folder, &kubeconfigs, &manifests, tls.as_ref())?,
+        let target = match (options.foreign, &options.start) {
+            (Some((address, pid)), None) => Target::foreign(address, pid).await?,
+            (Some((address, pid)), Some(command)) => Target::by_command(address, pid, command, &folder).await?,
+            (None, _) => Target::start(&options.binary, &folder, &kubeconfigs, &manifests, tls.as_ref())?,
         };
         let begun = clock::now();
         let ready_after = clock::ms(begun, target.ready(READY).await?);

@@ -24,10 +24,12 @@ Options:
   --seconds N         how long loads last
   --rate N,N,..       changes a second (B2)
   --binary PATH       another parallax
+  --target HOST:PORT --start COMMAND
+                      another server: for each mesh the shell command is started anew, with the address in $TARGET and the
+                      folder that has a kubeconfig for each member in $STATE, and ended afterwards; it should `exec` the server
   --target HOST:PORT --state FOLDER
-                      another server: it watches the API servers whose kubeconfigs are written to FOLDER, and may be
-                      started once they are there; CPU and memory are of the process that listens there
-  --pid N             of another process
+                      the same by hand, for one mesh: it may be started once the kubeconfigs are in FOLDER
+  --pid N             CPU and memory are of this process and not of the one that listens there
   --results FOLDER    where results go, docs/performance unless said
 ";
 
@@ -45,6 +47,7 @@ pub(crate) struct Options {
     pub(crate) binary: PathBuf,
     pub(crate) foreign: Option<(SocketAddr, Option<u32>)>,
     pub(crate) state: Option<PathBuf>,
+    pub(crate) start: Option<String>,
     pub(crate) results: PathBuf,
     pub(crate) tls_folder: Option<PathBuf>,
 }
@@ -70,6 +73,7 @@ impl Options {
             binary: env!("CARGO_BIN_EXE_parallax").into(),
             foreign: None,
             state: None,
+            start: None,
             results: concat!(env!("CARGO_MANIFEST_DIR"), "/docs/performance").into(),
             tls_folder: None,
         };
@@ -89,6 +93,7 @@ impl Options {
                 "--binary" => options.binary = value()?.into(),
                 "--target" => target = Some(value()?.parse()?),
                 "--pid" => pid = Some(value()?.parse()?),
+                "--start" => options.start = Some(value()?),
                 "--state" => options.state = Some(value()?.into()),
                 "--results" => options.results = value()?.into(),
                 "--tls-folder" => options.tls_folder = Some(value()?.into()),
@@ -101,6 +106,9 @@ impl Options {
             (Some(target), pid) => Some((target, pid)),
             (None, Some(_)) => bail!("--pid is of a --target"),
         };
+        if options.foreign.is_none() && options.start.is_some() {
+            bail!("--start is of a --target");
+        }
         Ok(options)
     }
 

@@ -54,6 +54,11 @@ impl Process {
         Self { pid, child: None }
     }
 
+    /// What is measured is another process than the one that was started.
+    pub(crate) fn measure(&mut self, pid: u32) {
+        self.pid = pid;
+    }
+
     /// The ends of a child's standard streams.
     pub(crate) fn pipes(&mut self) -> Option<(ChildStdin, ChildStdout)> {
         let child = self.child.as_mut()?;

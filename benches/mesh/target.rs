@@ -29,9 +29,45 @@ pub(crate) struct Target {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
     admin: Option<SocketAddr>,
-    binary: PathBuf,
-    settings: PathBuf,
-    log: PathBuf,
+    start: Start,
+}
+
+/// How it is started.
+#[derive(Debug)]
+enum Start {
+    /// Our own.
+    Own {
+        binary: PathBuf,
+        settings: PathBuf,
+        log: PathBuf,
+    },
+    /// Another one, by a command.
+    Command {
+        command: String,
+        folder: PathBuf,
+        address: SocketAddr,
+    },
+    /// By somebody else.
+    ByHand,
+}
+
+impl Start {
+    fn spawn(&self) -> anyhow::Result<Process> {
+        match self {
+            Self::Own { binary, settings, log } => spawn(binary, settings, log),
+            Self::Command {
+                command,
+                folder,
+                address,
+            } => {
+                let mut shell = Command::new("sh");
+                shell.arg("-c").arg(command);
+                shell.env("STATE", folder).env("TARGET", address.to_string());
+                Process::start(shell, &folder.join("target.log")).context("the command of --start")
+            }
+            Self::ByHand => bail!("this benchmark starts the server anew, and needs --start for another one"),
+        }
+    }
 }
 
 /// A port that is free now.
@@ -70,46 +106,57 @@ impl Target {
         }
         let settings = folder.join("parallax.yaml");
         std::fs::write(&settings, text)?;
-        let log = folder.join("parallax.log");
-        Ok(Self {
-            process: spawn(binary, &settings, &log)?,
-            address: ([127, 0, 0, 1], xds).into(),
-            admin: Some(([127, 0, 0, 1], admin).into()),
+        let start = Start::Own {
             binary: binary.to_owned(),
             settings,
-            log,
+            log: folder.join("parallax.log"),
+        };
+        Ok(Self {
+            process: start.spawn()?,
+            address: ([127, 0, 0, 1], xds).into(),
+            admin: Some(([127, 0, 0, 1], admin).into()),
+            start,
         })
     }
 
     /// A server that somebody else runs, or is about to. Waits until it listens; without a `pid` the process is found by that.
     pub(crate) async fn foreign(address: SocketAddr, pid: Option<u32>) -> anyhow::Result<Self> {
         println!("waiting for a server at {address}");
-        let listening = async {
-            while TcpStream::connect(address).await.is_err() {
-                tokio::time::sleep(LOOK).await;
-            }
-        };
-        if tokio::time::timeout(FOREIGN, listening).await.is_err() {
-            bail!("nobody listens at {address} after {FOREIGN:?}");
-        }
-        let pid = match pid {
-            Some(pid) => pid,
-            None => process::listening_on(address.port())
-                .with_context(|| format!("cannot tell which process listens at {address}: say --pid"))?,
-        };
+        let pid = listening(address, pid).await?;
         Ok(Self {
             process: Process::foreign(pid),
             address,
             admin: None,
-            binary: PathBuf::new(),
-            settings: PathBuf::new(),
-            log: PathBuf::new(),
+            start: Start::ByHand,
+        })
+    }
+
+    /// A server that a command starts, with the kubeconfigs in this folder.
+    pub(crate) async fn by_command(
+        address: SocketAddr,
+        pid: Option<u32>,
+        command: &str,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
+        let start = Start::Command {
+            command: command.to_owned(),
+            folder: folder.to_owned(),
+            address,
+        };
+        let mut process = start.spawn()?;
+        let listening = listening(address, pid).await;
+        process.measure(listening.with_context(|| format!("{command:?}, started for this mesh"))?);
+        Ok(Self {
+            process,
+            address,
+            admin: None,
+            start,
         })
     }
 
     /// Starts it after it was killed.
     pub(crate) fn start_again(&mut self) -> anyhow::Result<()> {
-        self.process = spawn(&self.binary, &self.settings, &self.log)?;
+        self.process = self.start.spawn()?;
         Ok(())
     }
 
@@ -131,7 +178,7 @@ impl Target {
         };
         match tokio::time::timeout(deadline, asking).await {
             Ok(at) => Ok(at),
-            Err(_) => bail!("not ready after {deadline:?}; its log is {}", self.log.display()),
+            Err(_) => bail!("not ready after {deadline:?}: {:?}", self.start),
         }
     }
 
@@ -146,6 +193,20 @@ impl Target {
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum())
     }
+}
+
+/// Waits until somebody listens, and tells which process.
+async fn listening(address: SocketAddr, pid: Option<u32>) -> anyhow::Result<u32> {
+    let listening = async {
+        while TcpStream::connect(address).await.is_err() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    if tokio::time::timeout(FOREIGN, listening).await.is_err() {
+        bail!("nobody listens at {address} after {FOREIGN:?}");
+    }
+    pid.or_else(|| process::listening_on(address.port()))
+        .with_context(|| format!("cannot tell which process listens at {address}: say --pid"))
 }
 
 fn spawn(binary: &Path, settings: &Path, log: &Path) -> anyhow::Result<Process> {

@@ -1,5 +1,6 @@
 //! What is counted about streams.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -37,6 +38,8 @@ pub struct XdsMetrics {
     resources: Family<ByType, Counter>,
     acks: Family<ByType, Counter>,
     nacks: Family<ByType, Counter>,
+    /// The members of these families, in the order of the types, found once and not for each answer.
+    of_types: Arc<[OfType; ResourceType::ALL.len()]>,
     ack_seconds: Family<ByType, Histogram, fn() -> Histogram>,
     sent_bytes: Counter,
     node_changes: Counter,
@@ -65,18 +68,41 @@ fn ack_seconds() -> Histogram {
     Histogram::new(buckets)
 }
 
+/// What is counted of one type.
+#[derive(Debug)]
+struct OfType {
+    pushes: Counter,
+    resources: Counter,
+    acks: Counter,
+    nacks: Counter,
+    ack_seconds: Histogram,
+}
+
 impl XdsMetrics {
     /// Metrics at zero.
     #[must_use]
     pub fn new() -> Self {
+        let [pushes, resources, acks, nacks]: [Family<ByType, Counter>; 4] = Default::default();
+        let seconds: Family<ByType, Histogram, fn() -> Histogram> = Family::new_with_constructor(ack_seconds);
+        let of_types = ResourceType::ALL.map(|kind| {
+            let label = ByType { r#type: kind.short() };
+            OfType {
+                pushes: pushes.get_or_create_owned(&label),
+                resources: resources.get_or_create_owned(&label),
+                acks: acks.get_or_create_owned(&label),
+                nacks: nacks.get_or_create_owned(&label),
+                ack_seconds: seconds.get_or_create_owned(&label),
+            }
+        });
         Self {
             streams: Family::default(),
             ends: Family::default(),
-            pushes: Family::default(),
-            resources: Family::default(),
-            acks: Family::default(),
-            nacks: Family::default(),
-            ack_seconds: Family::new_with_constructor(ack_seconds),
+            pushes,
+            resources,
+            acks,
+            nacks,
+            of_types: Arc::new(of_types),
+            ack_seconds: seconds,
             sent_bytes: Counter::default(),
             node_changes: Counter::default(),
             slow_streams: Gauge::default(),
@@ -176,26 +202,30 @@ impl XdsMetrics {
     }
 
     pub(super) fn pushed(&self, response: &Response, bytes: usize) {
-        let r#type = match response.type_url {
-            TypeUrl::Served(kind) => kind.short(),
-            // Clients choose these URLs, so they are no label.
-            TypeUrl::Foreign(_) => "other",
-        };
-        let count = u64::try_from(response.resources.len()).unwrap_or(u64::MAX);
-        self.pushes.get_or_create(&ByType { r#type }).inc();
-        self.resources.get_or_create(&ByType { r#type }).inc_by(count);
+        match response.type_url {
+            TypeUrl::Served(kind) => {
+                let count = u64::try_from(response.resources.len()).unwrap_or(u64::MAX);
+                let of_type = &self.of_types[kind as usize];
+                of_type.pushes.inc();
+                of_type.resources.inc_by(count);
+            }
+            // Clients choose these URLs, so they are no label. There is nothing of these types.
+            TypeUrl::Foreign(_) => {
+                self.pushes.get_or_create(&ByType { r#type: "other" }).inc();
+            }
+        }
         self.sent_bytes.inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
     pub(super) fn settled(&self, verdict: Verdict, after: Option<Duration>) {
-        let (family, kind): (_, ResourceType) = match verdict {
-            Verdict::Acked(kind) => (&self.acks, kind),
-            Verdict::Nacked(kind) => (&self.nacks, kind),
+        let (Verdict::Acked(kind) | Verdict::Nacked(kind)) = verdict;
+        let of_type = &self.of_types[kind as usize];
+        match verdict {
+            Verdict::Acked(_) => of_type.acks.inc(),
+            Verdict::Nacked(_) => of_type.nacks.inc(),
         };
-        let label = ByType { r#type: kind.short() };
-        family.get_or_create(&label).inc();
         if let Some(after) = after {
-            self.ack_seconds.get_or_create(&label).observe(after.as_secs_f64());
+            of_type.ack_seconds.observe(after.as_secs_f64());
         }
     }
 

@@ -211,13 +211,13 @@ struct Served<'a> {
     shared: &'a Shared,
     dialect: Dialect,
     stream: OpenStream,
-    _counted: Counted,
+    _counted: Counted<'a>,
 }
 
 /// Counts a stream as long as it lives, however it ends.
-struct Counted(XdsMetrics, Dialect);
+struct Counted<'a>(&'a XdsMetrics, Dialect);
 
-impl Drop for Counted {
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.closed(self.1);
     }
@@ -234,7 +234,7 @@ impl<'a> Served<'a> {
             shared,
             dialect: M::DIALECT,
             stream: shared.streams.open(stream),
-            _counted: Counted(shared.metrics.clone(), M::DIALECT),
+            _counted: Counted(&shared.metrics, M::DIALECT),
         }
     }
 

@@ -164,7 +164,7 @@ pub(super) struct Stream {
 struct Live {
     session: Session,
     /// When the answer in flight of each type was sent.
-    in_flight: BTreeMap<ResourceType, Instant>,
+    in_flight: [Option<Instant>; ResourceType::ALL.len()],
 }
 
 impl Stream {
@@ -184,7 +184,7 @@ impl Stream {
             connected_at: SystemTime::now(),
             live: Mutex::new(Live {
                 session,
-                in_flight: BTreeMap::new(),
+                in_flight: [None; ResourceType::ALL.len()],
             }),
         }
     }
@@ -195,7 +195,7 @@ impl Stream {
         let effect = live.session.on_request(request)?;
         let after = effect.verdict.and_then(|verdict| {
             let (Verdict::Acked(kind) | Verdict::Nacked(kind)) = verdict;
-            live.in_flight.remove(&kind)
+            live.in_flight[kind as usize].take()
         });
         Ok((effect, after.map(|since| since.elapsed())))
     }
@@ -213,7 +213,7 @@ impl Stream {
         };
         let response = live.session.next(&everything)?;
         if let TypeUrl::Served(kind) = response.type_url {
-            live.in_flight.insert(kind, Instant::now());
+            live.in_flight[kind as usize] = Some(Instant::now());
         }
         Some(response)
     }
@@ -230,7 +230,7 @@ impl Stream {
 
     /// Since when the oldest answer in flight has waited.
     pub(super) fn waiting_since(&self) -> Option<Instant> {
-        lock(&self.live).in_flight.values().min().copied()
+        lock(&self.live).in_flight.iter().flatten().min().copied()
     }
 
     /// The last refusal of a type, for the log.
@@ -243,7 +243,7 @@ impl Stream {
     fn info(&self, detail: Detail) -> StreamInfo {
         let live = lock(&self.live);
         let types = live.session.status().map(|status| TypeInfo {
-            in_flight_for: live.in_flight.get(&status.kind).map(Instant::elapsed),
+            in_flight_for: live.in_flight[status.kind as usize].map(|since| since.elapsed()),
             resources: match detail {
                 Detail::Summary => Vec::new(),
                 Detail::Resources => live.session.resources(status.kind),

@@ -12,7 +12,7 @@ pub(crate) async fn run(options: &Options, results: &Results) -> anyhow::Result<
     let seconds = options.seconds.unwrap_or(10);
     for clients in options.clients_or(&[2000, 5000]) {
         let [mut healthy, mut beside, mut memory] = [const { Vec::new() }; 3];
-        for _ in 0..options.repeat.min(3) {
+        for _ in 0..options.repeat {
             for slow in [None, Some(10)] {
                 let mut mesh = Mesh::start(options, options.size_or(S), options.tls).await?;
                 let mut plan = mesh.plan(clients)?;

@@ -8,6 +8,7 @@ use crate::mesh::{Mesh, SYNC};
 use crate::objects::{self, SERVICES};
 use crate::options::Options;
 use crate::results::{Goal, Results, Row};
+use crate::runs::b15;
 use crate::swarm::Swarm;
 use crate::world::{M, S, Size};
 
@@ -133,6 +134,8 @@ pub(crate) async fn member(options: &Options, results: &Results) -> anyhow::Resu
                     .values(kept)
                     .goal(Some(Goal::AtMost(5.0))),
             ])?;
+            drop((swarm, mesh));
+            b15::under_churn(options, results, size, clients).await?;
         }
     }
     Ok(())

@@ -18,16 +18,13 @@ pub(crate) async fn run(options: &Options, results: &Results) -> anyhow::Result<
     };
     for rate in rates {
         for clients in options.clients_or(&[size.proxies]) {
-            one(
-                options,
-                results,
-                "B2",
-                size,
-                clients,
+            let load = Load {
+                bench: "B2",
                 rate,
-                options.seconds.unwrap_or(20),
-            )
-            .await?;
+                seconds: options.seconds.unwrap_or(20),
+                repeat: options.repeat,
+            };
+            one(options, results, size, clients, load).await?;
         }
     }
     Ok(())
@@ -45,48 +42,46 @@ pub(crate) async fn sizes(options: &Options, results: &Results) -> anyhow::Resul
             row("peak", "MB").values([mesh.target.process.peak()]),
         ]);
     }
-    one(
-        options,
-        results,
-        "size",
-        size,
-        size.proxies,
-        250,
-        options.seconds.unwrap_or(600),
-    )
-    .await
+    let load = Load {
+        bench: "size",
+        rate: 250,
+        seconds: options.seconds.unwrap_or(600),
+        repeat: 1,
+    };
+    one(options, results, size, size.proxies, load).await
 }
 
-async fn one(
-    options: &Options,
-    results: &Results,
+/// Changes a second, for how long, how often.
+#[derive(Debug, Clone, Copy)]
+struct Load {
     bench: &'static str,
-    size: Size,
-    clients: usize,
     rate: usize,
     seconds: u64,
-) -> anyhow::Result<()> {
+    repeat: usize,
+}
+
+async fn one(options: &Options, results: &Results, size: Size, clients: usize, load: Load) -> anyhow::Result<()> {
+    let Load {
+        bench,
+        rate,
+        seconds,
+        repeat,
+    } = load;
     let mut mesh = Mesh::start(options, size, options.tls).await?;
     let mut plan = mesh.plan(clients)?;
     plan.scopes = size.scopes(SCOPES, WATCHED);
-    let witnesses = Witnesses::of(&mut plan, rate * usize::try_from(seconds)?);
+    let witnesses = Witnesses::of(&mut plan, rate * usize::try_from(seconds)? * repeat);
     let swarm = mesh.swarm(plan).await?;
     println!(
         "{bench}: {clients} proxies in sync, {:.0} MB",
         mesh.target.process.rss()
     );
-    let Outcome {
-        p50,
-        p99,
-        most,
-        cores,
-        answers,
-        resources,
-        rate: made,
-        rest,
-        resident,
-    } = churn(&mut mesh, &swarm, &witnesses, rate, seconds).await?;
-    swarm.agree()?;
+    let mut outcomes = Vec::new();
+    for _ in 0..repeat {
+        outcomes.push(churn(&mut mesh, &swarm, &witnesses, rate, seconds).await?);
+        swarm.agree()?;
+    }
+    let each = |of: fn(&Outcome) -> f64| outcomes.iter().map(of).collect::<Vec<_>>();
     let case = format!(
         "{rate} changes a second; size {}; {clients} proxies; {seconds} s",
         size.name
@@ -95,16 +90,20 @@ async fn one(
     let goal = |most| goals.then_some(Goal::AtMost(most));
     let row = |metric, unit| Row::new(bench, &case, metric, unit);
     results.keep(&[
-        row("staleness p50", "ms").values([p50]),
-        row("staleness p99", "ms").values([p99]).goal(goal(1000.0)),
-        row("staleness most", "ms").values([most]),
-        row("CPU", "cores").values([cores]).goal(goal(1.2)),
-        row("answers", "per second").values([answers]),
-        row("resources", "per second").values([resources]),
-        row("changes made", "per second").values([made]),
-        row("told after the last change", "ms").values([rest]),
+        row("staleness p50", "ms").values(each(|outcome| outcome.p50)),
+        row("staleness p99", "ms")
+            .values(each(|outcome| outcome.p99))
+            .goal(goal(1000.0)),
+        row("staleness most", "ms").values(each(|outcome| outcome.most)),
+        row("CPU", "cores")
+            .values(each(|outcome| outcome.cores))
+            .goal(goal(1.2)),
+        row("answers", "per second").values(each(|outcome| outcome.answers)),
+        row("resources", "per second").values(each(|outcome| outcome.resources)),
+        row("changes made", "per second").values(each(|outcome| outcome.rate)),
+        row("told after the last change", "ms").values(each(|outcome| outcome.rest)),
         row("resident", "MB")
-            .values([resident])
+            .values(each(|outcome| outcome.resident))
             .goal((bench == "size").then_some(Goal::AtMost(4096.0))),
     ])
 }

@@ -30,7 +30,7 @@ async fn one(options: &Options, results: &Results, steps: &[usize], tls: bool) -
     let how = if tls { "mTLS" } else { "plaintext" };
     let (mut slopes, mut floors, mut grown, mut floor_grown) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut lines = Vec::new();
-    for repetition in 0..options.repeat.min(3) {
+    for repetition in 0..options.repeat {
         let mut mesh = Mesh::start(options, options.size_or(S), tls).await?;
         let mut floor = Floor::start(tls.then_some(&*mesh.folder), &mesh.folder.join("floor.log"))?;
         // All on one network, so that one large service is large for all.

@@ -104,7 +104,7 @@ pub(crate) async fn churn(
     swarm.until("the changes to settle", SYNC, |_| true).await?;
     swarm.settle().await?;
     let last = swarm.slots().iter().map(|slot| slot.last.load(Ordering::Relaxed)).max();
-    let ages = witnesses.ages.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let ages = std::mem::take(&mut *witnesses.ages.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(Outcome {
         p50: percentile(&ages, 0.5),
         p99: percentile(&ages, 0.99),

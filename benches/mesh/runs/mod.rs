@@ -4,6 +4,7 @@ mod b1;
 mod b10;
 mod b12;
 mod b14;
+mod b15;
 mod b16;
 mod b17;
 mod b2;

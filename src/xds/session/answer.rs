@@ -7,7 +7,7 @@ use super::held::Held;
 use super::order::Order;
 use super::response::{Answer, Response, TypeUrl};
 use super::subscription::{Carried, InFlight, Subscription};
-use super::{Dialect, MAX_NAME_BYTES};
+use super::{Dialect, MAX_NAME_BYTES, child_of};
 use crate::cache::Lookup;
 use crate::resources::{Resource, ResourceType, Version, empty_assignment};
 
@@ -108,6 +108,8 @@ impl Subscription {
         let mut fresh = Vec::new();
         let mut gone = Vec::new();
         let mut bytes = 0;
+        // Whose children have to know.
+        let is_parent = child_of(self.kind).is_some();
         // What has to wait for another type.
         let mut later = Vec::new();
         let mut changed = std::mem::take(&mut self.changed);
@@ -120,16 +122,21 @@ impl Subscription {
                 // A name that the client gave back while `*` does not cover it: only delta clients are told, see `adjust`.
                 continue;
             }
-            let held = self.held.contains_key(&name);
             let now = lookup.get(self.kind, &name);
-            let is_news = is_owed || now.as_ref().is_none_or(|resource| !self.holds(resource));
+            let had = self.held.get(&name);
+            let held = had.is_some();
+            let is_same = |resource: &Arc<Resource>| had.is_some_and(|had| had.is(resource.version));
+            let exists = now.is_some();
+            let is_news = is_owed || !now.as_ref().is_some_and(is_same);
             if is_news && order.waits(self.kind, &name, now.as_deref(), held) {
                 later.push((name, is_owed));
                 continue;
             }
             match now.or_else(|| self.instead(&name, held, is_owed)) {
-                Some(resource) if is_owed || !self.holds(&resource) => {
-                    fresh.push(Arc::clone(&name));
+                Some(resource) if is_news && (is_owed || exists || !self.holds(&resource)) => {
+                    if is_parent {
+                        fresh.push(Arc::clone(&name));
+                    }
                     bytes += resource.any.len() + name.len();
                     self.hold(&resource);
                     resources.push(resource);
@@ -231,7 +238,7 @@ impl Subscription {
         fresh: Vec<Arc<str>>,
         gone: Vec<Arc<str>>,
     ) -> Answer {
-        self.pack(fresh.len());
+        self.pack(resources.len());
         let version = Version::of_set(resources.iter().map(|resource| resource.version));
         let nonce = nonce.to_string();
         self.pushes += 1;

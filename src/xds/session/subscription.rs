@@ -359,9 +359,11 @@ impl Subscription {
 
     /// Marks names that may have changed.
     pub(super) fn mark(&mut self, names: &BTreeSet<Arc<str>>) {
-        let wanted = names.iter().filter(|name| self.wants(name)).cloned();
-        let wanted: Vec<_> = wanted.collect();
-        self.changed.extend(wanted);
+        for name in names {
+            if self.wants(name) {
+                self.changed.insert(Arc::clone(name));
+            }
+        }
     }
 
     /// The resources that this type's belong to were sent with new content, or taken away. A child of a new parent is
