@@ -132,6 +132,26 @@ impl LiveView {
         lock(&self.state).crowd.join(stream, mailbox, vantage);
     }
 
+    /// Has what a stream asked for at its present vantage, too; the names that may be otherwise from there.
+    pub(super) fn turn(&self, stream: StreamId, kind: ResourceType) -> Vec<Arc<str>> {
+        let mut state = lock(&self.state);
+        let State { kinds, crowd } = &mut *state;
+        let (Some(held), Some(vantage)) = (kinds.get_mut(&kind), crowd.vantage(stream)) else {
+            return Vec::new();
+        };
+        let origin = self.origin(kind);
+        let mut names = Vec::new();
+        for name in &held.apart {
+            if let Some(entry) = held.entries.get_mut(name)
+                && (held.wildcard.contains(&stream) || entry.streams.contains(&stream))
+            {
+                entry.content.include(vantage, name, origin);
+                names.push(Arc::clone(name));
+            }
+        }
+        names
+    }
+
     pub(super) fn leave(&self, stream: StreamId, names: &BTreeMap<ResourceType, BTreeSet<Arc<str>>>) {
         for (kind, names) in names {
             self.unsubscribe(stream, *kind, names.iter());

@@ -144,7 +144,12 @@ impl Subscriber {
         hold.views.join(self.id, &self.mailbox, &vantage);
         for part in Part::ALL {
             let (left, view) = (old.part(part), hold.views.part(part));
-            if Arc::ptr_eq(left, view) && !turns {
+            if Arc::ptr_eq(left, view) {
+                for kind in ResourceType::ALL.into_iter().filter(|_| turns) {
+                    for name in view.turn(self.id, kind) {
+                        self.mailbox.post(kind, &name);
+                    }
+                }
                 continue;
             }
             let mut told: BTreeMap<ResourceType, BTreeSet<Arc<str>>> = BTreeMap::new();

@@ -213,7 +213,11 @@ impl Member {
                 addresses,
                 port: number,
                 weight: 1,
-                health: if pod.ready { Health::Ready } else { Health::NotReady },
+                health: if pod.is_ready() {
+                    Health::Ready
+                } else {
+                    Health::NotReady
+                },
                 mtls: if pod.facts.mtls { Mtls::Yes } else { Mtls::No },
                 network: places.of(Some(&pod.facts), addresses).clone(),
                 locality: locality.unwrap_or_default(),
@@ -394,9 +398,9 @@ pub(super) fn merge(
     let (namespace, resolution) = (&first.entry.name.namespace, first.entry.resolution);
     claims.retain(|(member, _, part)| {
         let why = if part.entry.name.namespace != *namespace {
-            format!("{} has this host, and is older", first.entry.name)
+            format!("{} has this host, and counts before it", first.entry.name)
         } else if part.entry.resolution != resolution {
-            format!("{} has another resolution, and is older", first.entry.name)
+            format!("{} has another resolution, and counts before it", first.entry.name)
         } else {
             return true;
         };

@@ -24,15 +24,20 @@ pub(super) struct Pod {
     /// What selectors and identities go by. Pods of one Deployment share one.
     pub(super) traits: Arc<PodTraits>,
     at: PodAddresses,
-    pub(super) ready: bool,
 }
 
-/// The addresses of a pod, which mostly has one.
+/// The addresses of a pod, which mostly has one, and whether it is ready, for which there is room.
 #[derive(Debug, PartialEq, Eq)]
 enum PodAddresses {
     None,
-    V4(Ipv4Addr),
-    Others(Box<Addresses>),
+    V4(Ready, Ipv4Addr),
+    Others(Ready, Box<Addresses>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ready {
+    Yes,
+    No,
 }
 
 impl Pod {
@@ -40,9 +45,17 @@ impl Pod {
     pub(super) fn addresses(&self) -> Option<Addresses> {
         match &self.at {
             PodAddresses::None => None,
-            PodAddresses::V4(address) => Some(IpAddr::V4(*address).into()),
-            PodAddresses::Others(addresses) => Some(**addresses),
+            PodAddresses::V4(_, address) => Some(IpAddr::V4(*address).into()),
+            PodAddresses::Others(_, addresses) => Some(**addresses),
         }
+    }
+
+    /// Whether it is ready; nobody asks of one without an address.
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(
+            self.at,
+            PodAddresses::V4(Ready::Yes, _) | PodAddresses::Others(Ready::Yes, _)
+        )
     }
 
     /// The addresses that viewers in it are found by.
@@ -51,13 +64,13 @@ impl Pod {
     }
 }
 
-impl From<Option<Addresses>> for PodAddresses {
-    fn from(addresses: Option<Addresses>) -> Self {
+impl PodAddresses {
+    fn of(addresses: Option<Addresses>, ready: Ready) -> Self {
         let Some(addresses) = addresses else { return Self::None };
         let mut all = addresses.iter();
         match (all.next(), all.next()) {
-            (Some(IpAddr::V4(address)), None) => Self::V4(address),
-            _ => Self::Others(Box::new(addresses)),
+            (Some(IpAddr::V4(address)), None) => Self::V4(ready, address),
+            _ => Self::Others(ready, Box::new(addresses)),
         }
     }
 }
@@ -155,8 +168,7 @@ impl Pods {
         let pod = Pod {
             facts,
             traits,
-            at: addresses.into(),
-            ready,
+            at: PodAddresses::of(addresses, if ready { Ready::Yes } else { Ready::No }),
         };
         let mut change = PodChange::default();
         // The name that is there stays: slices share it.
@@ -214,5 +226,15 @@ impl Pods {
         for address in new.iter().flat_map(Addresses::iter) {
             self.placed.insert((address, name.clone()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_takes_little() {
+        assert_eq!(size_of::<Pod>(), 32);
     }
 }

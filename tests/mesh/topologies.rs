@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use super::client::told;
 use super::cluster::{Cluster, PodSpec};
 use super::ground::{APART, Network};
-use super::harness::{self, Kubernetes, WORKLOAD_ENTRY, eventually, install_kind, kubeconfig_of};
+use super::harness::{self, Kubernetes, SERVICE_ENTRY, WORKLOAD_ENTRY, eventually, install_kind, kubeconfig_of};
 use super::mesh::{DEADLINE, Mesh};
+use super::pod;
 use super::space::need_namespaces;
 
 const TOGETHER: [Network; 1] = [("net1", "10.1.0", "192.168.100.1")];
@@ -78,8 +81,10 @@ async fn requests_flow_in_each_of_the_four_topologies() {
     let mut accounts = BTreeMap::new();
     for (cluster, member) in clusters.iter().zip(&members) {
         cluster.furnish(&["z1"]).await;
-        let installed = install_kind(&cluster.client, WORKLOAD_ENTRY, "v1").await;
-        installed.expect("the kind is taken");
+        for kind in [WORKLOAD_ENTRY, SERVICE_ENTRY] {
+            let installed = install_kind(&cluster.client, kind, "v1").await;
+            installed.expect("the kind is taken");
+        }
         let account = harness::account(member, &cluster.client, folder.path()).await;
         accounts.insert(cluster.name, account.expect("it is made"));
     }
@@ -95,6 +100,7 @@ async fn requests_flow_in_each_of_the_four_topologies() {
         let layout = Layout::of(networks);
         build(&mut mesh, topology, &layout, &accounts, &people).await;
         check(&mesh, &layout).await;
+        somebody_elses_service_is_reached(&mesh, &layout).await;
         mesh.refuses_a_stolen_name(layout.pods[0], layout.pods[1]).await;
         mesh.nobody_refused_anything();
         for control_plane in mesh.control_planes.keys() {
@@ -227,6 +233,47 @@ async fn check(mesh: &Mesh, layout: &Layout) {
             "{}",
             gateway.name
         );
+    }
+}
+
+/// A machine of nobody in the mesh, between the networks, by the name that a `ServiceEntry` in east gives it: directly, from all.
+async fn somebody_elses_service_is_reached(mesh: &Mesh, layout: &Layout) {
+    let machine = mesh.ground.outside("api", "192.168.100.80");
+    pod::application(&machine, "api", "0.0.0.0");
+    let entry = json!({
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "ServiceEntry",
+        "metadata": { "name": "api", "namespace": "shop" },
+        "spec": {
+            "hosts": ["api.example.com"],
+            "location": "MESH_EXTERNAL",
+            "resolution": "STATIC",
+            "ports": [{ "number": 80, "name": "http", "protocol": "HTTP", "targetPort": 8080 }],
+            "endpoints": [{ "address": "192.168.100.80" }],
+        },
+    });
+    mesh.clusters["east"].apply(&entry).await;
+    for client in layout.pods.iter().filter(|pod| pod.account() == "client") {
+        let ip = mesh.clusters[client.member].cluster_ip("web").await;
+        let look = async || match mesh.get(client.name, (ip, 80), "api.example.com") {
+            Ok(answer) if told(&answer)["pod"] == "api" => Ok(()),
+            other => Err(format!("{other:?}")),
+        };
+        let what = format!("api.example.com to answer {}", client.name);
+        if let Err(late) = eventually(&what, DEADLINE, look).await {
+            panic!("{late:#}\n{}", mesh.accesses(client.name, 5));
+        }
+        let logged = async || match mesh
+            .log(client.name)
+            .iter()
+            .any(|line| line.contains("upstream=192.168.100.80:8080"))
+        {
+            true => Ok(()),
+            false => Err(mesh.accesses(client.name, 5)),
+        };
+        eventually("its way to be logged", DEADLINE, logged)
+            .await
+            .expect("it is direct");
     }
 }
 

@@ -233,7 +233,7 @@ pub(super) fn gateway_spec(
             Some(match kind {
                 ResourceType::Cluster => ResourceSpec::GatewayCluster(GatewayClusterSpec {
                     name,
-                    settings: Arc::clone(settings),
+                    outlier: settings.outlier.clone(),
                 }),
                 _ => ResourceSpec::Assignment(AssignmentSpec {
                     name,

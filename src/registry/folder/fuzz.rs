@@ -4,7 +4,7 @@ use super::parse::{Format, parse};
 use crate::mutate::{Draw, LONGEST, Material, seeds};
 use crate::table::testing::{joined, listed, table};
 
-const YAML: [&str; 6] = [
+const YAML: [&str; 9] = [
     "apiVersion: v1\nkind: Service\nmetadata:\n  name: web\n  namespace: shop\n  labels: {topology.istio.io/network: net1}\nspec:\n  \
      type: LoadBalancer\n  clusterIP: 10.96.0.1\n  ports: [{name: http, port: 80, targetPort: 8080, protocol: TCP}]\nstatus:\n  \
      loadBalancer: {ingress: [{ip: 192.0.2.1}, {hostname: a.example.org}]}\n",
@@ -15,6 +15,14 @@ const YAML: [&str; 6] = [
      {nodeName: n1}\nstatus: {phase: Running, podIPs: [{ip: 10.1.0.1}, {ip: 'fd00::1'}]}\n",
     "apiVersion: v1\nkind: Node\nmetadata: {name: n1, labels: {topology.kubernetes.io/region: r, topology.kubernetes.io/zone: z}}\n",
     "apiVersion: v1\nkind: Namespace\nmetadata: {name: istio-system, labels: {topology.istio.io/network: net1}}\n",
+    "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a, namespace: shop}\nspec:\n  hosts: [a.example.com, \
+     '*.b.example.com', web.shop.svc.cluster.local]\n  addresses: [192.0.2.1]\n  resolution: STATIC\n  location: MESH_INTERNAL\n  ports: [{number: \
+     443, name: tls, protocol: TLS, targetPort: 8443}]\n  endpoints: [{address: 10.0.0.1, ports: {tls: 9443}, weight: 5, network: net1}]\n",
+    "apiVersion: networking.istio.io/v1beta1\nkind: WorkloadEntry\nmetadata: {name: vm, namespace: shop, labels: {app: web}}\nspec: {address: \
+     10.0.0.9, labels: {app: web}, ports: {http: 80}, locality: r/z/s, weight: 3, serviceAccount: web}\n---\napiVersion: networking.istio.io/v1\n\
+     kind: ServiceEntry\nmetadata: {name: b}\nspec: {hosts: [c.example.com], resolution: DNS, workloadSelector: {labels: {app: web}}}\n",
+    "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: p, namespace: shop}\nspec: {selector: {matchLabels: {app: web}}, \
+     mtls: {mode: STRICT}, portLevelMtls: {8080: {mode: DISABLE}}}\n",
     "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Service\n  metadata: {name: a}\n  spec: {ports: [{port: 1}]}\n---\nkind: X\n",
 ];
 

@@ -24,7 +24,7 @@ use super::super::config_source::ads;
 use super::filters::{duration, packed, socket_address, uint};
 use super::names::SniName;
 use super::outlier;
-use super::settings::TrafficSettings;
+use super::settings::{Outlier, TrafficSettings};
 use super::tls;
 use crate::resources::{ClusterName, Resource, ResourceType, Version};
 
@@ -150,8 +150,8 @@ impl SidecarClusterSpec {
 pub struct GatewayClusterSpec {
     /// Its name, which is the SNI.
     pub name: Arc<str>,
-    /// The settings.
-    pub settings: Arc<TrafficSettings>,
+    /// When a pod that can't be reached is taken out; nothing else of the settings counts.
+    pub outlier: Outlier,
 }
 
 impl GatewayClusterSpec {
@@ -163,7 +163,7 @@ impl GatewayClusterSpec {
     pub(in crate::resources) fn encode(&self) -> Resource {
         let mut cluster = eds(&self.name);
         // It sees which of its pods can't be reached, and those who come through it don't.
-        outlier::detect(&mut cluster, &self.settings.outlier);
+        outlier::detect(&mut cluster, &self.outlier);
         Resource::encode(ResourceType::Cluster, Arc::clone(&self.name), self.version(), &cluster)
     }
 }

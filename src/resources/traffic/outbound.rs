@@ -46,10 +46,10 @@ pub struct OutsideHosts {
 }
 
 impl OutsideHosts {
-    /// Whether it knows any.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+    /// The clusters of all of them.
+    fn clusters(&self, domain: &str) -> impl Iterator<Item = Arc<str>> {
+        let all = self.by_sni.iter().chain(&self.rest);
+        all.map(|cluster| cluster.encode(domain).into())
     }
 }
 
@@ -116,8 +116,12 @@ impl OutboundSpec {
             OutboundTarget::Bytes(cluster) | OutboundTarget::Sniffed(cluster) => Some(cluster),
             OutboundTarget::Names => None,
         };
-        Resource::encode(ResourceType::Listener, name.into(), self.version(), &listener)
-            .leading_to(cluster.map(|cluster| cluster.encode(&settings.domain).into()))
+        Resource::encode(ResourceType::Listener, name.into(), self.version(), &listener).leading_to(
+            cluster
+                .map(|cluster| cluster.encode(&settings.domain).into())
+                .into_iter()
+                .chain(self.hosts.clusters(&settings.domain)),
+        )
     }
 
     fn sniff(&self, listener: &mut Listener, otherwise: Vec<Filter>) {

@@ -208,3 +208,34 @@ fn only_requests_that_ask_are_repeated_after_they_broke_off() {
         [(1, true, vec![503]), (0, false, Vec::new())]
     );
 }
+
+#[test]
+fn what_fails_goes_by_how_much_of_it_failed_and_all_of_it_may_go() {
+    let cluster = cluster(settings());
+    let detection = cluster.outlier_detection.expect("it is on");
+    let number = |value: Option<envoy_types::pb::google::protobuf::UInt32Value>| value.expect("it is said").value;
+    assert_eq!(number(detection.max_ejection_percent), 100);
+    assert_eq!(number(detection.failure_percentage_threshold), 90);
+    assert!(detection.split_external_local_origin_errors);
+    for on in [
+        detection.enforcing_failure_percentage,
+        detection.enforcing_failure_percentage_local_origin,
+        detection.enforcing_consecutive_5xx,
+        detection.enforcing_consecutive_local_origin_failure,
+    ] {
+        assert_eq!(number(on), 100);
+    }
+    for off in [
+        detection.enforcing_success_rate,
+        detection.enforcing_local_origin_success_rate,
+    ] {
+        assert_eq!(number(off), 0, "a gateway is not like pods");
+    }
+    let panic = cluster.common_lb_config.unwrap().healthy_panic_threshold.unwrap().value;
+    assert!(panic > 0.0 && panic <= 1.0, "only where nothing is left: {panic}");
+    let mut off = settings();
+    (off.outlier.failure_percentage, off.outlier.consecutive) = (0, 0);
+    let detection = self::cluster(off).outlier_detection.expect("all of it is off");
+    assert_eq!(number(detection.enforcing_failure_percentage), 0);
+    assert_eq!(number(detection.enforcing_consecutive_5xx), 0);
+}

@@ -119,7 +119,7 @@ fn objects_of_one_namespace_add_up_and_the_oldest_counts_where_they_disagree() {
     assert_eq!(held(&table, &key(HOST)).len(), 2);
     let told = conflicts(&table, &key(HOST));
     assert!(
-        told.contains("ServiceEntry other/mine is passed over: shop/api has this host, and is older"),
+        told.contains("ServiceEntry other/mine is passed over: shop/api has this host, and counts before it"),
         "{told}"
     );
     assert!(

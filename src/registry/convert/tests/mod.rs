@@ -2,6 +2,7 @@
 
 mod exposure;
 mod optional;
+mod terms;
 
 use serde_json::{Value, json};
 
