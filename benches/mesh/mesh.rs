@@ -97,6 +97,8 @@ impl Mesh {
     pub(crate) fn plan(&self, clients: usize) -> anyhow::Result<Plan> {
         let mut plan = Plan::new(self.target.address, &self.size, clients);
         plan.dialect = self.options.dialect;
+        // Another server may refuse streams until it has read everything, and nothing else tells when that is.
+        plan.reconnect |= self.options.foreign.is_some();
         plan.tls = self.tls.as_ref().map(Certificates::client).transpose()?;
         Ok(plan)
     }

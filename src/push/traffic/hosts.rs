@@ -73,7 +73,9 @@ pub(super) fn is_on_all_addresses(service: &ServiceEndpoints, port: u16) -> bool
 /// The clusters of a gateway that are of hosts which are not below the domain of the mesh.
 pub(super) fn at_gateway(table: &EndpointTable, key: &ViewKey, settings: &TrafficSettings) -> Vec<Arc<str>> {
     let mut names = Vec::new();
-    for service in table.outside_services() {
+    // Nothing is called `*`: a server name with it in the middle would have the whole listener refused.
+    let whole = |service: &Arc<ServiceEndpoints>| !service.key.name.starts_with('*');
+    for service in table.outside_services().into_iter().filter(whole) {
         let ports = service.ports.iter().map(|port| port.port.number);
         let home = ports.filter(|port| super::is_at_home(key, &service, *port));
         names.extend(home.map(|port| super::sni(&service.key, port, settings)));
