@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::derive::MemberService;
-use super::hosts::{self, Claim};
+use super::host_merge::{self, Claim};
 use super::record::ServiceRecord;
 use super::settings::TableSettings;
 use super::terms::Distribution;
@@ -27,9 +27,9 @@ pub(super) fn merge(
         .collect();
     definers.sort_by_key(|(member, service)| (service.created.unwrap_or(i64::MAX), *member));
     let Some((winner, first)) = definers.first().copied() else {
-        return hosts::merge(key, shards, settings);
+        return host_merge::merge(key, shards, settings);
     };
-    let (added, passed_over) = hosts::added(key, shards);
+    let (added, passed_over) = host_merge::added(key, shards);
     let ports = merged_ports(&definers);
     let terms = terms(winner, shards);
     let ports = ports.into_values();
@@ -143,7 +143,7 @@ fn port_endpoints(
             groups.insert(key, Arc::clone(group));
         }
     }
-    hosts::join(&mut groups, added, port.number);
+    host_merge::join(&mut groups, added, port.number);
     let standings = standings(&groups, shards, settings);
     PortEndpoints::with_terms(port, groups, standings, terms)
 }

@@ -9,6 +9,7 @@ mod derive;
 mod entries;
 mod entry;
 mod gateways;
+mod host_merge;
 mod hosts;
 mod inbound;
 mod index;
