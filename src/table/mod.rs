@@ -277,18 +277,25 @@ impl EndpointTable {
         moved
     }
 
-    /// The services that have a port of this number, by name.
+    /// The services that have a port of this number, by name; hosts outside come last.
     #[must_use]
     pub fn services_on(&self, port: u16) -> Vec<Arc<ServiceEndpoints>> {
         let keys = lock(&self.index).on_port(port);
-        keys.iter().filter_map(|key| self.service(key)).collect()
+        self.ours_first(keys.iter())
     }
 
-    /// The services that have this address, in some member or for all that have none of theirs, by name.
+    /// The services that have this address, in some member or for all that have none of theirs, by name; hosts outside come last.
     #[must_use]
     pub fn services_at(&self, address: IpAddr) -> Vec<Arc<ServiceEndpoints>> {
         let keys = lock(&self.index).at(address);
-        keys.iter().filter_map(|key| self.service(key)).collect()
+        self.ours_first(keys.iter())
+    }
+
+    /// The first of several that claim one name or address has it, and a `ServiceEntry` must not take a Service's.
+    fn ours_first<'a>(&self, keys: impl Iterator<Item = &'a ServiceKey>) -> Vec<Arc<ServiceEndpoints>> {
+        let mut services: Vec<_> = keys.filter_map(|key| self.service(key)).collect();
+        services.sort_by_key(|service| service.key.is_outside());
+        services
     }
 
     /// A number that grows whenever a name came, went or led elsewhere: what was made of all names is good while it is the same.
