@@ -210,8 +210,7 @@ impl EndpointTable {
     pub fn set_hosts(&self, hosts: BTreeMap<HostName, Resolved>) -> ChangeSet {
         let mut claims = lock(&self.claims);
         claims.hosts.extend(hosts);
-        let wanted = self.hosts.load();
-        claims.hosts.retain(|host, _| wanted.contains(host));
+        claims.hosts.retain(|host, _| self.hosts.load().contains(host));
         ChangeSet {
             networks: self.resolve_gateways(&claims),
             ..ChangeSet::default()
