@@ -281,7 +281,6 @@ impl Play {
 
     /// The last words; whether everything was kept that was promised.
     pub(crate) fn sum_up(&mut self) -> bool {
-        self.drawing.abort();
         let broken = std::mem::take(&mut self.broken);
         let mut board = self.board();
         board.look();

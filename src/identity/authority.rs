@@ -315,7 +315,9 @@ impl Path<'_> {
                 return Ok(chain);
             }
             let below = u32::try_from(chain.len()).unwrap_or(u32::MAX);
-            let next = if let Some(root) = self.roots.iter().find(|root| root.signed(last)) {
+            // Of several with one key, as after a renewal, the one that lasts.
+            let signers = self.roots.iter().filter(|root| root.signed(last));
+            let next = if let Some(root) = signers.max_by_key(|root| root.not_after) {
                 check_length(root, &self.files.roots.path, below)?;
                 link(root, &self.files.roots)
             } else {

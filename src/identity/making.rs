@@ -40,10 +40,7 @@ pub(super) fn root(
     lifetime: Duration,
     now: Timestamp,
 ) -> Result<Pair, AuthorityError> {
-    let key = match key {
-        Some(file) => signing_key(file)?,
-        None => KeyPair::generate()?,
-    };
+    let key = key_or_new(key)?;
     let serial = serial();
     // Two roots of one mesh live side by side while one follows the other, so each has a name of its own.
     let mark: String = serial
@@ -112,10 +109,7 @@ impl Root {
         lifetime: Duration,
         now: Timestamp,
     ) -> Result<Pair, AuthorityError> {
-        let key = match key {
-            Some(file) => signing_key(file)?,
-            None => KeyPair::generate()?,
-        };
+        let key = key_or_new(key)?;
         let name = intermediate_name(member);
         let constraint = BasicConstraints::Constrained(0);
         let domain = self.trust_domain();
@@ -126,6 +120,13 @@ impl Root {
             certificate: params.signed_by(&key, &self.issuer)?.pem(),
             key: SecretPem::of(&key),
         })
+    }
+}
+
+fn key_or_new(file: Option<&NamedFile>) -> Result<KeyPair, AuthorityError> {
+    match file {
+        Some(file) => signing_key(file),
+        None => Ok(KeyPair::generate()?),
     }
 }
 

@@ -204,18 +204,13 @@ fn word(protocol: Protocol) -> &'static str {
 
 /// Services that answer nobody.
 fn endpoints(key: &ServiceKey, parts: &[ServicePart], service: &ServiceEndpoints, findings: &mut Vec<Finding>) {
-    // A gateway without pods is a machine outside of Kubernetes; nothing is sent to it by its name.
-    let looked_up = service.entry.as_ref().is_some_and(|entry| entry.resolution.is_dns());
-    if looked_up || service.is_pass_through() {
-        // Where these are, proxies find out.
+    // Proxies find the endpoints of hosts outside, or what is wrong with them is said of their objects.
+    if service.entry.is_some() {
         return;
     }
+    // A gateway without pods is a machine outside of Kubernetes; nothing is sent to it by its name.
     let mut records = parts.iter().filter_map(|part| part.service.as_deref());
     if records.any(|record| record.gateway.is_some()) || service.ports.is_empty() {
-        return;
-    }
-    // Proxies find the endpoints of such hosts themselves; what is wrong with others is said of their objects.
-    if service.entry.is_some() {
         return;
     }
     let all = || {

@@ -19,6 +19,8 @@ impl Version {
     /// Hashes values; equal values give equal versions in every process of one release on 64-bit machines.
     pub fn of(values: &impl Hash) -> Self {
         let mut hasher = Wide(Xxh3::new());
+        // Another release may encode the same values otherwise, and a client that comes back must get that.
+        hasher.write(env!("CARGO_PKG_VERSION").as_bytes());
         values.hash(&mut hasher);
         Self::from_bits(hasher.0.digest128())
     }

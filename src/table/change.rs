@@ -146,7 +146,9 @@ impl ServiceChange {
         change.addresses.extend(differing.map(|(address, ..)| *address));
         change.headless = both().any(|service| service.headless);
         let [served, serves] = [old, new].map(|service| service.filter(|service| service.headless).map(ready));
-        change.renamed = before != after || shown || entry_before != entry_after || moved || served != serves;
+        // Whether the name of a host leads to its virtual address depends on what its ports speak.
+        let spoken = !change.defined.is_empty() && both().any(|service| service.entry.is_some());
+        change.renamed = before != after || shown || spoken || entry_before != entry_after || moved || served != serves;
         Some(change)
     }
 

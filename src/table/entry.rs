@@ -18,15 +18,14 @@ pub enum EntryHost {
 }
 
 impl EntryHost {
-    /// The service that it is: one of Kubernetes where it has such a name in this domain.
-    pub(super) fn key(&self, domain: &str) -> ServiceKey {
-        match self {
-            Self::Exact(host) => {
-                let of_kubernetes = ServiceKey::from_host(host.as_str(), domain);
-                of_kubernetes.unwrap_or_else(|| ServiceKey::outside(host.as_str()))
-            }
-            Self::Below(host) => ServiceKey::outside(&format!("*.{host}")),
-        }
+    /// The service that it is: one of Kubernetes where it has such a name in this domain. None where it looks like something of
+    /// Kubernetes that is no Service: a single pod's host follows from its Service.
+    fn key(&self, domain: &str) -> Option<ServiceKey> {
+        let key = match self {
+            Self::Exact(host) => ServiceKey::from_any_host(host.as_str(), domain),
+            Self::Below(host) => ServiceKey::from_any_host(&format!("*.{host}"), domain),
+        };
+        key.filter(|key| key.is_outside() || (key.pod().is_none() && &*key.name != "*"))
     }
 }
 
@@ -110,6 +109,13 @@ pub struct ServiceEntryRecord {
     pub selector: Option<Labels>,
     /// `exportTo`: namespaces, or `*`, `.` or `~`; where it is empty, the default counts.
     pub export_to: Vec<Arc<str>>,
+}
+
+impl ServiceEntryRecord {
+    /// The services that its hosts are.
+    pub(super) fn keys(&self, domain: &str) -> impl Iterator<Item = ServiceKey> {
+        self.hosts.iter().filter_map(move |host| host.key(domain))
+    }
 }
 
 /// What a `PeerAuthentication` asks of who connects.

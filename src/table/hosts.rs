@@ -40,8 +40,7 @@ impl Entries {
     }
 
     fn index(&mut self, name: &ObjectName, entry: &ServiceEntryRecord) {
-        for host in &entry.hosts {
-            let key = host.key(&self.domain);
+        for key in entry.keys(&self.domain) {
             self.by_host.entry(key).or_default().insert(name.clone());
         }
         if entry.selector.is_some() {
@@ -50,8 +49,7 @@ impl Entries {
     }
 
     fn unindex(&mut self, name: &ObjectName, entry: &ServiceEntryRecord) {
-        for host in &entry.hosts {
-            let key = host.key(&self.domain);
+        for key in entry.keys(&self.domain) {
             if let Some(names) = self.by_host.get_mut(&key) {
                 names.remove(name);
                 if names.is_empty() {
@@ -65,7 +63,7 @@ impl Entries {
     /// The hosts of all objects that select anything.
     pub(super) fn touch_all_selecting(&self, touched: &mut Touched) {
         let entries = self.selecting.iter().filter_map(|name| self.services.get(name));
-        let hosts = entries.flat_map(|entry| entry.hosts.iter().map(|host| host.key(&self.domain)));
+        let hosts = entries.flat_map(|entry| entry.keys(&self.domain));
         touched.services.extend(hosts);
     }
 
@@ -78,7 +76,7 @@ impl Entries {
                 .as_ref()
                 .is_some_and(|selector| selects(selector, labels))
             {
-                let hosts = entry.hosts.iter().map(|host| host.key(&self.domain));
+                let hosts = entry.keys(&self.domain);
                 touched.services.extend(hosts);
             }
         }
@@ -108,7 +106,7 @@ impl Member {
             entries.index(name, new);
         }
         for entry in old.iter().chain(&entry) {
-            let hosts = entry.hosts.iter().map(|host| host.key(&entries.domain));
+            let hosts = entry.keys(&entries.domain);
             touched.services.extend(hosts);
         }
     }

@@ -77,14 +77,33 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// Of a workload that is not known nobody can tell what selects it: then whatever asks for mutual TLS may.
+    /// Of a workload that is not known nobody can tell what selects it: then whatever asks for mutual TLS may, and nothing that
+    /// asks for less.
+    fn strictest(&self) -> Verdict<'a> {
+        let all = || self.selecting.iter().copied();
+        let is_strict = |(_, of_port): &&(u16, PeerMode)| *of_port == PeerMode::Strict;
+        let (mode, by) = match all().find(|policy| policy.mode == PeerMode::Strict) {
+            Some(policy) => (MtlsMode::Strict, Some(&policy.name)),
+            None => (self.mode, self.by),
+        };
+        let ports = all().flat_map(|policy| policy.ports.iter().filter(is_strict));
+        let of_ports = all().find(|policy| policy.ports.iter().any(|port| is_strict(&port)));
+        Verdict {
+            mode,
+            by,
+            ports: ports.map(|(port, _)| (*port, MtlsMode::Strict)).collect(),
+            ports_by: of_ports.map(|policy| &policy.name),
+        }
+    }
+
+    /// Of a workload with these labels; none where it is not known.
     fn on(&self, labels: Option<&Labels>) -> Verdict<'a> {
-        let selected = self.selecting.iter().copied().find(|policy| match labels {
-            Some(labels) => policy
-                .selector
-                .as_ref()
-                .is_some_and(|selector| selects(selector, labels)),
-            None => policy.mode == PeerMode::Strict,
+        let Some(labels) = labels else {
+            return self.strictest();
+        };
+        let selected = self.selecting.iter().copied().find(|policy| {
+            let selector = policy.selector.as_ref();
+            selector.is_some_and(|selector| selects(selector, labels))
         });
         let mut verdict = Verdict {
             mode: self.mode,

@@ -256,9 +256,12 @@ impl Member {
             }
             Record::Pod(pod) => {
                 let name = pod.name.clone();
-                self.touch_selecting_pod(&name, touched);
+                let before = self.pods.pod(&name).map(|pod| Arc::clone(&pod.traits));
                 let change = self.pods.put(pod, &mut self.strings);
                 if change.selection {
+                    if let Some(before) = before {
+                        self.entries.touch_selecting(&name.namespace, &before.labels, touched);
+                    }
                     self.touch_selecting_pod(&name, touched);
                 }
                 self.pod_changed(name, &change, touched);

@@ -119,8 +119,9 @@ impl Member {
             Some((workload.network.clone()?, workload.address.clone()))
         };
         touched.locations |= placed(&old) != placed(&entry);
-        if !self.entries.policies.is_empty() {
-            // Another policy may select it.
+        let locality = |entry: &Option<Arc<WorkloadEntryRecord>>| entry.as_ref()?.workload.locality.clone();
+        if !self.entries.policies.is_empty() || locality(&old) != locality(&entry) {
+            // Another policy may select it, or it is nearer to others.
             touched.workloads.insert(name.clone());
         }
         for entry in old.iter().chain(&entry) {

@@ -4,22 +4,18 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
-
-use tokio::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::certificates::{Authority, Credentials};
 use super::client;
+use super::harness::eventually;
 use super::pod::{ADMIN, FOLDER};
 use super::space::need_namespaces;
 use super::world::{DEADLINE, WEB_IN_EAST, World, spiffe_id, workload};
 
 /// How often each of both certificates changes.
 const ROTATIONS: usize = 5;
-/// How often is looked whether an Envoy has taken a certificate.
-const LOOK: Duration = Duration::from_millis(10);
 
 /// As a file of SDS that is replaced as a whole.
 fn replace(certificates: &Path, credentials: &Credentials) {
@@ -79,16 +75,14 @@ fn serials(world: &World, pod: &str) -> Vec<String> {
 }
 
 /// Waits until an Envoy has other certificates only.
-fn rotated(world: &World, pod: &str, before: &[String]) {
-    let until = Instant::now() + DEADLINE;
-    loop {
-        let now = serials(world, pod);
-        if !now.is_empty() && now.iter().all(|serial| !before.contains(serial)) {
-            return;
-        }
-        assert!(Instant::now() < until, "{pod} still has {now:?}");
-        std::thread::sleep(LOOK);
-    }
+async fn rotated(world: &World, pod: &str, before: &[String]) {
+    let look = async || match serials(world, pod) {
+        now if !now.is_empty() && now.iter().all(|serial| !before.contains(serial)) => Ok(()),
+        now => Err(format!("{pod} has {now:?}")),
+    };
+    eventually("other certificates", DEADLINE, look)
+        .await
+        .expect("it takes them");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,38 +99,45 @@ async fn certificates_from_files_rotate_under_load() {
     // Each from a new intermediate of the same root.
     let issue = |pod: &str| issue(&world.root, pod);
     let (ended, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let failed = std::thread::scope(|scope| {
-        let load = scope.spawn(|| {
-            let mut failed = Vec::new();
-            while !ended.load(Ordering::Relaxed) {
-                match world.get("client-1", (WEB_IN_EAST, 80), "web") {
-                    Ok(answer) if answer.status == 200 => {}
-                    other => failed.push(format!("{other:?}")),
-                }
-                asked.fetch_add(1, Ordering::Relaxed);
-            }
-            failed
-        });
+    let rotations = async || {
         for generation in 0..ROTATIONS {
             let before = serials(&world, "client-1");
             replace(&folder("client-1"), &issue("client-1"));
-            rotated(&world, "client-1", &before);
+            rotated(&world, "client-1", &before).await;
 
             let before = serials(&world, "web-1");
             mount(&folder("web-1"), &issue("web-1"), generation);
             if generation == 0 {
                 name_mounted_files(&folder("web-1"));
             }
-            rotated(&world, "web-1", &before);
+            rotated(&world, "web-1", &before).await;
         }
-        ended.store(true, Ordering::Relaxed);
-        load.join().expect("it doesn't panic")
+    };
+    let handle = tokio::runtime::Handle::current();
+    let failed = tokio::task::block_in_place(|| {
+        std::thread::scope(|scope| {
+            let load = scope.spawn(|| {
+                let mut failed = Vec::new();
+                while !ended.load(Ordering::Relaxed) {
+                    match world.get("client-1", (WEB_IN_EAST, 80), "web") {
+                        Ok(answer) if answer.status == 200 => {}
+                        other => failed.push(format!("{other:?}")),
+                    }
+                    asked.fetch_add(1, Ordering::Relaxed);
+                }
+                failed
+            });
+            handle.block_on(rotations());
+            ended.store(true, Ordering::Relaxed);
+            load.join().expect("it doesn't panic")
+        })
     });
     let asked = asked.into_inner();
     assert!(asked > ROTATIONS, "{asked} requests are no load");
     assert_eq!(failed, Vec::<String>::new(), "of {asked}");
     // The client's connections are new ones each, so the last certificates were used.
-    assert_eq!(world.count("client-1", (WEB_IN_EAST, 80), "web", 5).len(), 1);
+    let answers = world.count("client-1", (WEB_IN_EAST, 80), "web", 5);
+    assert_eq!(answers, [("web-1".to_owned(), 5)].into());
     world.nobody_refused_anything();
 }
 

@@ -175,9 +175,10 @@ async fn what_is_not_for_others(world: &World) {
     world.far_answers(200).await;
     // `local` is for its own member, `secret` for nobody; neither has a cluster at the gateway.
     world.settled("client-2", (LOCAL, 80), "local.shop", "web-3").await;
-    let refused = |from: &str, ip, host: &str| world.get(from, (ip, 80), host).is_ok_and(|answer| answer.status == 200);
-    assert!(!refused("client-1", LOCAL, "local.shop"));
-    assert!(!refused("client-2", SECRET, "secret.shop"));
+    let answered =
+        |from: &str, ip, host: &str| world.get(from, (ip, 80), host).is_ok_and(|answer| answer.status == 200);
+    assert!(!answered("client-1", LOCAL, "local.shop"));
+    assert!(!answered("client-2", SECRET, "secret.shop"));
     let ours = world.root.workload("spiffe://cluster.local/ns/other/sa/visitor");
     for (count, name) in [(0, "far"), (1, "local"), (2, "secret")] {
         let sni = format!("outbound_.80_._.{name}.shop.svc.cluster.local");

@@ -23,7 +23,7 @@ Parallax does (metadata of each endpoint, listeners), so its bytes and times are
 ";
 
 /// Benchmark, title, and what it does.
-pub(super) const BENCHMARKS: [(&str, &str, &str); 16] = [
+pub(super) const BENCHMARKS: [(&str, &str, &str); 18] = [
     (
         "B1",
         "B1: one endpoint changes",
@@ -45,6 +45,11 @@ pub(super) const BENCHMARKS: [(&str, &str, &str); 16] = [
         "Without proxies. Members are API servers, read at the start, or folders that come and go.",
     ),
     (
+        "slices",
+        "Slices by the ten thousand",
+        "10,000 EndpointSlices of 10 endpoints each, in one member.",
+    ),
+    (
         "B6",
         "B6: memory of proxies",
         "All on one network. The push of a megabyte is one service that grows to 30,000 endpoints and shrinks again.",
@@ -58,6 +63,11 @@ pub(super) const BENCHMARKS: [(&str, &str, &str); 16] = [
         "cold",
         "Everybody at once, to a server that has encoded nothing",
         "All proxies connect in the same moment and watch all services.",
+    ),
+    (
+        "dead",
+        "A start with a dead member",
+        "50 members, of which none or one is not there: it refuses connections, or never answers.",
     ),
     (
         "B8",
@@ -154,6 +164,7 @@ command, which finds a kubeconfig for each member in the folder `$STATE` and mus
 
 Names of clusters are Istio's. What needs members that are folders (a part of B5, B15) or our metrics (`in the push task`, `encodes`) has
 no figures. A server that is not told by `/readyz` when it has read everything is given time by the proxies: they wait until they are in sync.
+
 ## What is not measured here
 
 Parallax sends no metadata of endpoints and few listeners, so bytes are less than those of a mesh that needs them. B3 (rolling

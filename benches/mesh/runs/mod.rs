@@ -6,7 +6,6 @@ mod b12;
 mod b14;
 mod b15;
 mod b16;
-mod b17;
 mod b2;
 mod b4;
 mod b5;
@@ -15,6 +14,7 @@ mod b7;
 mod b8;
 mod b9;
 mod churn;
+mod starts;
 
 use crate::options::Options;
 use crate::results::Results;
@@ -42,8 +42,8 @@ pub(crate) async fn run(name: &str, options: &Options, results: &Results) -> any
         "B14" => b14::gateway(options, results).await,
         "B15" => b14::member(options, results).await,
         "B16" => b16::run(options, results),
-        "slices" => b17::slices(options, results).await,
-        "dead" => b17::dead(options, results).await,
+        "slices" => starts::slices(options, results).await,
+        "dead" => starts::dead(options, results).await,
         "size" => b2::sizes(options, results).await,
         other => anyhow::bail!("{other} is no benchmark"),
     }

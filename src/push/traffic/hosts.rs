@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::{HostEntry, Resolution, ServiceEndpoints, ServicePort, ViewKey};
-use crate::resources::{
-    ClusterName, HostClusterSpec, HostWay, OutboundListener, OutsideHosts, Protocol, ResourceSpec, TrafficSettings,
-};
+use crate::resources::{ClusterName, HostClusterSpec, HostWay, OutsideHosts, Protocol, ResourceSpec, TrafficSettings};
 use crate::table::EndpointTable;
 
 /// The cluster of one port of a host. `settings` are a sidecar's.
@@ -84,18 +82,15 @@ pub(super) fn at_gateway(table: &EndpointTable, key: &ViewKey, settings: &Traffi
     names
 }
 
-/// What a listener knows of hosts: nothing, unless it is the one of all addresses.
-pub(super) fn on_all_addresses(table: &EndpointTable, listener: OutboundListener) -> OutsideHosts {
+/// What the listener of all addresses of a port knows of hosts, of these services.
+pub(super) fn on_all_addresses(services: &[Arc<ServiceEndpoints>], port: u16) -> OutsideHosts {
     let mut hosts = OutsideHosts::default();
-    if listener.address.is_some() {
-        return hosts;
-    }
-    for service in table.services_on(listener.port) {
+    for service in services {
         let name = || ClusterName {
             service: service.key.clone(),
-            port: listener.port,
+            port,
         };
-        match Found::of(&service, listener.port) {
+        match Found::of(service, port) {
             Found::BySni => hosts.by_sni.push(name()),
             // Of several the first by name, which is all the same: connections go where they were going.
             Found::AsTheRest => drop(hosts.rest.get_or_insert_with(name)),

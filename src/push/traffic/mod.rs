@@ -15,8 +15,8 @@ use crate::model::{Role, ServiceEndpoints, ServiceKey, Vantage, ViewKey};
 use crate::resources::{
     AssignmentSpec, CAPTURE_LISTENER, CaptureSpec, ClusterName, DNS_LISTENER, Destination, DirectClusterSpec,
     DirectName, FixedCluster, FixedClusterSpec, GATEWAY_LISTENER, GatewayClusterSpec, GatewayListenerSpec,
-    INBOUND_LISTENER, InboundSpec, OutboundListener, OutboundSpec, OutboundTarget, Protocol, ResourceSpec,
-    ResourceType, RoutesSpec, SidecarClusterSpec, SniName, TrafficSettings, VirtualService, port_number,
+    INBOUND_LISTENER, InboundSpec, OutboundListener, OutboundSpec, OutboundTarget, OutsideHosts, Protocol,
+    ResourceSpec, ResourceType, RoutesSpec, SidecarClusterSpec, SniName, TrafficSettings, VirtualService, port_number,
 };
 use crate::table::EndpointTable;
 use crate::view::{assign, is_carried};
@@ -204,11 +204,11 @@ pub(super) fn sidecar_spec(
             })),
             _ => {
                 let listener = OutboundListener::parse(name)?;
-                let target = target(table, key, listener)?;
+                let (target, hosts) = target(table, key, listener)?;
                 Some(ResourceSpec::Outbound(OutboundSpec {
                     listener,
                     target,
-                    hosts: hosts::on_all_addresses(table, listener),
+                    hosts,
                     settings,
                 }))
             }
@@ -239,15 +239,16 @@ pub(super) fn sidecar_spec(
     }
 }
 
-fn target(table: &EndpointTable, key: &ViewKey, listener: OutboundListener) -> Option<OutboundTarget> {
+/// What such a listener is for, and the hosts outside that it knows by other things than names.
+fn target(table: &EndpointTable, key: &ViewKey, listener: OutboundListener) -> Option<(OutboundTarget, OutsideHosts)> {
     let OutboundListener { address, port } = listener;
     let Some(address) = address else {
-        let services = table.services_on(port);
-        let any = |service: &Arc<ServiceEndpoints>| {
-            is_visible(key, service) && (may_be_http(service, port) || hosts::is_on_all_addresses(service, port))
-        };
-        let any = services.iter().any(any);
-        return any.then_some(OutboundTarget::Names);
+        let mut services = table.services_on(port);
+        services.retain(|service| is_visible(key, service));
+        let known =
+            |service: &Arc<ServiceEndpoints>| may_be_http(service, port) || hosts::is_on_all_addresses(service, port);
+        let hosts = hosts::on_all_addresses(&services, port);
+        return services.iter().any(known).then_some((OutboundTarget::Names, hosts));
     };
     // In one member an address is one service's; where manifests say otherwise the first by name has it.
     let services = table.services_at(address);
@@ -261,7 +262,7 @@ fn target(table: &EndpointTable, key: &ViewKey, listener: OutboundListener) -> O
     let counts = |service: &&Arc<ServiceEndpoints>| service.port(port).is_some() && is_visible(key, service);
     let mut found = services.iter().filter(counts);
     let (service, to) = found.find_map(|service| Some((service, to(service)?)))?;
-    own_target(service, port, to)
+    Some((own_target(service, port, to)?, OutsideHosts::default()))
 }
 
 /// The content of a resource of a gateway. It has nothing else: what it has no cluster for, nobody reaches through it.

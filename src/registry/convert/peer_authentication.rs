@@ -4,24 +4,8 @@ use serde_json::{Map, Value};
 
 use crate::table::{PeerAuthenticationRecord, PeerMode};
 
-use super::Wanted;
-use super::Wanted::{Fields, Whole};
 use super::subject::Subject;
 use super::workload::{object, selector};
-
-/// What is read of one.
-pub(super) const WANTED: &[(&str, Wanted)] = &[
-    (
-        "metadata",
-        Fields(&[
-            ("name", Whole),
-            ("namespace", Whole),
-            ("resourceVersion", Whole),
-            ("creationTimestamp", Whole),
-        ]),
-    ),
-    ("spec", Whole),
-];
 
 pub(super) fn convert(subject: &mut Subject<'_>) -> Option<PeerAuthenticationRecord> {
     let spec: Map<String, Value> = subject.part("spec")?;

@@ -9,24 +9,8 @@ use serde_json::{Map, Value};
 use crate::model::{HostName, Resolution, ServicePort};
 use crate::table::{EntryHost, EntryPort, Location, ServiceEntryRecord, Workload};
 
-use super::Wanted;
-use super::Wanted::{Fields, Whole};
 use super::subject::Subject;
 use super::workload::{Names, object, selector, text, workload};
-
-/// What is read of one.
-pub(super) const WANTED: &[(&str, Wanted)] = &[
-    (
-        "metadata",
-        Fields(&[
-            ("name", Whole),
-            ("namespace", Whole),
-            ("resourceVersion", Whole),
-            ("creationTimestamp", Whole),
-        ]),
-    ),
-    ("spec", Whole),
-];
 
 const FIELDS: [&str; 8] = [
     "hosts",
@@ -122,8 +106,18 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<ServiceEntryRecord> {
         resolution,
         endpoints,
         selector,
-        export_to: texts(subject, "exportTo").into_iter().map(Into::into).collect(),
+        export_to: export_to(subject),
     })
+}
+
+/// What can't be read shows it to nobody, as of a Service.
+fn export_to(subject: &mut Subject<'_>) -> Vec<std::sync::Arc<str>> {
+    let is_said = !subject.list(&["spec", "exportTo"]).is_empty();
+    let names = texts(subject, "exportTo");
+    match names.is_empty() && is_said {
+        true => vec!["~".into()],
+        false => names.into_iter().map(Into::into).collect(),
+    }
 }
 
 fn texts<'a>(subject: &mut Subject<'a>, field: &str) -> Vec<&'a str> {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::{namespace, node, peer_authentication, pod, service, service_entry, slice, workload_entry};
+use super::{namespace, node, pod, service, slice, workload};
 use crate::table::Kind;
 
 /// What is kept of a value. A value of another shape than expected is kept without its content: it is a mistake that is
@@ -32,9 +32,7 @@ pub(in super::super) fn wanted(kind: Kind) -> Wanted {
         Kind::Service => service::WANTED,
         Kind::EndpointSlice => slice::WANTED,
         Kind::Pod => pod::WANTED,
-        Kind::ServiceEntry => service_entry::WANTED,
-        Kind::WorkloadEntry => workload_entry::WANTED,
-        Kind::PeerAuthentication => peer_authentication::WANTED,
+        Kind::ServiceEntry | Kind::WorkloadEntry | Kind::PeerAuthentication => workload::WANTED,
     })
 }
 

@@ -5,8 +5,25 @@ use serde_json::{Map, Value};
 use crate::model::{HostName, Locality, NetworkId};
 use crate::table::{Labels, Workload, WorkloadAddress};
 
+use super::Wanted;
+use super::Wanted::{Fields, Whole};
 use super::pod::{TLS_MODE, locality};
 use super::subject::Subject;
+
+/// What is read of an object of these kinds.
+pub(super) const WANTED: &[(&str, Wanted)] = &[
+    (
+        "metadata",
+        Fields(&[
+            ("name", Whole),
+            ("namespace", Whole),
+            ("resourceVersion", Whole),
+            ("creationTimestamp", Whole),
+            ("labels", Whole),
+        ]),
+    ),
+    ("spec", Whole),
+];
 
 /// The fields of a workload.
 const FIELDS: [&str; 7] = [

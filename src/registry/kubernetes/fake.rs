@@ -185,6 +185,9 @@ impl State {
         }
         if uri.path() == "/apis" {
             self.requests.push("list apis".to_owned());
+            if let Some(Fault::Status(code, message)) = self.lasting.get("apis") {
+                return plain(status(*code, message));
+            }
             let groups = self.installed.iter().filter_map(|version| version.split_once('/'));
             let groups = groups.map(|(group, version)| {
                 let version = json!({"groupVersion": format!("{group}/{version}"), "version": version});

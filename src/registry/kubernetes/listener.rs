@@ -14,6 +14,7 @@ use super::super::status::{KindState, MemberStatus, Topic};
 use super::budget::{Account, Pace};
 use super::failure::Failure;
 use super::fold::{Fold, Heard, Word};
+use super::optional::PAUSE;
 use super::scope::Scope;
 use crate::model::ClusterId;
 use crate::table::{EventSink, Kind, Record, RegistryEvent};
@@ -27,6 +28,8 @@ struct State {
     followed: BTreeSet<Kind>,
     /// The kinds that are done without: we are not allowed to read them.
     without: BTreeSet<Kind>,
+    /// Since when kinds are not there.
+    absent: BTreeMap<Kind, Instant>,
     /// Why the last heartbeat had no answer.
     missed: Option<Failure>,
     /// The last sign of life of any watch.
@@ -130,8 +133,14 @@ impl<'a> Listener<'a> {
     }
 
     /// The member does not know this kind. What is held of it goes only by a second word.
-    pub(super) fn not_installed(&self, kind: Kind, word: Word) {
-        self.missing(kind, KindState::NotInstalled);
+    pub(super) fn not_installed(&self, kind: Kind) {
+        self.missing(kind, KindState::NotInstalled, Vec::new());
+        let first = *self.state().absent.entry(kind).or_insert_with(Instant::now);
+        let word = if first.elapsed() < PAUSE {
+            Word::First
+        } else {
+            Word::Second
+        };
         let held = self.state().fold.count(kind);
         if word == Word::Second && held > 0 && self.started.is_cancelled() {
             tracing::info!(member = %self.name, %kind, held, "the kind is not installed any more, so its objects are gone");
@@ -145,13 +154,12 @@ impl<'a> Listener<'a> {
 
     /// The member does not let us read this kind. What is held of it stays.
     pub(super) fn not_allowed(&self, kind: Kind) {
-        self.missing(kind, KindState::NotAllowed);
+        self.state().absent.remove(&kind);
+        self.missing(kind, KindState::NotAllowed, Vec::new());
     }
 
     /// The member is read without this kind, which it does not let us read. What is held of it stays.
     pub(super) fn goes_without(&self, kind: Kind, failure: &Failure) {
-        self.status.count_failure();
-        self.not_allowed(kind);
         let what = match kind {
             Kind::Namespace => "the network label of the member's system namespace is not known",
             _ => "localities are those that slices tell, and gateways of type NodePort have no addresses",
@@ -162,20 +170,22 @@ impl<'a> Listener<'a> {
         };
         let subject = format!("member {}", self.name);
         let problem = Problem::new(subject, format!("{failure}; without {kind} objects {what}"), remedy);
-        self.status.problems(Topic::Kind(kind), vec![problem]);
+        self.missing(kind, KindState::NotAllowed, vec![problem]);
         let mut state = self.state();
-        state.without.insert(kind);
+        if state.without.insert(kind) {
+            self.status.count_failure();
+        }
         self.show(&state);
     }
 
-    fn missing(&self, kind: Kind, why: KindState) {
+    fn missing(&self, kind: Kind, why: KindState, problems: Vec<Problem>) {
         let mut state = self.state();
         state.failing.remove(&kind);
         state.followed.remove(&kind);
         state.account.list_fails(kind);
         drop(state);
         self.status.missing(kind, why);
-        self.status.problems(Topic::Kind(kind), Vec::new());
+        self.status.problems(Topic::Kind(kind), problems);
         self.hear(kind, Heard::Missing);
         self.note_doubts();
     }
@@ -187,6 +197,7 @@ impl<'a> Listener<'a> {
         if kind.is_optional() || state.without.remove(&kind) {
             self.status.problems(Topic::Kind(kind), Vec::new());
         }
+        state.absent.remove(&kind);
         state.followed.insert(kind);
         state.heard = Some(Instant::now());
         self.status.connected(kind);

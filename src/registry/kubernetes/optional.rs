@@ -13,7 +13,6 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
-use super::fold::Word;
 use super::follow::follow;
 use super::listener::Listener;
 use super::resource::{Group, Resource};
@@ -21,14 +20,12 @@ use crate::lifecycle::Backoff;
 use crate::table::Kind;
 
 /// The least pause before a kind that is missing is looked for again, and how much it is spread.
-const PAUSE: Duration = Duration::from_secs(45);
+pub(super) const PAUSE: Duration = Duration::from_secs(45);
 const SPREAD: Duration = Duration::from_secs(30);
 /// How long a server has to tell its groups.
 const ANSWER: Duration = Duration::from_secs(10);
 /// A member whose other kinds are all listed waits no longer than this for these.
 const GRACE: Duration = Duration::from_secs(3);
-/// So many looks in a row that find nothing, and what was known of a kind is gone.
-const BELIEVED: u32 = 2;
 
 /// Follows these kinds until only a new client can help, and tells why.
 pub(super) async fn follow_optional(client: &Client, listener: &Listener<'_>, answered: &CancellationToken) -> Failure {
@@ -48,7 +45,6 @@ async fn look(client: &Client, listener: &Listener<'_>, answered: &CancellationT
     let mut spread = Backoff::new(SPREAD, SPREAD);
     let mut backoff = super::backoff();
     let mut missing = BTreeSet::from(Kind::OPTIONAL);
-    let mut missed: BTreeMap<Kind, u32> = BTreeMap::new();
     let mut followed = FuturesUnordered::new();
     let mut due = Instant::now();
     loop {
@@ -62,7 +58,7 @@ async fn look(client: &Client, listener: &Listener<'_>, answered: &CancellationT
             }
             match failure {
                 Failure::Forbidden { .. } => listener.not_allowed(kind),
-                failure if failure.is_unknown() => miss(listener, &mut missed, kind),
+                failure if failure.is_unknown() => listener.not_installed(kind),
                 failure => return failure,
             }
             missing.insert(kind);
@@ -91,22 +87,13 @@ async fn look(client: &Client, listener: &Listener<'_>, answered: &CancellationT
                 None => versions.collect(),
             };
             if served.is_empty() {
-                miss(listener, &mut missed, kind);
+                listener.not_installed(kind);
                 missing.insert(kind);
             } else {
                 followed.push(follow_one(client, kind, served, listener, answered));
             }
         }
-        // What is followed again is there again.
-        missed.retain(|kind, _| missing.contains(kind));
     }
-}
-
-/// Notes that a kind is not there. That is no word about its objects, until it is said again.
-fn miss(listener: &Listener<'_>, missed: &mut BTreeMap<Kind, u32>, kind: Kind) {
-    let times = missed.entry(kind).or_default();
-    *times += 1;
-    listener.not_installed(kind, if *times >= BELIEVED { Word::Second } else { Word::First });
 }
 
 /// Follows a kind in the newest of these versions that it is served in.
@@ -134,10 +121,8 @@ async fn groups(client: &Client) -> Result<BTreeMap<String, BTreeSet<String>>, F
     let list = match answer {
         Err(_) => return Err(Failure::TimedOut("its groups")),
         Ok(Ok(list)) => list,
-        Ok(Err(error)) => match Failure::of("groups", &error) {
-            failure if failure.is_unknown() => return Ok(BTreeMap::new()),
-            failure => return Err(failure),
-        },
+        // Every API server has groups, if only none: a 404 is said by something in front of it.
+        Ok(Err(error)) => return Err(Failure::of("groups", &error)),
     };
     let groups = list.groups.into_iter().map(|group| {
         let versions = group.versions.into_iter().map(|version| version.version);

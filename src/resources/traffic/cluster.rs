@@ -133,17 +133,22 @@ impl SidecarClusterSpec {
         let mut cluster = eds(&name);
         outlier::detect(&mut cluster, &settings.outlier);
         cluster.typed_extension_protocol_options = as_downstream(settings.requests_per_connection);
-        let ClusterName { service, port } = self.name.clone();
-        let sni = SniName { service, port }.encode(&settings.domain);
-        if let Some(socket) = tls::upstream(settings, sni, &self.name.service.namespace) {
-            cluster.transport_socket = Some(socket);
-            cluster.transport_socket_matches = vec![TransportSocketMatch {
-                name: "plaintext".to_owned(),
-                r#match: Some(plaintext()),
-                transport_socket: Some(tls::plaintext()),
-            }];
-        }
+        speak_mutual_tls(&mut cluster, settings, &self.name, &self.name.service.namespace);
         Resource::encode(ResourceType::Cluster, name, self.version(), &cluster)
+    }
+}
+
+/// Has a sidecar's cluster speak mutual TLS with workloads of a namespace, but with those of which plaintext is said.
+pub(super) fn speak_mutual_tls(cluster: &mut Cluster, settings: &TrafficSettings, name: &ClusterName, namespace: &str) {
+    let ClusterName { service, port } = name.clone();
+    let sni = SniName { service, port }.encode(&settings.domain);
+    if let Some(socket) = tls::upstream(settings, sni, namespace) {
+        cluster.transport_socket = Some(socket);
+        cluster.transport_socket_matches = vec![TransportSocketMatch {
+            name: "plaintext".to_owned(),
+            r#match: Some(plaintext()),
+            transport_socket: Some(tls::plaintext()),
+        }];
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
-    ClusterDiscoveryType, CustomClusterType, DiscoveryType, LbPolicy, TransportSocketMatch,
+    ClusterDiscoveryType, CustomClusterType, DiscoveryType, LbPolicy,
 };
 use envoy_types::pb::envoy::config::core::v3::{Locality, Metadata};
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
@@ -13,11 +13,10 @@ use envoy_types::pb::envoy::extensions::clusters::common::dns::v3::DnsLookupFami
 use envoy_types::pb::envoy::extensions::clusters::dns::v3::DnsCluster;
 use envoy_types::pb::google::protobuf::BoolValue;
 
-use super::cluster::{as_downstream, base, eds, plaintext};
+use super::cluster::{as_downstream, base, eds, plaintext, speak_mutual_tls};
 use super::filters::{address, packed, uint};
-use super::names::SniName;
+use super::outlier;
 use super::settings::TrafficSettings;
-use super::tls;
 use crate::model::{DnsTarget, Mtls};
 use crate::resources::{ClusterName, Resource, ResourceType, Version};
 
@@ -71,18 +70,17 @@ impl HostClusterSpec {
             },
         };
         if let Some(settings) = &self.settings {
-            cluster.typed_extension_protocol_options = as_downstream(0);
-            let ClusterName { service, port } = self.name.clone();
-            let sni = SniName { service, port }.encode(&settings.domain);
-            if self.may_be_mutual()
-                && let Some(socket) = tls::upstream(settings, sni, &self.namespace)
-            {
-                cluster.transport_socket = Some(socket);
-                cluster.transport_socket_matches = vec![TransportSocketMatch {
-                    name: "plaintext".to_owned(),
-                    r#match: Some(plaintext()),
-                    transport_socket: Some(tls::plaintext()),
-                }];
+            // What we tell of may be workloads of the mesh, behind gateways too; what a proxy looks up is somebody else's.
+            let requests = match self.way {
+                HostWay::Endpoints => {
+                    outlier::detect(&mut cluster, &settings.outlier);
+                    settings.requests_per_connection
+                }
+                HostWay::Names(_) | HostWay::Name(_) | HostWay::Original => 0,
+            };
+            cluster.typed_extension_protocol_options = as_downstream(requests);
+            if self.may_be_mutual() {
+                speak_mutual_tls(&mut cluster, settings, &self.name, &self.namespace);
             }
         }
         Resource::encode(ResourceType::Cluster, name, self.version(), &cluster)

@@ -235,3 +235,33 @@ fn what_proxies_look_up_is_the_host_or_its_endpoints() {
     }
     assert_eq!(targets(&table, HOST), [""; 0]);
 }
+
+#[test]
+fn what_looks_like_something_of_kubernetes_and_is_no_service_is_no_host() {
+    let table = two_members();
+    for host_name in [
+        "db-0.db.shop.svc.cluster.local",
+        "x.svc.cluster.local",
+        "a.b.c.shop.svc.cluster.local",
+        "*.shop.svc.cluster.local",
+    ] {
+        let changes = table.apply(upsert("east", said(record("odd", host_name, &["203.0.113.7"]))));
+        assert!(
+            changes.is_empty() && table.services().is_empty(),
+            "{host_name}: {changes:?}"
+        );
+    }
+}
+
+/// Whether it has a virtual address, to which its name leads, depends on that.
+#[test]
+fn the_names_of_hosts_follow_what_their_ports_speak() {
+    let table = two_members();
+    let mut dns = record("api", HOST, &[]);
+    dns.resolution = Resolution::Dns;
+    table.apply(upsert("east", said(dns.clone())));
+    let before = table.naming();
+    dns.ports[0].port.app_protocol = "tcp".into();
+    table.apply(upsert("east", said(dns)));
+    assert!(table.naming() > before);
+}

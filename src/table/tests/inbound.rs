@@ -127,6 +127,22 @@ fn of_a_pod_that_is_not_known_whatever_asks_for_more_may_select_it() {
     assert_eq!(asked(&table, "shop", "new"), "PERMISSIVE by settings (traffic.mtls)");
     say(&table, policy("shop", "tight", 2, PeerMode::Strict).of("web-2"));
     assert_eq!(asked(&table, "shop", "new"), "STRICT by PeerAuthentication shop/tight");
+    // Nor do ports open that are opened for another one.
+    let opens = policy("shop", "tight", 2, PeerMode::Strict)
+        .of("web-2")
+        .port(9090, PeerMode::Disable);
+    say(&table, opens);
+    assert_eq!(asked(&table, "shop", "new"), "STRICT by PeerAuthentication shop/tight");
+    // And a port that has to be closed for some is closed.
+    let closes = policy("shop", "tight", 2, PeerMode::Unset)
+        .of("web-2")
+        .port(8080, PeerMode::Strict);
+    say(&table, closes);
+    assert_eq!(
+        asked(&table, "shop", "new"),
+        "PERMISSIVE 8080=STRICT by settings (traffic.mtls), of ports PeerAuthentication shop/tight"
+    );
+    say(&table, policy("shop", "tight", 2, PeerMode::Strict).of("web-2"));
     let changes = table.apply(upsert("east", labelled("new", "10.1.0.9", "new")));
     let pod = PodRef {
         member: member("east"),

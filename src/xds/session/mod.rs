@@ -85,7 +85,7 @@ pub(super) struct Effect {
     pub(super) verdict: Option<Verdict>,
 }
 
-/// One stream's state over all types. Holds names and versions, never content.
+/// One stream's state over all types. Holds names and versions; content only of clusters in the state of the world.
 #[derive(Debug)]
 pub(super) struct Session {
     dialect: Dialect,

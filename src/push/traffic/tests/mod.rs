@@ -7,6 +7,7 @@ use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::google::protobuf::Any;
 use prost::Message;
 
+mod hosts;
 mod inbound;
 mod many;
 
@@ -338,4 +339,22 @@ fn what_is_not_for_a_viewer_has_no_cluster_route_or_listener_there_and_no_way_th
     mesh.say("east", Record::Service(record));
     assert_eq!(has(&east), (true, false, false));
     assert!(!names(&gateway, CDS).contains(SNI));
+}
+
+#[test]
+fn whoever_comes_later_has_what_nobody_before_was_to_see() {
+    use crate::table::{ExportTo, TermsRecord};
+    let mesh = Mesh::new(Some(settings()));
+    let mut record = service_record("own", vec![port(80, "http")]);
+    record.terms = TermsRecord {
+        export: Some(ExportTo([".".into()].into())),
+        ..TermsRecord::default()
+    }
+    .boxed();
+    mesh.say("east", Record::Service(record));
+    let own = "outbound|80||own.shop.svc.cluster.local";
+    let tools = mesh.proxy(Role::Sidecar, "east", "tools");
+    assert!(!names(&tools, CDS).contains(own));
+    let shop = mesh.proxy(Role::Sidecar, "east", "shop");
+    assert!(names(&shop, CDS).contains(own) && !names(&tools, CDS).contains(own));
 }

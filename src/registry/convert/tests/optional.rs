@@ -211,6 +211,17 @@ fn what_is_wrong_or_not_supported_is_told_with_its_field_and_costs_only_that() {
 }
 
 #[test]
+fn a_workload_entry_leads_nobody_to_their_own_machine() {
+    for address in ["127.0.0.1", "169.254.169.254", "::1", "fe80::1", "::ffff:127.0.0.1"] {
+        let (record, problems) = workload(&json!({ "address": address }));
+        assert!(
+            record.is_none() && problems.contains("spec.address"),
+            "{address}: {problems}"
+        );
+    }
+}
+
+#[test]
 fn a_workload_entry_has_the_labels_of_its_object_too() {
     let object = json!({
         "metadata": {"name": "vm", "namespace": "shop", "labels": {"app": "web", "security.istio.io/tlsMode": "disabled"}},

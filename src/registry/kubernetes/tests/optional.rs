@@ -108,6 +108,39 @@ async fn what_is_forbidden_is_shown_calmly_and_tried_again() {
     assert_eq!(running.members.get(&id("east")).unwrap().state, MemberState::Synced);
 }
 
+/// As a load balancer does that has lost its servers.
+#[tokio::test(start_paused = true)]
+async fn something_in_front_that_knows_nothing_is_no_word_about_objects() {
+    let api = one_node();
+    api.install(NETWORKING);
+    api.put("serviceentries", "api", entry());
+    let running = Running::synced(api).await;
+    running.has(&["Node n1", "ServiceEntry shop/api"]).await;
+    for resource in ["apis", "serviceentries"] {
+        running.api.fail(resource, Fault::Status(404, "default backend"));
+    }
+    running.api.cut("serviceentries");
+    tokio::time::sleep(10 * A_LOOK).await;
+    running.has(&["Node n1", "ServiceEntry shop/api"]).await;
+}
+
+/// Another kind of the same group stays, so the group is told of.
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_is_gone_while_its_group_stays_goes_too() {
+    let api = one_node();
+    api.install(NETWORKING);
+    api.put("serviceentries", "api", entry());
+    let running = Running::synced(api).await;
+    running.has(&["Node n1", "ServiceEntry shop/api"]).await;
+    running.api.fail(
+        "serviceentries",
+        Fault::Status(404, "the server could not find the requested resource"),
+    );
+    running.api.cut("serviceentries");
+    running.until_kind(Kind::ServiceEntry, KindState::NotInstalled).await;
+    running.has(&["Node n1"]).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn objects_of_a_kind_that_is_gone_go_by_the_second_word() {
     let api = one_node();

@@ -1,0 +1,55 @@
+//! Hosts outside of Kubernetes beside Services, in what sidecars are sent.
+
+use super::*;
+use crate::model::{HostName, ObjectName, Resolution};
+use crate::table::{EntryHost, EntryPort, Location, ServiceEntryRecord};
+
+fn entry(name: &str, number: u16, protocol: &str) -> ServiceEntryRecord {
+    let mut spoken = port(number, protocol);
+    spoken.app_protocol = protocol.into();
+    ServiceEntryRecord {
+        name: ObjectName::new("shop", name),
+        created: Some(1),
+        hosts: vec![EntryHost::Exact(HostName::new(&format!("{name}.example.com")).unwrap())],
+        addresses: Vec::new(),
+        ports: vec![EntryPort {
+            port: spoken,
+            target: None,
+        }],
+        location: Location::External,
+        resolution: Resolution::Dns,
+        endpoints: Vec::new(),
+        selector: None,
+        export_to: Vec::new(),
+    }
+}
+
+/// The content of a listener, in which names of hosts and clusters can be read.
+fn listener(stream: &Subscriber, name: &str) -> String {
+    String::from_utf8_lossy(&stream.get(LDS, name).unwrap().any).into_owned()
+}
+
+#[test]
+fn a_host_that_is_not_shown_to_a_namespace_is_in_none_of_its_listeners() {
+    let mesh = Mesh::new(Some(settings()));
+    mesh.say("east", Record::ServiceEntry(Box::new(entry("open", 8443, "tls"))));
+    let mut own = entry("own", 8443, "tls");
+    own.export_to = vec![".".into()];
+    mesh.say("east", Record::ServiceEntry(Box::new(own)));
+    let [shop, tools] = ["shop", "tools"].map(|namespace| mesh.proxy(Role::Sidecar, "east", namespace));
+    let [of_shop, of_tools] = [&shop, &tools].map(|stream| listener(stream, "0.0.0.0_8443"));
+    assert!(of_shop.contains("open.example.com") && of_tools.contains("open.example.com"));
+    assert!(of_shop.contains("own.example.com") && !of_tools.contains("own.example.com"));
+}
+
+#[test]
+fn a_host_takes_no_address_of_a_service() {
+    let mesh = Mesh::new(Some(settings()));
+    let stream = mesh.proxy(Role::Sidecar, "east", "shop");
+    let db = listener(&stream, "10.96.0.5_5432");
+    let mut thief = entry("a-thief", 5432, "tcp");
+    thief.resolution = Resolution::None;
+    thief.addresses = vec!["10.96.0.5".parse().unwrap()];
+    mesh.say("east", Record::ServiceEntry(Box::new(thief)));
+    assert_eq!(listener(&stream, "10.96.0.5_5432"), db);
+}
