@@ -8,6 +8,7 @@ mod harness;
 
 mod bad_input;
 mod certificates;
+mod changes;
 mod client;
 mod cluster;
 mod example;
@@ -33,6 +34,7 @@ mod thief;
 mod three;
 mod tls;
 mod topologies;
+mod trial;
 mod versions;
 mod wire;
 mod workloads;

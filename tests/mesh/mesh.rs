@@ -299,10 +299,14 @@ impl Mesh {
         counts
     }
 
-    /// Waits until just these pods answer.
-    pub(crate) async fn answered_by(&self, from: &str, to: (Ipv4Addr, u16), pods: &[&str]) {
+    /// Waits until just these pods answer. How often each answered until then, and what else came of requests.
+    pub(crate) async fn answered_by(&self, from: &str, to: (Ipv4Addr, u16), pods: &[&str]) -> BTreeMap<String, usize> {
+        let mut all = BTreeMap::new();
         let look = async || {
             let counts = self.count(from, to, 4 * pods.len());
+            for (answer, count) in &counts {
+                *all.entry(answer.clone()).or_default() += count;
+            }
             match counts.keys().map(String::as_str).eq(pods.iter().copied()) {
                 true => Ok(()),
                 false => Err(format!("{counts:?}")),
@@ -311,6 +315,7 @@ impl Mesh {
         if let Err(late) = eventually(&format!("{pods:?} to answer {from}"), DEADLINE, look).await {
             panic!("{late:#}\n{}", self.accesses(from, 12));
         }
+        all
     }
 
     /// The last lines of a pod's access log.
@@ -329,7 +334,7 @@ impl Mesh {
         pod::stat(&self.pods[pod].space, parts)
     }
 
-    /// What each sidecar has of secrets, by pod.
+    /// The certificates and roots that each sidecar has, by pod.
     pub(crate) fn secrets(&self) -> BTreeMap<&'static str, Held> {
         let sidecars = self
             .pods

@@ -138,12 +138,15 @@ impl Envoy {
     }
 }
 
+/// What the admin interface of the Envoy in a namespace answers to a GET.
+pub(crate) fn admin(space: &Space, path: &str) -> String {
+    let answer = space.within(|| client::get(ADMIN, "admin", path));
+    answer.expect("it answers").body
+}
+
 /// The sum of all stats whose names contain each of these parts.
 pub(crate) fn stat(space: &Space, parts: &[&str]) -> u64 {
-    let text = space
-        .within(|| client::get(ADMIN, "admin", "/stats"))
-        .expect("it answers")
-        .body;
+    let text = admin(space, "/stats");
     let lines = text.lines().filter_map(|line| line.rsplit_once(": "));
     let named = lines.filter(|(name, _)| parts.iter().all(|part| name.contains(part)));
     named.filter_map(|(_, value)| value.parse::<u64>().ok()).sum()
