@@ -3,13 +3,15 @@
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
 
-use super::harness::eventually;
-use super::mesh::{DEADLINE, Mesh, Running};
+use super::fleet::Running;
+use super::mesh::Mesh;
 use super::pod;
 
-/// How often all four kinds of change are made.
-pub(super) const ROUNDS: u16 = 50;
-pub(super) const KINDS: u16 = 4;
+/// How many are made.
+pub(super) const CHANGES: u16 = ROUNDS * 3 + ROUNDS / SETTINGS;
+const ROUNDS: u16 = 64;
+/// The settings are changed in each eighth round: they are looked at twice a second only, which all others would wait for.
+const SETTINGS: u16 = 8;
 
 /// What is said in one round.
 #[derive(Debug, Clone, Copy)]
@@ -23,20 +25,20 @@ pub(super) async fn make(mesh: &Mesh) -> Duration {
     for round in (0..ROUNDS).map(Round) {
         let began = Instant::now();
         round.say(mesh).await;
-        // The last section of the settings is that of traffic.
-        let written = file.with_extension("new");
-        let text = format!("{settings}  outlier: {{consecutive: {}}}\n", round.failures());
-        std::fs::write(&written, text).expect("it can be written");
-        std::fs::rename(written, &file).expect("it can be moved");
+        if round.0.is_multiple_of(SETTINGS) {
+            // The last section of the settings is that of traffic.
+            let text = format!("{settings}  outlier: {{consecutive: {}}}\n", round.failures());
+            let written = file.with_extension("new");
+            std::fs::write(&written, text).expect("it can be written");
+            std::fs::rename(written, &file).expect("it can be moved");
+        }
         for pod in mesh.pods.values() {
             let what = format!("{round:?} to arrive at {}", pod.spec.name);
             let look = async || match round.lacks(pod) {
                 lacks if lacks.is_empty() => Ok(()),
                 lacks => Err(format!("without {lacks:?}")),
             };
-            eventually(&what, DEADLINE, look)
-                .await
-                .unwrap_or_else(|late| panic!("{late:#}"));
+            mesh.until(&what, look).await;
         }
         longest = longest.max(began.elapsed());
     }
@@ -61,7 +63,7 @@ impl Round {
 
     /// A number of the settings that is in each cluster.
     fn failures(self) -> u32 {
-        60 + u32::from(self.0)
+        60 + u32::from(self.0 / SETTINGS)
     }
 
     async fn say(self, mesh: &Mesh) {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::certificates::Credentials;
 use super::client;
+use super::cluster::PodSpec;
 use super::harness::{Process, Stop, envoy_binary, envoy_versions};
 use super::space::Space;
 
@@ -31,6 +32,18 @@ pub(crate) struct Workload {
     pub(crate) sidecar: bool,
     /// Of its Envoy.
     pub(crate) version: &'static str,
+}
+
+impl Workload {
+    /// The same as the tests on API servers have it.
+    pub(crate) fn spec(&self) -> PodSpec {
+        let network = if self.address.starts_with("10.1.") {
+            "net1"
+        } else {
+            "net2"
+        };
+        PodSpec::new(self.name, self.member, network, self.address)
+    }
 }
 
 /// A running Envoy in a namespace.

@@ -42,15 +42,15 @@ struct Count {
 }
 
 impl Trial {
-    /// From the first request on, which is sent once all pods of `web` answer.
+    /// From the first request on.
     pub(super) async fn of(three: Three) -> Self {
-        let web = three.web("east").await;
-        three.mesh.answered_by("client-1", web, &WEB).await;
-        Self {
+        let mut trial = Self {
             load: three.load("client-1").await,
             three,
             count: Count::default(),
-        }
+        };
+        trial.answered_by(&WEB).await;
+        trial
     }
 
     /// Ends what went on since something was watched last: nothing may have failed there either.
