@@ -141,7 +141,8 @@ fn done(command: CaCommand, now: Timestamp) -> Result<String, WorkshopError> {
             let dir = dir.dir.display();
             let made = match outcome {
                 Outcome::Kept => "is there already; nothing changed",
-                Outcome::Made | Outcome::Renewed => "is made",
+                Outcome::Made => "is made",
+                Outcome::Renewed => "is made, with the key of a run that broke off",
             };
             format!(
                 "the root of {trust_domain} in {dir} {made}\nNext: parallax ca issue-intermediate --dir {dir} --member NAME, for each member\n"

@@ -28,7 +28,7 @@ pub(super) enum Readable {
 ///
 /// # Errors
 /// When neither is there, or a file of it can't be read.
-pub fn read_authority_files(folder: &Path) -> Result<AuthorityFiles, AuthorityError> {
+pub(super) fn read_authority_files(folder: &Path) -> Result<AuthorityFiles, AuthorityError> {
     let names = [(CERTIFICATE, KEY, ROOTS), ("tls.crt", "tls.key", "ca.crt")];
     let Some((certificate, key, roots)) = names.into_iter().find(|(name, ..)| folder.join(name).exists()) else {
         return Err(AuthorityError::Absent {

@@ -111,7 +111,7 @@ impl ServiceAccount {
 }
 
 /// The keys that an API server signs tokens with.
-pub struct KeySet {
+pub(super) struct KeySet {
     issuer: Option<String>,
     keys: Vec<Key>,
     /// What it was read from, to see whether it changed.
@@ -130,7 +130,7 @@ impl KeySet {
     ///
     /// # Errors
     /// In words, when it is no set of keys.
-    pub fn read(jwks: &str, issuer: Option<&str>) -> Result<Self, String> {
+    pub(super) fn read(jwks: &str, issuer: Option<&str>) -> Result<Self, String> {
         let set: JwkSet = serde_json::from_str(jwks).map_err(|error| format!("no JSON web key set: {error}"))?;
         let keys: Vec<Key> = set.keys.iter().filter_map(Key::read).collect();
         if keys.is_empty() {
@@ -162,7 +162,7 @@ impl KeySet {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn check(
+    pub(super) fn check(
         &self,
         token: &BearerToken,
         audiences: &[String],

@@ -43,7 +43,7 @@ pub enum WorkshopError {
         folder: PathBuf,
     },
     /// A key is there, and what belongs to it is not.
-    #[error("{} is there and {} is not; put it back, or move the key away if it is of no use any more (it is never written over)", key.display(), certificate.display())]
+    #[error("{} is there and {} is not; put it back, or let `parallax ca init` finish what broke off where no intermediate was issued yet; or move the key away if it is of no use any more (it is never written over)", key.display(), certificate.display())]
     Half {
         /// The key.
         key: PathBuf,
@@ -129,14 +129,16 @@ impl Workshop {
         self.folder.join(member.as_str())
     }
 
-    /// Makes the root, where there is none.
+    /// Makes the root, where there is none. A run that broke off left its key without a certificate: where it signed nothing
+    /// yet, it is certified now.
     ///
     /// # Errors
     /// When the one that is there can't be used or is of another mesh, and when files can't be written.
     pub fn init(&self, domain: &TrustDomain, lifetime: Duration, now: Timestamp) -> Done<Outcome> {
         make_folder(&self.folder)?;
         let (certificate, key) = (self.folder.join(ROOTS), self.folder.join(ROOT_KEY));
-        if key.exists() || certificate.exists() {
+        let broke_off = key.exists() && !certificate.exists() && self.members()?.is_empty();
+        if !broke_off && (key.exists() || certificate.exists()) {
             let root = self.root(now)?;
             if root.trust_domain() != domain.as_str() {
                 return Err(WorkshopError::OtherDomain {
@@ -147,10 +149,14 @@ impl Workshop {
             }
             return Ok(Outcome::Kept);
         }
-        let made = making::root(domain, None, lifetime, now)?;
-        create(&key, made.key.reveal(), Readable::Owner)?;
+        let left = broke_off.then(|| files::read(&key)).transpose()?;
+        let made = making::root(domain, left.as_ref(), lifetime, now)?;
+        if left.is_none() {
+            // The key first: a certificate alone may be a root whose key is kept elsewhere, which is none to finish.
+            create(&key, made.key.reveal(), Readable::Owner)?;
+        }
         create(&certificate, &made.certificate, Readable::Everybody)?;
-        Ok(Outcome::Made)
+        Ok(if broke_off { Outcome::Renewed } else { Outcome::Made })
     }
 
     /// Issues the intermediate of a member, where there is none; one that is there is certified anew for the same key when

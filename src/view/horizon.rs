@@ -104,7 +104,10 @@ impl fmt::Display for WithheldReason {
                 "mutual TLS, which a gateway needs, is DISABLE for it (PeerAuthentication, or traffic.mtls of the settings)",
             ),
             Self::Drained(member) => write!(f, "member {member} is drained: its weight is 0"),
-            Self::NetworkDrained(network) => write!(f, "network {network} is drained: its weight is 0"),
+            Self::NetworkDrained(network) => write!(
+                f,
+                "network {network} is drained: its weight is 0 in `networks` of the settings"
+            ),
             Self::ServiceDrained(member) => write!(
                 f,
                 "the Service in member {member} is drained: its annotation parallax.dev/weight is 0"
@@ -132,6 +135,12 @@ impl WithheldReason {
     pub fn is_meant(&self) -> bool {
         matches!(self, Self::ClusterLocal(_) | Self::NotExported(_))
     }
+}
+
+/// Why nobody at all is sent to an endpoint of a group, if so, whoever asks.
+#[must_use]
+pub fn withheld_from_all(port: &PortEndpoints, group: &GroupKey, endpoint: &Endpoint) -> Option<WithheldReason> {
+    idle(port, endpoint).or_else(|| standing_apart(port, group))
 }
 
 /// How a viewer reaches a group, by every rule that holds for all of its endpoints.

@@ -9,7 +9,7 @@ mod withheld;
 
 pub use assignment::{Assignment, LocalityEndpoints, Speaks, WeightedAddress, assign};
 pub use explain::{Candidate, Explanation, GatewayShare, SharePart, Verdict, explain};
-pub use horizon::{Horizon, WithheldReason, horizon, is_carried};
+pub use horizon::{Horizon, WithheldReason, horizon, is_carried, withheld_from_all};
 pub use withheld::withheld;
 
 #[cfg(test)]

@@ -255,6 +255,9 @@ async fn members_join_by_objects_and_their_statuses_tell_the_truth() {
     // It is drained and comes back, at once.
     objects.change("west", json!({"weight": 0})).await;
     envoys.hold(&[EAST]).await;
+    let said = control_plane.say(&["get", "endpoints", "web.shop"]);
+    let why = "member west is drained: its weight is 0 (spec.weight of its Member object)";
+    assert!(said.contains(why), "{said}");
     objects.change("west", json!({"weight": null})).await;
     envoys.hold(&[EAST, &gateway(3)]).await;
 

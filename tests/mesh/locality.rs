@@ -193,12 +193,23 @@ async fn what_is_not_for_others(world: &World) {
 
 async fn what_is_drained(world: &World, pods: &[Placed]) {
     let say = |annotations: &str| world.say("west", "far.yaml", &service("far", FAR, annotations, "west", pods));
+    let why = |reason: &str| {
+        for command in [
+            &["get", "endpoints", "far.shop"][..],
+            &["explain", "far.shop", "--member", "east"],
+        ] {
+            let text = world.ask_by_command(command);
+            assert!(text.contains(reason), "{command:?} without {reason}:\n{text}");
+        }
+    };
     say("parallax.dev/weight: '0'");
     world.far_answers(503).await;
+    why("the Service in member west is drained: its annotation parallax.dev/weight is 0");
     say("");
     world.far_answers(200).await;
     world.add_settings("networks: {net2: {weight: 0}}\n");
     world.far_answers(503).await;
+    why("network net2 is drained: its weight is 0 in `networks` of the settings");
     world.add_settings("");
     world.far_answers(200).await;
 }

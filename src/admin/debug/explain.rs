@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use super::reasons::Said;
 use super::{services, v1, words};
 use crate::model::{ClusterId, GatewaySet, GroupStanding, PortEndpoints, Rank, ServiceEndpoints, ViewKey};
 use crate::resources::{AssignmentSpec, ClusterName};
@@ -14,8 +15,9 @@ pub(super) fn explain(
     key: &ViewKey,
     service: &ServiceEndpoints,
     port: &PortEndpoints,
-    gateways: &GatewaySet,
+    said: &Said<'_>,
 ) -> v1::ExplainResponse {
+    let gateways = said.gateways;
     let explanation = view::explain(key, port, gateways);
     let mut assignment = addresses(&explanation.assignment);
     for ((_, endpoint), message) in explanation.assignment.iter().zip(&mut assignment) {
@@ -33,7 +35,7 @@ pub(super) fn explain(
             .map(|each| candidate(service, port, each))
             .collect(),
         assignment,
-        withheld: withheld(&explanation.candidates, gateways),
+        withheld: withheld(&explanation.candidates, said),
         conflicts: service.conflicts.iter().map(ToString::to_string).collect(),
         notes: Vec::new(),
     }
@@ -114,7 +116,7 @@ fn candidate(service: &ServiceEndpoints, port: &PortEndpoints, candidate: &Candi
     }
 }
 
-fn withheld(candidates: &[Candidate], gateways: &GatewaySet) -> Vec<v1::Withheld> {
+fn withheld(candidates: &[Candidate], said: &Said<'_>) -> Vec<v1::Withheld> {
     let mut counts: BTreeMap<&WithheldReason, u32> = BTreeMap::new();
     for candidate in candidates {
         if let Verdict::Withheld(reason) = &candidate.verdict {
@@ -123,29 +125,10 @@ fn withheld(candidates: &[Candidate], gateways: &GatewaySet) -> Vec<v1::Withheld
     }
     let messages = counts.into_iter().map(|(reason, count)| v1::Withheld {
         reason_code: reason.code().to_owned(),
-        reason: reason.to_string() + &why_no_gateway(reason, gateways),
+        reason: said.why(reason),
         count,
     });
     messages.collect()
-}
-
-/// What should be a gateway of the network that has none, and why it is not.
-fn why_no_gateway(reason: &WithheldReason, gateways: &GatewaySet) -> String {
-    let WithheldReason::NoGateway(network) = reason else {
-        return String::new();
-    };
-    let unusable = gateways.unusable().iter();
-    let unusable = unusable.filter(|unusable| unusable.source.network == *network);
-    let reasons = unusable.map(|unusable| {
-        let source = &unusable.source;
-        let member = source.member.as_ref().map(|member| format!(" of {member}"));
-        format!("{}{}: {}", source.origin, member.unwrap_or_default(), unusable.reason)
-    });
-    let reasons: Vec<_> = reasons.collect();
-    match reasons.is_empty() {
-        true => String::new(),
-        false => format!(" ({})", reasons.join("; ")),
-    }
 }
 
 /// Where a gateway comes from; nothing for the address of an endpoint.
@@ -253,7 +236,10 @@ mod tests {
             &key(network, AddressFamilies::Dual),
             &service,
             &service.ports[0],
-            &samples::gateways(),
+            &Said {
+                gateways: &samples::gateways(),
+                members: &[],
+            },
         )
     }
 
@@ -346,7 +332,10 @@ mod tests {
             &key,
             &service,
             &service.ports[0],
-            &samples::gateways(),
+            &Said {
+                gateways: &samples::gateways(),
+                members: &[],
+            },
         );
         assert_eq!(
             answer.assignment[0].how,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::reasons::who_weighs;
 use super::{v1, words};
 use crate::model::{ClusterId, MemberWeight, Rank, ServiceEndpoints};
 use crate::registry::{KindReport, MemberReport, MemberSource, MemberState};
@@ -125,7 +126,10 @@ pub(super) fn notes(service: &ServiceEndpoints, reports: &[MemberReport]) -> Vec
         }
         match report.standing.weight {
             MemberWeight::FULL => {}
-            MemberWeight::DRAINED => notes.push(format!("{name} is drained: its weight is 0%")),
+            MemberWeight::DRAINED => {
+                let who = who_weighs(&report.source);
+                notes.push(format!("{name} is drained: its weight is 0% ({who})"));
+            }
             weight => notes.push(format!("{name} has weight {weight}")),
         }
     }

@@ -5,6 +5,7 @@ pub(super) mod lint;
 mod members;
 mod networks;
 mod proxies;
+mod reasons;
 #[cfg(test)]
 pub(super) mod samples;
 mod services;
@@ -26,6 +27,7 @@ use super::{AdminState, proto as v1};
 use crate::lint::Lookups;
 use crate::model::{NetworkId, ServiceEndpoints};
 use crate::xds::{Detail, StreamInfo};
+use reasons::Said;
 use target::Target;
 use unanswerable::Unanswerable;
 
@@ -109,11 +111,18 @@ impl v1::debug_server::Debug for DebugService {
             name => Some(NetworkId::new(name).map_err(Unanswerable::from)?),
         };
         let (chosen, port) = self.chosen(&request.service)?;
+        let said = Said {
+            gateways: &self.state.table.gateways(),
+            members: &self.state.members.list(),
+        };
         let endpoints = chosen
             .iter()
-            .flat_map(|service| services::endpoints(service, port, network.as_ref()));
+            .flat_map(|service| services::endpoints(service, port, network.as_ref(), &said));
+        let endpoints: Vec<_> = endpoints.collect();
+        let networks = endpoints.iter().map(|endpoint| NetworkId::new(&endpoint.network));
         Ok(Response::new(v1::ListEndpointsResponse {
-            endpoints: endpoints.collect(),
+            notes: said.cut_off(&networks.flatten().collect()),
+            endpoints,
         }))
     }
 
@@ -179,8 +188,12 @@ impl v1::debug_server::Debug for DebugService {
         let service = self.find(&target)?;
         let port = target.port_of(&service)?;
         let (key, viewer) = viewer::resolve(request.viewer.as_ref(), table, &self.streams())?;
-        let mut answer = explain::explain(viewer, &key, &service, port, &table.gateways());
-        answer.notes = members::notes(&service, &self.state.members.list());
+        let said = Said {
+            gateways: &table.gateways(),
+            members: &self.state.members.list(),
+        };
+        let mut answer = explain::explain(viewer, &key, &service, port, &said);
+        answer.notes = members::notes(&service, said.members);
         Ok(Response::new(answer))
     }
 

@@ -1,7 +1,9 @@
 //! Services and endpoints as the table has them, as messages. Pure.
 
+use super::reasons::Said;
 use super::{v1, words};
 use crate::model::{ClusterId, Endpoint, NetworkId, PortEndpoints, ServiceEndpoints, ServiceKey};
+use crate::view;
 
 pub(super) fn service(service: &ServiceEndpoints) -> v1::Service {
     v1::Service {
@@ -28,11 +30,12 @@ fn port(port: &PortEndpoints) -> v1::ServicePort {
     }
 }
 
-/// The endpoints of a service, of one port and one network only where these are given.
+/// The endpoints of a service, of one port and one network only where these are given, with what keeps everybody away.
 pub(super) fn endpoints(
     service: &ServiceEndpoints,
     port: Option<u16>,
     network: Option<&NetworkId>,
+    said: &Said<'_>,
 ) -> Vec<v1::Endpoint> {
     let mut found = Vec::new();
     for held in service
@@ -42,11 +45,14 @@ pub(super) fn endpoints(
     {
         for (key, group) in held.groups() {
             if network.is_none_or(|network| *network == key.network) {
-                let messages = group
-                    .endpoints()
-                    .iter()
-                    .map(|each| endpoint(&service.key, held.port.number, &key.member, each));
-                found.extend(messages);
+                found.extend(group.endpoints().iter().map(|each| {
+                    let reason = view::withheld_from_all(held, key, each);
+                    v1::Endpoint {
+                        reason_code: reason.as_ref().map(|why| why.code().to_owned()).unwrap_or_default(),
+                        reason: reason.map(|why| said.why(&why)).unwrap_or_default(),
+                        ..endpoint(&service.key, held.port.number, &key.member, each)
+                    }
+                }));
             }
         }
     }
@@ -66,6 +72,7 @@ pub(super) fn endpoint(service: &ServiceKey, port: u16, member: &ClusterId, endp
         locality: words::locality(&endpoint.locality),
         pod: endpoint.pod.as_ref().map(ToString::to_string).unwrap_or_default(),
         weight: endpoint.weight.into(),
+        ..v1::Endpoint::default()
     }
 }
 
@@ -73,6 +80,7 @@ pub(super) fn endpoint(service: &ServiceKey, port: u16, member: &ClusterId, endp
 mod tests {
     use super::super::samples;
     use super::*;
+    use crate::model::{GroupStanding, MemberWeight};
 
     #[test]
     fn a_service_counts_what_serves_and_names_each_network_once() {
@@ -88,6 +96,12 @@ mod tests {
     #[test]
     fn endpoints_are_chosen_by_port_and_network() {
         let held = samples::service();
+        let gateways = samples::gateways();
+        let said = Said {
+            gateways: &gateways,
+            members: &[],
+        };
+        let endpoints = |service, port, network| endpoints(service, port, network, &said);
         assert_eq!(endpoints(&held, None, None).len(), 8);
         assert_eq!(endpoints(&held, Some(80), None), []);
         let net2 = NetworkId::new("net2").unwrap();
@@ -103,5 +117,35 @@ mod tests {
         let dual = &endpoints(&held, None, Some(&NetworkId::new("net1").unwrap()))[0];
         assert_eq!(dual.addresses, ["10.1.0.1", "fd00::1"]);
         assert_eq!(dual.locality, "r1/z1");
+    }
+
+    #[test]
+    fn what_nobody_is_sent_to_says_why_and_what_depends_on_who_asks_does_not() {
+        let gateways = samples::gateways();
+        let said = Said {
+            gateways: &gateways,
+            members: &[],
+        };
+        let held = samples::service();
+        let reasons = |service: &ServiceEndpoints| -> Vec<_> {
+            let found = endpoints(service, None, None, &said);
+            found.into_iter().map(|each| each.reason_code).collect()
+        };
+        // Neither plaintext nor a network without a gateway: its own network is sent there.
+        assert_eq!(reasons(&held), ["", "not_ready", "", "", "", "", "draining", ""]);
+        let net2 = NetworkId::new("net2").unwrap();
+        let mut drained = held.clone();
+        let port = &mut drained.ports[0];
+        let standings = port.groups().keys().filter(|key| key.network == net2).map(|key| {
+            let standing = GroupStanding {
+                network: MemberWeight::DRAINED,
+                ..GroupStanding::default()
+            };
+            (key.clone(), standing)
+        });
+        *port = PortEndpoints::with_terms(port.port.clone(), port.groups().clone(), standings.collect(), None);
+        assert_eq!(reasons(&drained)[2..6], ["network_drained"; 4]);
+        let told = &endpoints(&drained, None, Some(&net2), &said)[0].reason;
+        assert!(told.ends_with("in `networks` of the settings"), "{told}");
     }
 }

@@ -20,18 +20,23 @@ pub(crate) fn explain(answer: &v1::ExplainResponse, paint: Paint) -> String {
     text += "\n";
     text += &candidates(answer, paint);
     text += &weights(answer, paint);
-    if !answer.withheld.is_empty() {
-        text += "\nWithheld:\n";
-        let rows = answer.withheld.iter().map(|withheld| {
-            [
-                plain(withheld.count),
-                cell(&withheld.reason_code, Mood::Odd),
-                plain(&withheld.reason),
-            ]
-        });
-        text += &table(["COUNT", "REASON", "MEANING"], rows, paint);
-    }
+    text += &withheld(&answer.withheld, paint);
     text
+}
+
+/// What is withheld and why; nothing where nothing is.
+pub(super) fn withheld(withheld: &[v1::Withheld], paint: Paint) -> String {
+    if withheld.is_empty() {
+        return String::new();
+    }
+    let rows = withheld.iter().map(|withheld| {
+        [
+            plain(withheld.count),
+            cell(&withheld.reason_code, Mood::Odd),
+            plain(&withheld.reason),
+        ]
+    });
+    format!("\nWithheld:\n{}", table(["COUNT", "REASON", "MEANING"], rows, paint))
 }
 
 /// All assignments of a viewer.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use super::super::Paint;
+use super::explain::withheld;
 use super::table::{Mood, age, cell, plain, sockets, table};
 use super::v1;
 
@@ -58,7 +59,7 @@ pub(crate) fn services(answer: &v1::ListServicesResponse, paint: Paint) -> Strin
     text
 }
 
-/// The endpoints.
+/// The endpoints, and below why nobody at all is sent to some.
 pub(crate) fn endpoints(answer: &v1::ListEndpointsResponse, paint: Paint) -> String {
     if answer.endpoints.is_empty() {
         return "No endpoints.\n".to_owned();
@@ -74,12 +75,30 @@ pub(crate) fn endpoints(answer: &v1::ListEndpointsResponse, paint: Paint) -> Str
             cell(&endpoint.mtls, mtls(&endpoint.mtls)),
             plain(&endpoint.locality),
             plain(&endpoint.pod),
+            cell(&endpoint.reason_code, Mood::Odd),
         ]
     });
     let headers = [
-        "SERVICE", "PORT", "NETWORK", "MEMBER", "ADDRESS", "HEALTH", "MTLS", "ZONE", "POD",
+        "SERVICE", "PORT", "NETWORK", "MEMBER", "ADDRESS", "HEALTH", "MTLS", "ZONE", "POD", "WITHHELD",
     ];
-    table(headers, rows, paint)
+    let mut text = table(headers, rows, paint);
+    let mut counts: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+    for endpoint in answer.endpoints.iter().filter(|each| !each.reason_code.is_empty()) {
+        *counts.entry((&endpoint.reason_code, &endpoint.reason)).or_default() += 1;
+    }
+    let reasons = counts.into_iter().map(|((code, reason), count)| v1::Withheld {
+        reason_code: code.to_owned(),
+        reason: reason.to_owned(),
+        count,
+    });
+    text += &withheld(&reasons.collect::<Vec<_>>(), paint);
+    if !answer.notes.is_empty() {
+        text += "\n";
+    }
+    for note in &answer.notes {
+        text += &format!("Note: {note}\n");
+    }
+    text
 }
 
 /// The networks, and below the gateways with where each comes from, and those that can't be used.
@@ -219,17 +238,35 @@ Members disagree about web.shop:
             locality: "r1/z1".to_owned(),
             pod: "shop/web-1".to_owned(),
             weight: 1,
+            reason_code: "not_ready".to_owned(),
+            reason: "not ready".to_owned(),
+        };
+        let fine = v1::Endpoint {
+            addresses: vec!["10.1.0.2".to_owned()],
+            health: "Ready".to_owned(),
+            mtls: "Yes".to_owned(),
+            reason_code: String::new(),
+            reason: String::new(),
+            ..endpoint.clone()
         };
         assert_eq!(
             endpoints(
                 &v1::ListEndpointsResponse {
-                    endpoints: vec![endpoint]
+                    endpoints: vec![endpoint, fine],
+                    notes: vec!["withheld from all other networks".to_owned()],
                 },
                 Paint::Plain
             ),
             "\
-SERVICE    PORT   NETWORK   MEMBER   ADDRESS                        HEALTH     MTLS         ZONE    POD
-web.shop   80     net1      west     10.1.0.1:8080,[fd00::1]:8080   NotReady   PodUnknown   r1/z1   shop/web-1
+SERVICE    PORT   NETWORK   MEMBER   ADDRESS                        HEALTH     MTLS         ZONE    POD          WITHHELD
+web.shop   80     net1      west     10.1.0.1:8080,[fd00::1]:8080   NotReady   PodUnknown   r1/z1   shop/web-1   not_ready
+web.shop   80     net1      west     10.1.0.2:8080                  Ready      Yes          r1/z1   shop/web-1   -
+
+Withheld:
+COUNT   REASON      MEANING
+1       not_ready   not ready
+
+Note: withheld from all other networks
 "
         );
         assert_eq!(

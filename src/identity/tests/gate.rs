@@ -8,8 +8,9 @@ use rustls::pki_types::CertificateDer;
 
 use super::token::{Signer, claims};
 use super::*;
+use crate::identity::proof::Proven;
 use crate::identity::{
-    BearerToken, Claims, Gate, IdentityMetrics, Keeper, PeerCertificates, Proven, PublishedKeys, Refusal, RefusalKind,
+    BearerToken, Claims, Gate, IdentityMetrics, Keeper, PeerCertificates, PublishedKeys, Refusal, RefusalKind,
     Requirement, Review, ServiceAccount, Shown, TokenAuthorities, TrustDomains,
 };
 

@@ -17,7 +17,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 
-use super::{Authority, AuthorityError, Renewal, SpiffeId, TrustDomain, Workshop, read_authority_files};
+use super::error::AuthorityError;
+use super::files::read_authority_files;
+use super::{Authority, Renewal, SpiffeId, TrustDomain, Workshop};
 use crate::model::ClusterId;
 
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);

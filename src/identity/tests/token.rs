@@ -6,7 +6,7 @@ use rcgen::KeyPair;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::identity::{BearerToken, KeySet, ServiceAccount, TokenError};
+use crate::identity::token::{BearerToken, KeySet, ServiceAccount, TokenError};
 
 /// An API server's key for tokens.
 pub(super) struct Signer {

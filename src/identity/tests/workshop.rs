@@ -68,6 +68,24 @@ fn running_a_command_again_changes_nothing_and_no_key_is_written_over() {
 }
 
 #[test]
+fn a_root_whose_making_broke_off_is_finished_with_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let workshop = Workshop::new(folder.path());
+    let key = || fs::read(folder.path().join("root-key.pem")).unwrap();
+    workshop.init(&domain(), 3650 * DAY, now()).unwrap();
+    let before = key();
+    fs::remove_file(folder.path().join("root-cert.pem")).unwrap();
+    let issue = || workshop.issue_intermediate(&member("west"), Renewal::NotAsked, 730 * DAY, now());
+    let half = issue().unwrap_err().to_string();
+    assert!(half.contains("parallax ca init"), "{half}");
+    assert_eq!(workshop.init(&domain(), 3650 * DAY, now()).unwrap(), Outcome::Renewed);
+    assert_eq!(workshop.init(&domain(), 3650 * DAY, now()).unwrap(), Outcome::Kept);
+    assert_eq!(key(), before);
+    assert_eq!(issue().unwrap(), Outcome::Made);
+    assert!(open(&workshop.member_folder(&member("west"))).is_ok());
+}
+
+#[test]
 fn what_can_not_be_done_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let workshop = Workshop::new(folder.path());

@@ -191,22 +191,18 @@ impl Session {
 
     /// The next answer that is due, from the present state, in sending order; at most one per type is in flight.
     pub(super) fn next(&mut self, lookup: &dyn Lookup) -> Option<Response> {
-        self.keeps_back = false;
-        for kind in ResourceType::ALL {
-            let nonce = self.sent + 1;
-            let Some(mut subscription) = self.kinds.take(kind) else {
-                continue;
-            };
-            let order = Order::new(&self.kinds, lookup, self.patience);
-            let answer = subscription.answer(nonce, lookup, &order);
-            self.keeps_back |= order.kept_back();
-            self.kinds.put(kind, subscription);
-            let Some(answer) = answer else { continue };
-            self.sent = nonce;
-            if let Some(child) = child_of(kind).and_then(|child| self.kinds.get_mut(child)) {
-                child.parents_changed(&answer.fresh, &answer.gone);
+        loop {
+            let mut learned = false;
+            self.keeps_back = false;
+            for kind in ResourceType::ALL {
+                if let Some(response) = self.next_of(kind, lookup, &mut learned) {
+                    return Some(response);
+                }
             }
-            return Some(answer.response);
+            // What was kept back for what was not known yet may be due now.
+            if !(self.keeps_back && learned) {
+                break;
+            }
         }
         for (url, foreign) in &mut self.foreign {
             if let Some(removed) = foreign.answer() {
@@ -216,6 +212,23 @@ impl Session {
         }
         self.patience = Patience::Some;
         None
+    }
+
+    /// The answer of one type that is due.
+    fn next_of(&mut self, kind: ResourceType, lookup: &dyn Lookup, learned: &mut bool) -> Option<Response> {
+        let nonce = self.sent + 1;
+        let mut subscription = self.kinds.take(kind)?;
+        let order = Order::new(&self.kinds, lookup, self.patience);
+        let answer = subscription.answer(nonce, lookup, &order);
+        self.keeps_back |= order.kept_back();
+        *learned |= order.learned();
+        self.kinds.put(kind, subscription);
+        let answer = answer?;
+        self.sent = nonce;
+        if let Some(child) = child_of(kind).and_then(|child| self.kinds.get_mut(child)) {
+            child.parents_changed(&answer.fresh, &answer.gone);
+        }
+        Some(answer.response)
     }
 
     /// Whether something that is due waits for the ACK of another type. To be asked when there was no answer.

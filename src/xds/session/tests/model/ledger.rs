@@ -21,7 +21,7 @@ const FULL: usize = 1 << 20;
 /// What was received and sent about one type.
 #[derive(Debug, Default)]
 pub(super) struct Account {
-    asked: bool,
+    pub(super) asked: bool,
     /// A name, even one that means nothing, was asked for.
     named: bool,
     star: bool,
@@ -33,7 +33,7 @@ pub(super) struct Account {
     /// Of listeners and routes.
     pub(super) naming: Naming,
     /// Of these, what was given on this stream.
-    given: BTreeSet<Name>,
+    pub(super) given: BTreeSet<Name>,
     /// To be given whatever the client has: it asked for these, or got a new parent of theirs.
     again: BTreeSet<Name>,
     /// What the client took.
@@ -225,6 +225,26 @@ impl Ledger {
 
     /// What must be given now, if anything; it counts as given from here on.
     pub(super) fn next(&mut self, now: Now<'_>) -> Option<(ResourceType, Due)> {
+        loop {
+            let unknown = self.unknown();
+            if let Some(due) = self.look(now) {
+                return Some(due);
+            }
+            if self.unknown() == unknown {
+                break;
+            }
+        }
+        self.impatient = false;
+        None
+    }
+
+    /// How many listeners and routes of the client may name any cluster.
+    fn unknown(&self) -> usize {
+        [LDS, RDS].iter().map(|kind| self.accounts[kind].naming.unknown()).sum()
+    }
+
+    /// One look at every type.
+    fn look(&mut self, now: Now<'_>) -> Option<(ResourceType, Due)> {
         for kind in ResourceType::ALL {
             let full = self.dialect == Dialect::StateOfTheWorld && kind.is_wildcard_capable();
             if self.accounts[&kind].out.is_some() {
@@ -278,7 +298,6 @@ impl Ledger {
             }
             return Some((kind, due));
         }
-        self.impatient = false;
         None
     }
 
