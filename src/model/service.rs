@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -314,6 +314,14 @@ impl ServiceEndpoints {
         self.groups().any(|(_, group)| !group.endpoints().is_empty())
     }
 
+    /// The same for whoever has IPv6 only: in 2001:2::/48, which is for tests of devices and routed nowhere, as in Istio. It is the
+    /// one of IPv4 with that before it, so nothing else needs to be dealt or kept.
+    #[must_use]
+    pub fn virtual_ip_v6(&self) -> Option<Ipv6Addr> {
+        self.virtual_ip
+            .map(|ip| Ipv6Addr::from_bits(0x2001_0002 << 96 | u128::from(ip.to_bits())))
+    }
+
     /// Whether it has use for an address of the whole mesh: something answers for it, and no address is given to it everywhere.
     #[must_use]
     pub fn needs_virtual_ip(&self) -> bool {
@@ -338,6 +346,7 @@ impl ServiceEndpoints {
     pub fn addresses(&self) -> BTreeSet<IpAddr> {
         let mut addresses: BTreeSet<_> = self.cluster_ips.values().flatten().copied().collect();
         addresses.extend(self.virtual_ip.map(IpAddr::from));
+        addresses.extend(self.virtual_ip_v6().map(IpAddr::from));
         addresses.extend(self.entry.iter().flat_map(|entry| &entry.addresses));
         if self.headless {
             let endpoints = self.groups().flat_map(|(_, group)| group.endpoints());

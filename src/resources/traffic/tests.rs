@@ -92,6 +92,7 @@ fn inbound(settings: TrafficSettings, mode: MtlsMode, ports: &[(u16, MtlsMode)],
     let policy = InboundPolicy::new(mode, ports.iter().copied().collect(), probes);
     read(
         &InboundSpec {
+            families: crate::model::AddressFamilies::V4,
             policy: Arc::new(policy),
             settings: Arc::new(settings),
         }
@@ -247,4 +248,37 @@ fn what_fails_goes_by_how_much_of_it_failed_and_all_of_it_may_go() {
     let detection = self::cluster(off).outlier_detection.expect("all of it is off");
     assert_eq!(number(detection.enforcing_failure_percentage), 0);
     assert_eq!(number(detection.enforcing_consecutive_5xx), 0);
+}
+
+fn sockets(listener: Listener) -> Vec<(String, bool)> {
+    use envoy_types::pb::envoy::config::core::v3::address::Address;
+    let more = listener.additional_addresses.into_iter().map(|more| more.address);
+    let all = std::iter::once(listener.address).chain(more);
+    all.map(|address| match address.unwrap().address.unwrap() {
+        Address::SocketAddress(socket) => (socket.address, socket.ipv4_compat),
+        other => panic!("{other:?}"),
+    })
+    .collect()
+}
+
+#[test]
+fn listeners_are_there_for_the_families_of_the_viewer() {
+    use crate::model::AddressFamilies::{Dual, Unknown, V4, V6};
+    let settings = Arc::new(settings());
+    for (families, all, local) in [
+        (V4, ("0.0.0.0", false), &["127.0.0.1"][..]),
+        (Unknown, ("0.0.0.0", false), &["127.0.0.1"]),
+        (V6, ("::", true), &["::1"]),
+        (Dual, ("::", true), &["127.0.0.1", "::1"]),
+    ] {
+        let capture = super::capture::CaptureSpec {
+            families,
+            settings: Arc::clone(&settings),
+        };
+        let all = (all.0.to_owned(), all.1);
+        assert_eq!(sockets(read(&capture.encode())), [all], "{families}");
+        let dns = super::dns::DnsSpec::new(Vec::new(), families, Arc::clone(&settings));
+        let local: Vec<_> = local.iter().map(|ip| ((*ip).to_owned(), false)).collect();
+        assert_eq!(sockets(read(&dns.encode())), local, "{families}");
+    }
 }
