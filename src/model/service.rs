@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Aspect, Audience, ClusterId, Counts, Endpoint, GroupStanding, Health, HostEntry, Locality, Mtls, NetworkId,
+    Aspect, Audience, ClusterId, Counts, Endpoint, GroupStanding, Groups, Health, HostEntry, Locality, Mtls, NetworkId,
     Preference, Reach, Resolution, ServiceKey,
 };
 
@@ -98,7 +98,7 @@ pub struct PortEndpoints {
     /// The merged port.
     pub port: ServicePort,
     draining_serves: bool,
-    groups: BTreeMap<GroupKey, Arc<NetworkGroup>>,
+    groups: Groups,
     /// Of the groups whose endpoints count otherwise than those of most.
     standings: BTreeMap<GroupKey, GroupStanding>,
     terms: Option<Arc<ServiceTerms>>,
@@ -107,7 +107,7 @@ pub struct PortEndpoints {
 impl PortEndpoints {
     /// Puts groups together; none is copied.
     #[must_use]
-    pub fn new(port: ServicePort, groups: BTreeMap<GroupKey, Arc<NetworkGroup>>) -> Self {
+    pub fn new(port: ServicePort, groups: impl Into<Groups>) -> Self {
         Self::with_terms(port, groups, BTreeMap::new(), None)
     }
 
@@ -115,10 +115,11 @@ impl PortEndpoints {
     #[must_use]
     pub fn with_terms(
         port: ServicePort,
-        groups: BTreeMap<GroupKey, Arc<NetworkGroup>>,
+        groups: impl Into<Groups>,
         standings: BTreeMap<GroupKey, GroupStanding>,
         terms: Option<Arc<ServiceTerms>>,
     ) -> Self {
+        let groups = groups.into();
         let serves = |key: &GroupKey| standings.get(key).is_none_or(|standing| standing.serves());
         let draining_serves = !groups.iter().any(|(key, group)| group.any_ready && serves(key));
         Self {
@@ -161,13 +162,13 @@ impl PortEndpoints {
             port,
             groups
                 .map(|(key, endpoints)| (key, Arc::new(NetworkGroup::new(endpoints))))
-                .collect(),
+                .collect::<BTreeMap<_, _>>(),
         )
     }
 
     /// The endpoints by network and member.
     #[must_use]
-    pub fn groups(&self) -> &BTreeMap<GroupKey, Arc<NetworkGroup>> {
+    pub fn groups(&self) -> &Groups {
         &self.groups
     }
 
