@@ -99,7 +99,7 @@ pub(crate) async fn run(tls_folder: Option<PathBuf>) -> anyhow::Result<()> {
         Some(files) => Some(ServerTls::from_files(
             &files.certificate,
             &files.key,
-            Clients::SignedBy(&files.ca),
+            Clients::SignedBy(files.ca.clone()),
         )?),
         None => None,
     };

@@ -77,8 +77,8 @@ impl Board {
         self.counts.requests += seen.requests;
         self.counts.failed += seen.failures.len();
         self.counts.posts_failed += seen.failed_posts.len();
-        for (path, reason) in seen.failures.iter().chain(&seen.failed_posts).take(3) {
-            self.say(&format!("     {path}: {reason}"));
+        for failure in seen.failures.iter().chain(&seen.failed_posts).take(3) {
+            self.say(&format!("     {}: {}", failure.path, failure.reason));
         }
         for (path, pod) in seen.answers {
             *self.totals.entry(pod.clone()).or_default() += 1;

@@ -68,14 +68,10 @@ fn of_settings(config: &Config, findings: &mut Vec<Finding>) -> Result<BTreeMap<
     for member in &config.members {
         let refused = |error: anyhow::Error| Failure::Refused(format!("{error:#}"));
         let config::MemberSource::Folder(path) = &member.source else {
-            findings.push(Finding {
-                severity: Severity::Warning,
-                member: member.name.clone(),
-                object: String::new(),
-                field: String::new(),
-                problem: "it is an API server, which is not asked here".to_owned(),
-                remedy: "ask the control plane that reads it: parallax lint --server ADDR".to_owned(),
-            });
+            findings.push(Finding::of(Severity::Warning, member.name.as_str(), "").says(
+                "it is an API server, which is not asked here",
+                "ask the control plane that reads it: parallax lint --server ADDR",
+            ));
             continue;
         };
         let name = ClusterId::new(&member.name).map_err(|error| Failure::Refused(error.to_string()))?;

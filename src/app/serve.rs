@@ -32,10 +32,10 @@ pub(super) fn bind_xds(config: &Config, metrics: &AcceptorMetrics) -> anyhow::Re
 }
 
 /// Whose certificates the xDS endpoint asks for.
-fn clients<'a>(config: &Config, files: &'a TlsFiles) -> Clients<'a> {
+fn clients(config: &Config, files: &TlsFiles) -> Clients {
     let required = config.identity.as_ref().map(|identity| identity.require);
     match (&files.client_ca, required) {
-        (Some(authorities), _) => Clients::SignedBy(authorities),
+        (Some(authorities), _) => Clients::SignedBy(authorities.clone()),
         // Who signed them is the gate's question: its roots change while we run.
         (None, Some(ProxyProof::Certificate)) => Clients::Known,
         (None, Some(ProxyProof::Any | ProxyProof::None)) => Clients::KnownOrNot,

@@ -40,16 +40,26 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// About a Service of a member.
-    pub(super) fn service(severity: Severity, member: &ClusterId, key: &ServiceKey) -> Self {
+    /// About an object of a member as a whole; either is empty where there is none.
+    #[must_use]
+    pub fn of(severity: Severity, member: impl Into<String>, object: impl Into<String>) -> Self {
         Self {
             severity,
-            member: member.to_string(),
-            object: format!("Service {}/{}", key.namespace, key.name),
+            member: member.into(),
+            object: object.into(),
             field: String::new(),
             problem: String::new(),
             remedy: String::new(),
         }
+    }
+
+    /// About a Service of a member.
+    pub(super) fn service(severity: Severity, member: &ClusterId, key: &ServiceKey) -> Self {
+        Self::of(
+            severity,
+            member.as_str(),
+            format!("Service {}/{}", key.namespace, key.name),
+        )
     }
 
     /// The same about one of its fields.
@@ -59,7 +69,8 @@ impl Finding {
     }
 
     /// The same with what is wrong and what to do.
-    pub(super) fn says(self, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn says(self, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         let (problem, remedy) = (problem.into(), remedy.into());
         Self {
             problem,
@@ -72,15 +83,9 @@ impl Finding {
     /// `spec.ports[0].port is 70000, which is no port`.
     #[must_use]
     pub fn of_object(severity: Severity, member: &str, object: &str, problem: &str, remedy: &str) -> Self {
-        let field = field_of(problem);
-        Self {
-            severity,
-            member: member.to_owned(),
-            object: object.to_owned(),
-            field: field.to_owned(),
-            problem: problem.to_owned(),
-            remedy: remedy.to_owned(),
-        }
+        Self::of(severity, member, object)
+            .at(field_of(problem))
+            .says(problem, remedy)
     }
 }
 

@@ -25,17 +25,14 @@ pub(super) fn findings(
             origin => origin.to_string(),
         };
         let member = unusable.source.member.as_ref();
-        findings.push(Finding {
-            severity: Severity::Error,
-            member: member.map(ToString::to_string).unwrap_or_default(),
-            object,
-            field: String::new(),
-            problem: format!(
+        let member = member.map(ToString::to_string).unwrap_or_default();
+        findings.push(Finding::of(Severity::Error, member, object).says(
+            format!(
                 "it is no gateway of network {}: {}",
                 unusable.source.network, unusable.reason
             ),
-            remedy: "see docs/networks.md for what a gateway needs".to_owned(),
-        });
+            "see docs/networks.md for what a gateway needs",
+        ));
     }
     if networks.len() < 2 {
         return findings;
@@ -51,16 +48,10 @@ pub(super) fn findings(
     for network in networks {
         let behind = endpoints.get(network).copied().unwrap_or_default();
         if behind > 0 && gateways.of(network).is_empty() && !unknown.contains(network) {
-            findings.push(Finding {
-                severity: Severity::Error,
-                member: String::new(),
-                object: format!("network {network}"),
-                field: String::new(),
-                problem: format!("it has no usable gateway; its {behind} endpoints are withheld from other networks"),
-                remedy: format!(
-                    "label the Service of an east-west gateway topology.istio.io/network: {network}, or name a gateway in the settings"
-                ),
-            });
+            findings.push(Finding::of(Severity::Error, "", format!("network {network}")).says(
+                format!("it has no usable gateway; its {behind} endpoints are withheld from other networks"),
+                format!("label the Service of an east-west gateway topology.istio.io/network: {network}, or name a gateway in the settings"),
+            ));
         }
     }
     findings

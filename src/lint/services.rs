@@ -59,10 +59,7 @@ pub(super) fn findings(
 
 /// About a `ServiceEntry` of a member.
 fn of_entry(member: &ClusterId, name: &ObjectName) -> Finding {
-    Finding {
-        object: format!("ServiceEntry {name}"),
-        ..Finding::service(Severity::Error, member, &ServiceKey::new(&name.namespace, &name.name))
-    }
+    Finding::of(Severity::Error, member.as_str(), format!("ServiceEntry {name}"))
 }
 
 fn name(key: &ServiceKey, part: &ServicePart, record: &ServiceRecord, domain: &str, findings: &mut Vec<Finding>) {

@@ -231,7 +231,7 @@ fn entry(name: ObjectName, created: i64, host: &str, protocol: &str) -> Record {
         resolution: Resolution::Static,
         endpoints: vec![endpoint],
         selector: None,
-        export_to: Vec::new(),
+        export: None,
     }))
 }
 

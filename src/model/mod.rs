@@ -4,6 +4,7 @@ mod audience;
 mod cidr;
 mod endpoint;
 mod gateway;
+mod groups;
 mod host;
 mod ids;
 mod inbound;
@@ -22,6 +23,7 @@ pub use endpoint::{Addresses, Endpoint, Health, Mtls};
 pub use gateway::{
     GatewayOrigin, GatewaySet, GatewaySource, GatewayWay, NetworkGateway, UnusableGateway, UnusableReason,
 };
+pub use groups::Groups;
 pub use host::{DnsTarget, HostEntry, Resolution};
 pub use ids::{ClusterId, HostName, InvalidId, NetworkId, ObjectName, PodName, ServiceKey};
 pub use inbound::{InboundPolicy, MtlsMode, Probe, ProbeQuestion};

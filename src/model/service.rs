@@ -8,8 +8,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Aspect, Audience, ClusterId, Counts, Endpoint, GroupStanding, Health, HostEntry, Locality, MemberWeight, Mtls,
-    NetworkId, Preference, Reach, Resolution, ServiceKey, ZoneWeight,
+    Aspect, Audience, ClusterId, Counts, Endpoint, GroupStanding, Groups, Health, HostEntry, Locality, MemberWeight,
+    Mtls, NetworkId, Preference, Reach, Resolution, ServiceKey, ZoneWeight,
 };
 
 /// One port of a Service. Only TCP ports are kept: xDS clusters carry nothing else.
@@ -107,7 +107,7 @@ pub struct PortEndpoints {
     /// The merged port.
     pub port: ServicePort,
     draining_serves: bool,
-    groups: BTreeMap<GroupKey, Arc<NetworkGroup>>,
+    groups: Groups,
     /// Of those that count otherwise than most.
     standings: Standings,
     terms: Option<Arc<ServiceTerms>>,
@@ -116,7 +116,7 @@ pub struct PortEndpoints {
 impl PortEndpoints {
     /// Puts groups together; none is copied.
     #[must_use]
-    pub fn new(port: ServicePort, groups: BTreeMap<GroupKey, Arc<NetworkGroup>>) -> Self {
+    pub fn new(port: ServicePort, groups: impl Into<Groups>) -> Self {
         Self::with_terms(port, groups, Standings::default(), None)
     }
 
@@ -124,10 +124,11 @@ impl PortEndpoints {
     #[must_use]
     pub fn with_terms(
         port: ServicePort,
-        groups: BTreeMap<GroupKey, Arc<NetworkGroup>>,
+        groups: impl Into<Groups>,
         standings: Standings,
         terms: Option<Arc<ServiceTerms>>,
     ) -> Self {
+        let groups = groups.into();
         let mut port = Self {
             port,
             draining_serves: false,
@@ -203,13 +204,13 @@ impl PortEndpoints {
             port,
             groups
                 .map(|(key, endpoints)| (key, Arc::new(NetworkGroup::new(endpoints))))
-                .collect(),
+                .collect::<BTreeMap<_, _>>(),
         )
     }
 
     /// The endpoints by network and member.
     #[must_use]
-    pub fn groups(&self) -> &BTreeMap<GroupKey, Arc<NetworkGroup>> {
+    pub fn groups(&self) -> &Groups {
         &self.groups
     }
 

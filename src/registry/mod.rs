@@ -8,6 +8,7 @@ mod attached;
 mod attachment;
 mod convert;
 mod folder;
+mod group;
 mod hosts;
 mod kubernetes;
 mod metrics;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::record::Labels;
+use super::terms::ExportTo;
 use crate::model::{HostName, Locality, NetworkId, ObjectName, Resolution, ServiceKey, ServicePort};
 
 /// A host that a `ServiceEntry` names: of a service, or of all below a domain.
@@ -107,8 +108,8 @@ pub struct ServiceEntryRecord {
     pub endpoints: Vec<Workload>,
     /// `workloadSelector.labels`: pods and `WorkloadEntry` objects of its namespace that are endpoints too.
     pub selector: Option<Labels>,
-    /// `exportTo`: namespaces, or `*`, `.` or `~`; where it is empty, the default counts.
-    pub export_to: Vec<Arc<str>>,
+    /// `exportTo`; where it says nothing, the default counts.
+    pub export: Option<ExportTo>,
 }
 
 impl ServiceEntryRecord {

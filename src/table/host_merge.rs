@@ -7,7 +7,6 @@ use super::derive::MemberService;
 use super::hosts::HostPart;
 use super::merge::standings;
 use super::settings::TableSettings;
-use super::terms::ExportTo;
 use crate::model::{
     Audience, ClusterId, Conflict, DnsTarget, GroupKey, HostEntry, MemberWeight, NetworkGroup, PortEndpoints,
     Resolution, ServiceEndpoints, ServiceKey, ServicePort, ServiceTerms,
@@ -77,9 +76,7 @@ pub(super) fn join(groups: &mut BTreeMap<GroupKey, Arc<NetworkGroup>>, claims: &
 fn terms(claims: &[Claim<'_>], settings: &TableSettings) -> Option<Arc<ServiceTerms>> {
     let mut audiences: BTreeMap<ClusterId, Audience> = BTreeMap::new();
     for (member, _, part) in claims {
-        let said = &part.entry.export_to;
-        let own = ExportTo(said.iter().filter(|name| ***name != *"~").cloned().collect());
-        let export = if said.is_empty() { &settings.export } else { &own };
+        let export = part.entry.export.as_ref().unwrap_or(&settings.export);
         let namespaces = export.namespaces(&part.entry.name.namespace);
         let seen = audiences.entry((*member).clone()).or_insert_with(|| Audience {
             namespaces: Some(Arc::default()),

@@ -64,11 +64,11 @@ impl Kind {
     pub fn is_optional(self) -> bool {
         Self::OPTIONAL.contains(&self)
     }
-}
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+    /// As `kind` of an object says it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Namespace => "Namespace",
             Self::Node => "Node",
             Self::Service => "Service",
@@ -77,7 +77,13 @@ impl fmt::Display for Kind {
             Self::ServiceEntry => "ServiceEntry",
             Self::WorkloadEntry => "WorkloadEntry",
             Self::PeerAuthentication => "PeerAuthentication",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 

@@ -92,9 +92,9 @@ impl Acceptor {
     }
 
     async fn run(self, ready: mpsc::Sender<Conn>) {
-        let tls = self.tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
-        let _renewal = self
-            .tls
+        let tls = self.tls;
+        let _renewal = tls
+            .clone()
             .map(|tls| AbortOnDropHandle::new(tokio::spawn(async move { tls.renew().await })));
         let permits = Arc::new(Semaphore::new(self.limits.concurrent.max(1)));
         // Ends the handshakes with us.
@@ -127,7 +127,7 @@ impl Acceptor {
                             metrics: self.metrics.clone(),
                             _permit: permit,
                         };
-                        handshakes.spawn(handshake.run(tls.clone(), ready.clone()));
+                        handshakes.spawn(handshake.run(TlsAcceptor::from(tls.config()), ready.clone()));
                         continue;
                     }
                 },

@@ -1,6 +1,6 @@
 //! Whose certificates a server asks for.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
@@ -10,12 +10,12 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 /// Who may connect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Clients<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Clients {
     /// Everybody; nobody is asked for a certificate.
     Anybody,
     /// Who shows a certificate that one of the authorities in this file signed.
-    SignedBy(&'a Path),
+    SignedBy(PathBuf),
     /// Who shows a certificate and has its key. Who signed it is left to whoever serves the connection.
     Known,
     /// Likewise, and who shows none.

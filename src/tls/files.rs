@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::clients::{AnySigner, Clients};
-use super::own::OwnCertificate;
+use super::renewed::Renewed;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
-use rustls::sign::CertifiedKey;
+use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
 
 /// Makes aws-lc the crypto of the whole process; later calls do nothing. Call it first: libraries that build TLS settings
@@ -74,27 +74,64 @@ pub enum TlsError {
 
 /// TLS settings of the xDS endpoint: TLS 1.2 and 1.3, HTTP/2 only. Clones share them.
 #[derive(Clone, Debug)]
-pub struct ServerTls {
-    config: Arc<ServerConfig>,
-    pub(super) own: Arc<OwnCertificate>,
-}
+pub struct ServerTls(Arc<Renewed>);
 
 impl ServerTls {
     /// Reads a certificate with its intermediates and its key; `clients` says who connects.
     ///
     /// # Errors
     /// A file that cannot be read or used, by name.
-    pub fn from_files(certificate: &Path, key: &Path, clients: Clients<'_>) -> Result<Self, TlsError> {
+    pub fn from_files(certificate: &Path, key: &Path, clients: Clients) -> Result<Self, TlsError> {
+        Ok(Self(Arc::new(Renewed::open(Files {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            clients,
+        })?)))
+    }
+
+    /// Takes up changes of the files for as long as it is polled. Connections that are there keep what they have.
+    pub(super) async fn renew(&self) {
+        self.0.renew().await;
+    }
+
+    /// The settings of now, for the next connection.
+    #[must_use]
+    pub fn config(&self) -> Arc<ServerConfig> {
+        self.0.config()
+    }
+}
+
+/// Where it is read from.
+#[derive(Debug, Clone)]
+pub(super) struct Files {
+    pub(super) certificate: PathBuf,
+    key: PathBuf,
+    clients: Clients,
+}
+
+/// What the files said at one time.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) config: Arc<ServerConfig>,
+    /// What is shown, and who may have signed what clients show: another one of these is a change.
+    pub(super) certificates: [Vec<CertificateDer<'static>>; 2],
+}
+
+impl Files {
+    pub(super) fn read(&self) -> Result<Read, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .expect("the provider has suites for TLS 1.2 and 1.3");
-        let builder = match clients {
+        let mut authorities = Vec::new();
+        let builder = match &self.clients {
             Clients::Anybody => builder.with_no_client_auth(),
             Clients::Known => builder.with_client_cert_verifier(AnySigner::required(&provider)),
             Clients::KnownOrNot => builder.with_client_cert_verifier(AnySigner::optional(&provider)),
             Clients::SignedBy(file) => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots(file)?.into(), Arc::clone(&provider))
+                authorities = certificates(file)?;
+                let roots = roots(file, &authorities)?;
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider))
                     .build()
                     .map_err(|error| TlsError::BadCertificate {
                         file: file.into(),
@@ -103,30 +140,19 @@ impl ServerTls {
                 builder.with_client_cert_verifier(verifier)
             }
         };
-        let own = Arc::new(OwnCertificate::open(certificate, key)?);
-        let mut config = builder.with_cert_resolver(Arc::clone(&own) as Arc<dyn ResolvesServerCert>);
+        let own = pair(&self.certificate, &self.key)?;
+        let shown = own.cert.clone();
+        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
         config.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(Self {
+        Ok(Read {
             config: Arc::new(config),
-            own,
+            certificates: [shown, authorities],
         })
-    }
-
-    /// Takes up changes of the certificate and its key for as long as it is polled. Connections that are there keep what they
-    /// have.
-    pub(super) async fn renew(&self) {
-        self.own.renew().await;
-    }
-
-    /// The settings, for whoever accepts connections.
-    #[must_use]
-    pub fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config)
     }
 }
 
 /// A certificate with its key, read and checked.
-pub(super) fn pair(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
+fn pair(certificate: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
     let provider = aws_lc_rs::default_provider();
     let chain = certificates(certificate)?;
     let private = private_key(key, &provider)?;
@@ -158,10 +184,10 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     }
 }
 
-fn roots(file: &Path) -> Result<RootCertStore, TlsError> {
+fn roots(file: &Path, authorities: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(file)? {
-        roots.add(certificate).map_err(|error| TlsError::BadCertificate {
+    for authority in authorities {
+        roots.add(authority.clone()).map_err(|error| TlsError::BadCertificate {
             file: file.into(),
             reason: error.to_string(),
         })?;

@@ -10,7 +10,7 @@ mod conn;
 mod files;
 mod listener;
 mod metrics;
-mod own;
+mod renewed;
 #[cfg(test)]
 mod tests;
 

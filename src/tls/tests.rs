@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -83,14 +83,10 @@ impl Setup {
     }
 
     fn tls(&self, certificate: &str, key: &str, client_ca: Option<&str>) -> Result<ServerTls, TlsError> {
-        let client_ca = client_ca.map(|name| self.path(name));
         ServerTls::from_files(
             &self.path(certificate),
             &self.path(key),
-            match client_ca.as_deref() {
-                Some(file) => Clients::SignedBy(file),
-                None => Clients::Anybody,
-            },
+            client_ca.map_or(Clients::Anybody, |name| Clients::SignedBy(self.path(name))),
         )
     }
 
@@ -381,25 +377,51 @@ fn errors_name_the_file_and_a_remedy_and_show_nothing_of_a_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_certificate_is_taken_up_and_a_broken_one_is_not() {
+async fn new_certificates_are_taken_up_and_broken_ones_are_not() {
     let setup = Setup::new();
-    let tls = setup.tls("server.crt", "server.key", None).unwrap();
-    let own = Arc::clone(&tls.own);
+    let tls = setup.tls("server.crt", "server.key", Some("ca.crt")).unwrap();
+    let own = tls.clone();
     let renewal = tokio::spawn(async move { tls.renew().await });
-    let shown = || own.shown.load().cert.clone();
-    let first = shown();
+    let next = async |last: &Arc<ServerConfig>| {
+        let changed = async {
+            while Arc::ptr_eq(&own.config(), last) {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            own.config()
+        };
+        tokio::time::timeout(Duration::from_secs(60), changed).await
+    };
+    let first = own.config();
     let (certificate, key) = setup.authority.issue();
     // The one without the other is no pair.
     setup.write("server.crt", &certificate.pem());
-    tokio::time::sleep(Duration::from_secs(20)).await;
-    assert_eq!(shown(), first);
+    assert!(next(&first).await.is_err());
     setup.write("server.key", &key.serialize_pem());
-    let changed = async {
-        while shown() == first {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+    let second = next(&first).await.unwrap();
+    assert!(next(&second).await.is_err(), "nothing changed");
+    setup.write("ca.crt", "none");
+    assert!(next(&second).await.is_err());
+    setup.write("ca.crt", &Authority::new("another").certificate.pem());
+    next(&second).await.unwrap();
+    renewal.abort();
+}
+
+#[tokio::test]
+async fn who_may_connect_changes_with_the_file_of_authorities() {
+    let setup = Setup::new();
+    let (incoming, address) = setup.serve(Some("ca.crt"), HandshakeLimits::default());
+    let server = greet(incoming);
+    let another = Authority::new("another");
+    let own = || Some(another.issue());
+    assert!(connect(address, &setup.authority, own()).await.is_err());
+    setup.write("ca.crt", &another.certificate.pem());
+    let taken = async {
+        while connect(address, &setup.authority, own()).await.is_err() {
+            sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), changed).await.unwrap();
-    assert_eq!(shown(), [certificate.der().clone()]);
-    renewal.abort();
+    tokio::time::timeout(Duration::from_secs(30), taken).await.unwrap();
+    let former = Some(setup.authority.issue());
+    assert!(connect(address, &setup.authority, former).await.is_err());
+    server.abort();
 }

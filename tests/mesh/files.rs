@@ -1,18 +1,18 @@
 //! Certificates that something else makes and puts beside the Envoys: they rotate under load, in both forms that files have.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::certificates::{Authority, Credentials};
-use super::client;
-use super::harness::eventually;
-use super::pod::{ADMIN, FOLDER};
+use super::held::Held;
+use super::pod::FOLDER;
 use super::space::need_namespaces;
-use super::world::{DEADLINE, WEB_IN_EAST, World, spiffe_id, workload};
+use super::world::{WEB_IN_EAST, World, spiffe_id, workload};
 
 /// How often each of both certificates changes.
 const ROTATIONS: usize = 5;
@@ -63,26 +63,17 @@ fn name_mounted_files(certificates: &Path) {
 }
 
 /// The serial numbers of the certificates that an Envoy has.
-fn serials(world: &World, pod: &str) -> Vec<String> {
-    let get = || client::get(ADMIN, "admin", "/certs").expect("it answers");
-    let answer: Value = serde_json::from_str(&world.pods[pod].space.within(get).body).expect("it is JSON");
-    let all = answer["certificates"].as_array().into_iter().flatten();
-    let chains = all.flat_map(|one| one["cert_chain"].as_array().cloned().unwrap_or_default());
-    let mut serials: Vec<_> = chains.map(|one| one["serial_number"].to_string()).collect();
-    serials.sort();
-    serials.dedup();
-    serials
+fn serials(world: &World, pod: &str) -> BTreeSet<String> {
+    Held::by(&world.pods[pod].space).serials
 }
 
 /// Waits until an Envoy has other certificates only.
-async fn rotated(world: &World, pod: &str, before: &[String]) {
+async fn rotated(world: &World, pod: &str, before: &BTreeSet<String>) {
     let look = async || match serials(world, pod) {
-        now if !now.is_empty() && now.iter().all(|serial| !before.contains(serial)) => Ok(()),
+        now if !now.is_empty() && now.is_disjoint(before) => Ok(()),
         now => Err(format!("{pod} has {now:?}")),
     };
-    eventually("other certificates", DEADLINE, look)
-        .await
-        .expect("it takes them");
+    world.until("other certificates", look).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,7 +88,7 @@ async fn certificates_from_files_rotate_under_load() {
 
     let folder = |pod: &str| world.path(pod).join("certificates");
     // Each from a new intermediate of the same root.
-    let issue = |pod: &str| issue(&world.root, pod);
+    let issue = |pod: &'static str| issue(&world.root, pod);
     let (ended, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
     let rotations = async || {
         for generation in 0..ROTATIONS {
@@ -136,11 +127,11 @@ async fn certificates_from_files_rotate_under_load() {
     assert!(asked > ROTATIONS, "{asked} requests are no load");
     assert_eq!(failed, Vec::<String>::new(), "of {asked}");
     // The client's connections are new ones each, so the last certificates were used.
-    let answers = world.count("client-1", (WEB_IN_EAST, 80), "web", 5);
+    let answers = world.count("client-1", (WEB_IN_EAST, 80), 5);
     assert_eq!(answers, [("web-1".to_owned(), 5)].into());
     world.nobody_refused_anything();
 }
 
-fn issue(root: &Authority, pod: &str) -> Credentials {
+fn issue(root: &Authority, pod: &'static str) -> Credentials {
     root.intermediate("another").workload(&spiffe_id(pod))
 }

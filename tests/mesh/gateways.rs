@@ -6,25 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::harness::eventually;
 use super::manifests;
 use super::space::need_namespaces;
-use super::world::{DEADLINE, GATEWAY_2, WEB_IN_EAST, World, workload};
+use super::world::{DEADLINE, GATEWAY_2, HOME, WEB_IN_EAST, World, workload};
 
-impl World {
-    /// Waits until just these pods answer.
-    async fn answered_by(&self, client: &str, pods: &[&str]) {
-        let look = async || {
-            let counts = self.count(client, (WEB_IN_EAST, 80), "web", 12);
-            let seen: Vec<_> = counts.keys().map(String::as_str).collect();
-            if seen == pods {
-                Ok(())
-            } else {
-                Err(format!("{counts:?}"))
-            }
-        };
-        if let Err(late) = eventually(&format!("{pods:?} to answer"), DEADLINE, look).await {
-            panic!("{late:#}\n{}", self.everything());
-        }
-    }
-}
+const WEB: (Ipv4Addr, u16) = (WEB_IN_EAST, 80);
 
 impl World {
     /// Services come and go while requests to them never pause: at no moment do routes name a cluster that is not there.
@@ -71,7 +55,7 @@ impl World {
             });
         });
         for client in clients {
-            let log = self.accesses(client);
+            let log = self.log(client);
             let brief: Vec<_> = log.iter().filter(|line| line.contains("\"GET brief.shop/\"")).collect();
             let answered = brief.iter().filter(|line| line.contains("status=200")).count();
             assert!(answered >= ROUNDS, "{client}: {answered} of {}", brief.len());
@@ -94,22 +78,22 @@ async fn requests_go_on_while_things_change() {
     need_namespaces();
     let mut world = World::usual("  mtls: strict\n").await;
     let all = ["web-1", "web-2", "web-3", "web-4"];
-    world.answered_by("client-1", &all).await;
+    world.answered_by("client-1", WEB, &all).await;
 
     // Pods come and go, behind the gateway too.
     let mut web = world.web();
     let gone = web.pop().expect("there are four");
     world.say_web(&web);
-    world.answered_by("client-1", &all[..3]).await;
+    world.answered_by("client-1", WEB, &all[..3]).await;
     web.push(gone);
     world.say_web(&web);
-    world.answered_by("client-1", &all).await;
+    world.answered_by("client-1", WEB, &all).await;
 
     // The gateway goes: what is behind it is withheld, nothing fails.
     std::fs::remove_file(world.path("members").join("west/gateway.yaml")).expect("it was there");
-    world.answered_by("client-1", &all[..2]).await;
+    world.answered_by("client-1", WEB, &all[..2]).await;
     world.say("west", "gateway.yaml", &manifests::gateway("net2", GATEWAY_2));
-    world.answered_by("client-1", &all).await;
+    world.answered_by("client-1", WEB, &all).await;
 
     // A new service, on a port of its own and on one that others have; then it goes.
     let ip = Ipv4Addr::new(10, 96, 0, 50);
@@ -136,10 +120,10 @@ async fn requests_go_on_while_things_change() {
     world.services_come_and_go().await;
 
     // Without a control plane everything goes on; with it again nothing is sent anew.
-    world.control_plane = None;
-    world.answered_by("client-1", &all).await;
-    world.start_control_plane().await;
+    world.kill_control_plane(HOME);
+    world.answered_by("client-1", WEB, &all).await;
+    world.restart_control_plane(HOME).await;
     world.say_web(&web[..3]);
-    world.answered_by("client-1", &all[..3]).await;
+    world.answered_by("client-1", WEB, &all[..3]).await;
     world.nobody_refused_anything();
 }

@@ -1,16 +1,17 @@
-//! The secrets that an Envoy holds, as its admin interface tells.
+//! The certificates and roots that an Envoy has, as its admin interface tells.
+
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::client;
-use super::pod::ADMIN;
+use super::pod;
 use super::space::Space;
 
 /// Of one Envoy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Held {
-    /// Its own certificate, PEM.
-    pub(crate) certificate: String,
+    /// The serial numbers of the certificates that it shows, over all its listeners and clusters.
+    pub(crate) serials: BTreeSet<String>,
     /// How many roots it trusts.
     pub(crate) roots: usize,
 }
@@ -18,23 +19,17 @@ pub(crate) struct Held {
 impl Held {
     /// By the Envoy in a namespace.
     pub(crate) fn by(space: &Space) -> Self {
-        let path = "/config_dump?resource=dynamic_active_secrets";
-        let answer = space.within(|| client::get(ADMIN, "admin", path));
-        let dump: Value = serde_json::from_str(&answer.expect("it answers").body).unwrap_or_default();
-        let pem = |name: &str, part: &str, field: &str| {
-            let all = dump["configs"].as_array().into_iter().flatten();
-            let secret = all
-                .map(|config| &config["secret"])
-                .find(|secret| secret["name"] == name);
-            let text = secret.map(|secret| secret[part][field]["inline_string"].clone());
-            text.and_then(|text| text.as_str().map(str::to_owned))
-                .unwrap_or_default()
-        };
-        let chain = pem("default", "tls_certificate", "certificate_chain");
-        let roots = pem("ROOTCA", "validation_context", "trusted_ca");
-        let (own, _) = chain.split_once("-----END").unwrap_or_default();
+        let read = |path| serde_json::from_str::<Value>(&pod::admin(space, path)).unwrap_or_default();
+        let (certificates, secrets) = (read("/certs"), read("/config_dump?resource=dynamic_active_secrets"));
+        let all = certificates["certificates"].as_array().into_iter().flatten();
+        let shown = all.flat_map(|context| context["cert_chain"].as_array().into_iter().flatten());
+        let serials = shown.filter_map(|certificate| certificate["serial_number"].as_str());
+        let mut secrets = secrets["configs"].as_array().into_iter().flatten();
+        let roots = secrets.find(|config| config["secret"]["name"] == "ROOTCA");
+        let roots = roots.map(|config| &config["secret"]["validation_context"]["trusted_ca"]["inline_string"]);
+        let roots = roots.and_then(Value::as_str).unwrap_or_default();
         Self {
-            certificate: own.to_owned(),
+            serials: serials.map(str::to_owned).collect(),
             roots: roots.matches("BEGIN CERTIFICATE").count(),
         }
     }

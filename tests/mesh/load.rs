@@ -32,10 +32,18 @@ pub(crate) struct Seen {
     pub(crate) slowest: Duration,
     /// The path of the request, and the pod that answered.
     pub(crate) answers: Vec<(String, String)>,
-    /// Of requests that only ask: the path and the reason.
-    pub(crate) failures: Vec<(String, String)>,
+    /// Of requests that only ask.
+    pub(crate) failures: Vec<Failure>,
     /// Of requests that do something, which nobody may repeat who can't know whether they did it.
-    pub(crate) failed_posts: Vec<(String, String)>,
+    pub(crate) failed_posts: Vec<Failure>,
+}
+
+/// A request that the application did not answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) path: String,
+    pub(crate) reason: String,
+    pub(crate) began: Instant,
 }
 
 /// The client, until it is dropped.
@@ -70,7 +78,7 @@ impl Load {
                     let method = if posts { "POST" } else { "GET" };
                     let began = Instant::now();
                     let answered = ask(&mut kept, to, host, (method, &path), keeps);
-                    lock(&seen).note(path, answered, began.elapsed(), posts);
+                    lock(&seen).note(path, answered, began, posts);
                     done[thread].fetch_add(1, Ordering::Relaxed);
                     std::thread::sleep(PAUSE);
                 }
@@ -120,14 +128,24 @@ impl Load {
     pub(crate) fn take(&self) -> Seen {
         std::mem::take(&mut lock(&self.seen))
     }
-}
 
-impl Drop for Load {
-    fn drop(&mut self) {
+    /// Asks no more. What was seen since the last look, with what was under way, and how many requests there were in all.
+    pub(crate) fn end(mut self) -> (Seen, u64) {
+        self.stop();
+        (self.take(), self.done().iter().sum())
+    }
+
+    fn stop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
             thread.join().ok();
         }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -136,17 +154,18 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
 }
 
 impl Seen {
-    fn note(&mut self, path: String, answered: Result<(u16, String)>, took: Duration, posts: bool) {
+    fn note(&mut self, path: String, answered: Result<(u16, String)>, began: Instant, posts: bool) {
         self.requests += 1;
-        self.slowest = self.slowest.max(took);
+        self.slowest = self.slowest.max(began.elapsed());
         let reason = match answered {
-            Ok((200, body)) => {
+            Ok((status, body)) => {
                 let told: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
-                let pod = told["pod"].as_str().unwrap_or_default().to_owned();
-                self.answers.push((path, pod));
-                return;
+                if let (200, Some(pod)) = (status, told["pod"].as_str()) {
+                    self.answers.push((path, pod.to_owned()));
+                    return;
+                }
+                format!("{status} {body}")
             }
-            Ok((status, body)) => format!("{status} {body}"),
             Err(error) => error.to_string(),
         };
         let failures = if posts {
@@ -154,7 +173,7 @@ impl Seen {
         } else {
             &mut self.failures
         };
-        failures.push((path, reason));
+        failures.push(Failure { path, reason, began });
     }
 }
 

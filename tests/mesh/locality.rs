@@ -96,19 +96,13 @@ impl World {
         self.stat("client-1", &["80||web.shop", "outlier_detection.ejections_active"])
     }
 
-    fn kill(&mut self, pod: &str) {
-        self.pods.get_mut(pod).expect("it is there").envoy = None;
-    }
-
     /// Waits until the client gets this status of `far`, which is in the other network only.
     async fn far_answers(&self, status: u16) {
         let look = async || match self.get("client-1", (FAR, 80), "far.shop") {
             Ok(answer) if answer.status == status => Ok(()),
             other => Err(format!("{other:?}")),
         };
-        if let Err(late) = eventually(&format!("{status} of far"), DEADLINE, look).await {
-            panic!("{late:#}\n{}", self.everything());
-        }
+        self.until(&format!("{status} of far"), look).await;
     }
 
     fn add_settings(&self, more: &str) {
@@ -273,7 +267,7 @@ async fn what_fails(world: &mut World) {
     assert_eq!((tally.failed.len(), tally.pods), (0, only("web-1")));
 
     // It dies, nobody says so, and the next zone answers; that too, and the next region does, through its gateways.
-    world.kill("web-1");
+    world.kill_envoy("web-1");
     let (tally, took) = world.until_ejected(1).await;
     eprintln!(
         "a dead pod is taken out after {took:?}: {} of {} requests failed",
@@ -281,7 +275,7 @@ async fn what_fails(world: &mut World) {
         tally.requests
     );
     assert_eq!((tally.failed, tally.pods), (vec![], only("web-2")));
-    world.kill("web-2");
+    world.kill_envoy("web-2");
     let (tally, took) = world.until_ejected(2).await;
     eprintln!(
         "the next too after {took:?}: {} of {} requests failed",
@@ -316,7 +310,7 @@ async fn what_fails(world: &mut World) {
     world.pods["web-5"]
         .space
         .shell("iptables -w -D INPUT -i lo -p tcp --dport 8080 -j REJECT --reject-with tcp-reset");
-    world.kill("gw-3");
+    world.kill_envoy("gw-3");
     let (tally, took) = world.until_ejected(3).await;
     eprintln!(
         "a dead gateway is taken out after {took:?}: {} of {} requests failed",

@@ -34,7 +34,7 @@ impl World {
     /// Asks the DNS of a pod for a name as it is.
     pub(crate) fn lookup(&self, pod: &str, name: &str, kind: u16) -> std::io::Result<Reply> {
         let pod = &self.pods[pod];
-        let server = resolver(pod.workload.address);
+        let server = resolver(pod.spec.address);
         pod.space.within(|| {
             let socket = UdpSocket::bind("0.0.0.0:0")?;
             socket.set_read_timeout(Some(Duration::from_secs(10)))?;

@@ -73,7 +73,7 @@ async fn check(world: &World) {
             world.settled(client, (ip, 80), "web", pod).await;
         }
         for port in [80, 81] {
-            let counts = world.count(client, (ip, port), "web", 40);
+            let counts = world.count(client, (ip, port), 40);
             for pod in ["web-1", "web-2", "web-3", "web-4"] {
                 let share = counts.get(pod).copied().unwrap_or(0);
                 assert!(
@@ -92,7 +92,7 @@ async fn check(world: &World) {
             world.logged(client, &format!("upstream={address}:8080")).await;
         }
         world.logged(client, &format!("upstream={gateway}:15443")).await;
-        let log = world.accesses(client).join("\n");
+        let log = world.log(client).join("\n");
         for address in far {
             assert!(!log.contains(&format!("upstream={address}")), "{log}");
         }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::certificates::Credentials;
 use super::client;
+use super::cluster::PodSpec;
 use super::harness::{Process, Stop, envoy_binary, envoy_versions};
 use super::space::Space;
 
@@ -31,6 +32,18 @@ pub(crate) struct Workload {
     pub(crate) sidecar: bool,
     /// Of its Envoy.
     pub(crate) version: &'static str,
+}
+
+impl Workload {
+    /// The same as the tests on API servers have it.
+    pub(crate) fn spec(&self) -> PodSpec {
+        let network = if self.address.starts_with("10.1.") {
+            "net1"
+        } else {
+            "net2"
+        };
+        PodSpec::new(self.name, self.member, network, self.address)
+    }
 }
 
 /// A running Envoy in a namespace.
@@ -138,12 +151,15 @@ impl Envoy {
     }
 }
 
+/// What the admin interface of the Envoy in a namespace answers to a GET.
+pub(crate) fn admin(space: &Space, path: &str) -> String {
+    let answer = space.within(|| client::get(ADMIN, "admin", path));
+    answer.expect("it answers").body
+}
+
 /// The sum of all stats whose names contain each of these parts.
 pub(crate) fn stat(space: &Space, parts: &[&str]) -> u64 {
-    let text = space
-        .within(|| client::get(ADMIN, "admin", "/stats"))
-        .expect("it answers")
-        .body;
+    let text = admin(space, "/stats");
     let lines = text.lines().filter_map(|line| line.rsplit_once(": "));
     let named = lines.filter(|(name, _)| parts.iter().all(|part| name.contains(part)));
     named.filter_map(|(_, value)| value.parse::<u64>().ok()).sum()

@@ -34,9 +34,7 @@ impl World {
             count => Err(count.to_string()),
         };
         let what = format!("{pod} to count {expected} of {stat:?}");
-        if let Err(late) = eventually(&what, DEADLINE, look).await {
-            panic!("{late:#}");
-        }
+        self.until(&what, look).await;
     }
 }
 
@@ -138,7 +136,7 @@ async fn a_server_of_another_namespace_is_not_believed() {
     let cluster = "cluster.outbound|80||web.shop.svc.cluster.local";
     let look = async || {
         // Each request is tried again elsewhere, so all are answered.
-        let counts = world.count("client-1", (super::world::WEB_IN_EAST, 80), "web", 8);
+        let counts = world.count("client-1", (super::world::WEB_IN_EAST, 80), 8);
         if counts.contains_key("web-5") {
             return Ok(Err(counts));
         }

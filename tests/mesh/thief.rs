@@ -23,7 +23,7 @@ impl Mesh {
         assert!(forged.contains(victim.name) && !forged.contains(&format!("\"{}\"", thief.account())));
         fs::write(&file, forged).expect("it can be written");
         let running = self.pods.get_mut(thief.name).expect("it is there");
-        running.envoy = None;
+        running.kill_envoy();
         running.envoy = Some(Envoy::start_only(
             &running.space,
             &folder,

@@ -56,7 +56,7 @@ status:
             world.settled(pod.name, (WEB_IN_EAST, 80), "web", other.name).await;
         }
         for port in [80, 81] {
-            let counts = world.count(pod.name, (WEB_IN_EAST, port), "web", 20);
+            let counts = world.count(pod.name, (WEB_IN_EAST, port), 20);
             let names = pods.iter().map(|pod| pod.name);
             assert!(counts.keys().eq(names), "Envoy {} on {port}: {counts:?}", pod.version);
         }

@@ -100,9 +100,7 @@ status:
             Ok(answer) if answer.status == status => Ok(()),
             other => Err(format!("{other:?}")),
         };
-        if let Err(late) = eventually(&what, DEADLINE, look).await {
-            panic!("{late:#}\n{}", self.everything());
-        }
+        self.until(&what, look).await;
     }
 }
 
@@ -142,9 +140,7 @@ spec: {spec}
             }
             other => Err(format!("{other:?}")),
         };
-        if let Err(late) = eventually(&what, DEADLINE, look).await {
-            panic!("{late:#}\n{}", self.everything());
-        }
+        self.until(&what, look).await;
     }
 
     /// Waits until a command that a person types says all of this.
@@ -157,9 +153,8 @@ spec: {spec}
                 Err(text)
             }
         };
-        if let Err(late) = eventually(&format!("parallax {arguments:?} to say {words:?}"), DEADLINE, look).await {
-            panic!("{late:#}");
-        }
+        self.until(&format!("parallax {arguments:?} to say {words:?}"), look)
+            .await;
     }
 }
 

@@ -16,6 +16,10 @@ mod certificates;
 mod client;
 #[path = "../../../tests/mesh/cluster.rs"]
 pub(crate) mod cluster;
+#[path = "../../../tests/mesh/control.rs"]
+mod control;
+#[path = "../../../tests/mesh/fleet.rs"]
+mod fleet;
 #[path = "../../../tests/mesh/ground.rs"]
 mod ground;
 #[path = "../../../tests/mesh/held.rs"]

@@ -16,24 +16,16 @@ pub(in super::super) fn lint_response(
         let name = member.name.as_str();
         findings.extend(member.problems.iter().map(|problem| of_problem(name, problem)));
         if let Some(more @ 1..) = member.problem_count.checked_sub(member.problems.len()) {
-            findings.push(Finding {
-                severity: Severity::Error,
-                member: name.to_owned(),
-                object: String::new(),
-                field: String::new(),
-                problem: format!("{more} more problems of its objects are not told one by one"),
-                remedy: "correct those that are told first".to_owned(),
-            });
+            findings.push(Finding::of(Severity::Error, name, "").says(
+                format!("{more} more problems of its objects are not told one by one"),
+                "correct those that are told first",
+            ));
         }
         if member.state != MemberState::Synced {
-            findings.push(Finding {
-                severity: Severity::Warning,
-                member: name.to_owned(),
-                object: String::new(),
-                field: String::new(),
-                problem: "it is not read at present, so what is said of it may be out of date".to_owned(),
-                remedy: "see why: parallax get members".to_owned(),
-            });
+            findings.push(Finding::of(Severity::Warning, name, "").says(
+                "it is not read at present, so what is said of it may be out of date",
+                "see why: parallax get members",
+            ));
         }
     }
     findings.extend(outside.iter().map(|problem| of_problem("", problem)));

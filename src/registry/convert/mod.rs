@@ -26,6 +26,7 @@ use serde_json::Value;
 use crate::model::ObjectName;
 use crate::table::{Kind, Record};
 
+use super::group::Group;
 use super::problem::{Problem, shorten};
 use subject::Subject;
 pub(super) use wanted::{Wanted, wanted};
@@ -46,25 +47,9 @@ pub(super) struct Converted {
 /// The kind of an object, where it is one that we read.
 pub(super) fn kind_of(object: &Value) -> Option<Kind> {
     let text = |key| object.get(key).and_then(Value::as_str);
-    match (text("apiVersion")?, text("kind")?) {
-        ("v1", "Namespace") => Some(Kind::Namespace),
-        ("v1", "Node") => Some(Kind::Node),
-        ("v1", "Service") => Some(Kind::Service),
-        ("v1", "Pod") => Some(Kind::Pod),
-        ("discovery.k8s.io/v1", "EndpointSlice") => Some(Kind::EndpointSlice),
-        (version, kind) => optional(version, kind),
-    }
-}
-
-/// Of a kind of Istio any version that has been served: what we read is the same in all.
-fn optional(version: &str, kind: &str) -> Option<Kind> {
-    let (group, version) = version.split_once('/')?;
-    match (group, version, kind) {
-        ("networking.istio.io", "v1" | "v1beta1" | "v1alpha3", "ServiceEntry") => Some(Kind::ServiceEntry),
-        ("networking.istio.io", "v1" | "v1beta1" | "v1alpha3", "WorkloadEntry") => Some(Kind::WorkloadEntry),
-        ("security.istio.io", "v1" | "v1beta1", "PeerAuthentication") => Some(Kind::PeerAuthentication),
-        _ => None,
-    }
+    let (version, name) = (text("apiVersion")?, text("kind")?);
+    let mut kinds = Kind::ALL.into_iter();
+    kinds.find(|kind| kind.name() == name && Group::of(*kind).has(version))
 }
 
 /// Reads one object. Never fails as a whole: see [`Converted::problems`].

@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::model::{HostName, Resolution, ServicePort};
-use crate::table::{EntryHost, EntryPort, Location, ServiceEntryRecord, Workload};
+use crate::table::{EntryHost, EntryPort, ExportTo, Location, ServiceEntryRecord, Workload};
 
 use super::subject::Subject;
+use super::terms::export_to;
 use super::workload::{Names, object, selector, text, workload};
 
 const FIELDS: [&str; 8] = [
@@ -106,18 +107,14 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<ServiceEntryRecord> {
         resolution,
         endpoints,
         selector,
-        export_to: export_to(subject),
+        export: export(subject),
     })
 }
 
-/// What can't be read shows it to nobody, as of a Service.
-fn export_to(subject: &mut Subject<'_>) -> Vec<std::sync::Arc<str>> {
+fn export(subject: &mut Subject<'_>) -> Option<ExportTo> {
     let is_said = !subject.list(&["spec", "exportTo"]).is_empty();
     let names = texts(subject, "exportTo");
-    match names.is_empty() && is_said {
-        true => vec!["~".into()],
-        false => names.into_iter().map(Into::into).collect(),
-    }
+    is_said.then(|| export_to(subject, "spec.exportTo", names))
 }
 
 fn texts<'a>(subject: &mut Subject<'a>, field: &str) -> Vec<&'a str> {

@@ -64,29 +64,32 @@ fn annotated(subject: &mut Subject<'_>) -> Option<Distribution> {
     read
 }
 
-/// A part that can't be read shows it to nobody: more than was meant must not see it.
 fn export(subject: &mut Subject<'_>) -> Option<ExportTo> {
     let text = subject.annotation(EXPORT_TO)?;
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    (!text.trim().is_empty()).then(|| export_to(subject, &format!("annotation {EXPORT_TO}"), names))
+}
+
+/// Whom these names show it to. One that can't be read shows it to nobody: more than was meant must not see it.
+pub(super) fn export_to<'a>(
+    subject: &mut Subject<'_>,
+    place: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> ExportTo {
     let mut namespaces = BTreeSet::new();
-    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-        match part {
+    for name in names {
+        match name {
             "~" => {}
-            "*" | "." => {
-                namespaces.insert(part.into());
-            }
-            name if super::subject::is_namespace(name) => {
+            name if name == "*" || name == "." || super::subject::is_namespace(name) => {
                 namespaces.insert(name.into());
             }
             other => subject.report(
-                format!("annotation {EXPORT_TO}: {other:?} is no namespace, and exports to nobody"),
-                "use *, . (the own namespace), ~ (nobody), or names of namespaces with commas",
+                format!("{place}: {other:?} is no namespace, and exports to nobody"),
+                "use *, . (the own namespace), ~ (nobody), or names of namespaces",
             ),
         }
     }
-    if text.trim().is_empty() {
-        return None;
-    }
-    Some(ExportTo(namespaces))
+    ExportTo(namespaces)
 }
 
 fn weight(subject: &mut Subject<'_>) -> Option<u16> {

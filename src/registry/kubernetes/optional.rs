@@ -12,10 +12,11 @@ use kube::Client;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::super::group::Group;
 use super::failure::Failure;
 use super::follow::follow;
 use super::listener::Listener;
-use super::resource::{Group, Resource};
+use super::resource::Resource;
 use crate::lifecycle::Backoff;
 use crate::table::Kind;
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::group::Group;
 use crate::table::Kind;
 
 /// A kind at an API server.
@@ -12,27 +13,6 @@ pub(super) struct Resource {
     pub(super) plural: &'static str,
     /// Where its group is found, in one version.
     group: String,
-}
-
-/// The group of a kind that is optional.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Group {
-    pub(super) name: &'static str,
-    /// The versions that we read, the newest first.
-    pub(super) versions: &'static [&'static str],
-}
-
-impl Group {
-    /// The group of a kind; of one that every member has, its version is fixed.
-    pub(super) fn of(kind: Kind) -> Self {
-        let (name, versions): (_, &[_]) = match kind {
-            Kind::Namespace | Kind::Node | Kind::Service | Kind::Pod => ("", &["v1"]),
-            Kind::EndpointSlice => ("discovery.k8s.io", &["v1"]),
-            Kind::ServiceEntry | Kind::WorkloadEntry => ("networking.istio.io", &["v1", "v1beta1", "v1alpha3"]),
-            Kind::PeerAuthentication => ("security.istio.io", &["v1", "v1beta1"]),
-        };
-        Self { name, versions }
-    }
 }
 
 impl Resource {

@@ -31,7 +31,7 @@ fn record(name: &str, host_name: &str, addresses: &[&str]) -> ServiceEntryRecord
         resolution: Resolution::Static,
         endpoints: addresses.iter().map(|address| workload(address, &[])).collect(),
         selector: None,
-        export_to: Vec::new(),
+        export: None,
     }
 }
 

@@ -49,7 +49,7 @@ impl Subscription {
         let is_new = |resource: &Resource| !self.holds(resource) || self.is_unsure(resource);
         let mut new = set.values().filter(|resource| is_new(resource));
         // A set without those that have to wait would take away what the client has of them.
-        if new.any(|resource| order.waits(self.kind, &resource.name, Some(resource), true)) {
+        if new.any(|resource| order.waits(self.kind, &resource.name, Some(resource), None)) {
             return None;
         }
         let owed = std::mem::take(&mut self.owed);
@@ -58,8 +58,8 @@ impl Subscription {
         self.changed.clear();
         self.sweep = false;
         self.answer_owed = false;
-        for name in self.held.keys() {
-            if !set.contains_key(name) && order.waits(self.kind, name, None, true) {
+        for (name, had) in &self.held {
+            if !set.contains_key(name) && order.waits(self.kind, name, None, Some(had)) {
                 set.extend(
                     self.content
                         .get_key_value(name)
@@ -128,7 +128,7 @@ impl Subscription {
             let is_same = |resource: &Arc<Resource>| had.is_some_and(|had| had.is(resource.version));
             let exists = now.is_some();
             let is_news = is_owed || !now.as_ref().is_some_and(is_same);
-            if is_news && order.waits(self.kind, &name, now.as_deref(), held) {
+            if is_news && order.waits(self.kind, &name, now.as_deref(), had) {
                 later.push((name, is_owed));
                 continue;
             }
@@ -149,8 +149,8 @@ impl Subscription {
                     bytes += name.len();
                     removed.push(name);
                 }
-                Some(resource) => self.uses.is(&name, &resource.clusters),
-                None => {}
+                Some(resource) if self.uses.turns_out(&name, &resource.clusters) => order.learn(),
+                Some(_) | None => {}
             }
         }
         for (name, is_owed) in later {

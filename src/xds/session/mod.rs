@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::cache::{Changes, Lookup};
+use crate::model::Role;
 use crate::resources::ResourceType;
 
 use foreign::Foreign;
@@ -89,6 +90,7 @@ pub(super) struct Effect {
 #[derive(Debug)]
 pub(super) struct Session {
     dialect: Dialect,
+    role: Role,
     max_names: usize,
     /// Counts answers; the nonce of each.
     sent: u64,
@@ -101,10 +103,11 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// A session without subscriptions; it takes at most `max_names` names in all.
-    pub(super) fn new(dialect: Dialect, max_names: usize) -> Self {
+    /// A session without subscriptions, of a client that gets what is for this role; it takes at most `max_names` names in all.
+    pub(super) fn new(dialect: Dialect, role: Role, max_names: usize) -> Self {
         Self {
             dialect,
+            role,
             max_names,
             sent: 0,
             kinds: Kinds::default(),
@@ -191,22 +194,18 @@ impl Session {
 
     /// The next answer that is due, from the present state, in sending order; at most one per type is in flight.
     pub(super) fn next(&mut self, lookup: &dyn Lookup) -> Option<Response> {
-        self.keeps_back = false;
-        for kind in ResourceType::ALL {
-            let nonce = self.sent + 1;
-            let Some(mut subscription) = self.kinds.take(kind) else {
-                continue;
-            };
-            let order = Order::new(&self.kinds, lookup, self.patience);
-            let answer = subscription.answer(nonce, lookup, &order);
-            self.keeps_back |= order.kept_back();
-            self.kinds.put(kind, subscription);
-            let Some(answer) = answer else { continue };
-            self.sent = nonce;
-            if let Some(child) = child_of(kind).and_then(|child| self.kinds.get_mut(child)) {
-                child.parents_changed(&answer.fresh, &answer.gone);
+        loop {
+            let mut learned = false;
+            self.keeps_back = false;
+            for kind in ResourceType::ALL {
+                if let Some(response) = self.next_of(kind, lookup, &mut learned) {
+                    return Some(response);
+                }
             }
-            return Some(answer.response);
+            // What was kept back for what was not known yet may be due now.
+            if !(self.keeps_back && learned) {
+                break;
+            }
         }
         for (url, foreign) in &mut self.foreign {
             if let Some(removed) = foreign.answer() {
@@ -216,6 +215,23 @@ impl Session {
         }
         self.patience = Patience::Some;
         None
+    }
+
+    /// The answer of one type that is due.
+    fn next_of(&mut self, kind: ResourceType, lookup: &dyn Lookup, learned: &mut bool) -> Option<Response> {
+        let nonce = self.sent + 1;
+        let mut subscription = self.kinds.take(kind)?;
+        let order = Order::new(&self.kinds, self.role, lookup, self.patience);
+        let answer = subscription.answer(nonce, lookup, &order);
+        self.keeps_back |= order.kept_back();
+        *learned |= order.learned();
+        self.kinds.put(kind, subscription);
+        let answer = answer?;
+        self.sent = nonce;
+        if let Some(child) = child_of(kind).and_then(|child| self.kinds.get_mut(child)) {
+            child.parents_changed(&answer.fresh, &answer.gone);
+        }
+        Some(answer.response)
     }
 
     /// Whether something that is due waits for the ACK of another type. To be asked when there was no answer.

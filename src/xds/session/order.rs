@@ -9,9 +9,11 @@ use std::cell::{Cell, OnceCell};
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::held::Held;
 use super::kinds::Kinds;
 use super::subscription::Subscription;
 use crate::cache::Lookup;
+use crate::model::Role;
 use crate::resources::{Resource, ResourceType};
 
 /// Whether anything is waited for.
@@ -23,24 +25,38 @@ pub(super) enum Patience {
     None,
 }
 
+/// The types that name clusters and that a client of a role asks for. Whoever finds its own way has them from elsewhere, and never
+/// tells; at a gateway SNI decides, so its listener has no routes.
+fn users(role: Role) -> &'static [ResourceType] {
+    match role {
+        Role::Endpoints => &[],
+        Role::Gateway => &[ResourceType::Listener],
+        Role::Sidecar => &[ResourceType::Listener, ResourceType::RouteConfiguration],
+    }
+}
+
 /// What one type has to know of the others.
 pub(super) struct Order<'a> {
     kinds: &'a Kinds,
+    role: Role,
     lookup: &'a dyn Lookup,
     patience: Patience,
     /// The clusters that must stay; none where that may be any.
     used: OnceCell<Option<HashSet<&'a str>>>,
     kept_back: Cell<bool>,
+    learned: Cell<bool>,
 }
 
 impl<'a> Order<'a> {
-    pub(super) fn new(kinds: &'a Kinds, lookup: &'a dyn Lookup, patience: Patience) -> Self {
+    pub(super) fn new(kinds: &'a Kinds, role: Role, lookup: &'a dyn Lookup, patience: Patience) -> Self {
         Self {
             kinds,
+            role,
             lookup,
             patience,
             used: OnceCell::new(),
             kept_back: Cell::new(false),
+            learned: Cell::new(false),
         }
     }
 
@@ -49,13 +65,26 @@ impl<'a> Order<'a> {
         self.kept_back.get()
     }
 
-    /// Whether what a name is now has to wait. `given` is what the client would get, `held` whether it has the name already.
-    pub(super) fn waits(&self, kind: ResourceType, name: &str, given: Option<&Resource>, held: bool) -> bool {
+    /// What a client says to hold turned out to be known, so that less may be in use than was thought before.
+    pub(super) fn learn(&self) {
+        self.learned.set(true);
+    }
+
+    /// Whether something like that happened.
+    pub(super) fn learned(&self) -> bool {
+        self.learned.get()
+    }
+
+    /// Whether what a name is now has to wait. `given` is what the client would get, `had` what it has of the name.
+    pub(super) fn waits(&self, kind: ResourceType, name: &str, given: Option<&Resource>, had: Option<&Held>) -> bool {
         let waits = self.patience == Patience::Some
             && match (kind, given) {
-                (ResourceType::Cluster, None) => held && self.is_used(name),
+                (ResourceType::Cluster, None) => had.is_some_and(|had| self.may_be_used(name, had)),
                 // It shares the fate of its cluster: endpoints that go before the routes do would fail requests.
-                (ResourceType::ClusterLoadAssignment, None) => held && self.is_leaving(name) && self.is_used(name),
+                (ResourceType::ClusterLoadAssignment, None) => {
+                    let leaves = self.leaving(name).filter(|_| had.is_some());
+                    leaves.is_some_and(|cluster| self.may_be_used(name, cluster))
+                }
                 (ResourceType::Listener | ResourceType::RouteConfiguration, Some(resource)) => {
                     !resource.clusters.iter().all(|cluster| self.is_settled(cluster))
                 }
@@ -80,15 +109,26 @@ impl<'a> Order<'a> {
         }
     }
 
-    /// Whether a client has a cluster that is there no more.
-    fn is_leaving(&self, cluster: &str) -> bool {
-        let held = self
-            .clusters()
-            .is_some_and(|clusters| clusters.held.contains_key(cluster));
-        held && self.lookup.get(ResourceType::Cluster, cluster).is_none()
+    /// What a client has of a cluster that is there no more.
+    fn leaving(&self, cluster: &str) -> Option<&'a Held> {
+        let had = self.clusters()?.held.get(cluster)?;
+        let is_gone = self.lookup.get(ResourceType::Cluster, cluster).is_none();
+        is_gone.then_some(had)
     }
 
-    /// Whether a client may have a listener or routes that name a cluster.
+    /// Whether a client may have a listener or routes that name a cluster, from this stream or from one before. `had` is what it
+    /// has of the cluster.
+    fn may_be_used(&self, cluster: &str, had: &Held) -> bool {
+        (!had.was_given() && self.is_untold()) || self.is_used(cluster)
+    }
+
+    /// Whether a client has yet to say what it has of the types that name clusters. An Envoy that is back says all of it at once,
+    /// clusters first.
+    fn is_untold(&self) -> bool {
+        users(self.role).iter().any(|kind| self.kinds.get(*kind).is_none())
+    }
+
+    /// Whether a listener or routes of this stream, or that the client says to have, name a cluster.
     fn is_used(&self, cluster: &str) -> bool {
         let used = self.used.get_or_init(|| {
             let mut used = HashSet::new();

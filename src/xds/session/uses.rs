@@ -35,13 +35,14 @@ impl Uses {
         self.0.insert(Arc::clone(name), Use { now, before: None });
     }
 
-    /// What a client says to hold turns out to be this.
-    pub(super) fn is(&mut self, name: &Arc<str>, clusters: &Clusters) {
-        if let Some(entry) = self.0.get_mut(name)
-            && matches!(entry.now, Some(Named::Any))
-        {
+    /// What a client says to hold turns out to be this; false when it was known before.
+    pub(super) fn turns_out(&mut self, name: &Arc<str>, clusters: &Clusters) -> bool {
+        let entry = self.0.get_mut(name);
+        let unknown = entry.filter(|entry| matches!(entry.now, Some(Named::Any)));
+        unknown.is_some_and(|entry| {
             entry.now = Some(Named::These(Arc::clone(clusters)));
-        }
+            true
+        })
     }
 
     /// This is sent.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::{HostName, ObjectName, Resolution};
-use crate::table::{EntryHost, EntryPort, Location, ServiceEntryRecord};
+use crate::table::{EntryHost, EntryPort, ExportTo, Location, ServiceEntryRecord};
 
 fn entry(name: &str, number: u16, protocol: &str) -> ServiceEntryRecord {
     let mut spoken = port(number, protocol);
@@ -20,7 +20,7 @@ fn entry(name: &str, number: u16, protocol: &str) -> ServiceEntryRecord {
         resolution: Resolution::Dns,
         endpoints: Vec::new(),
         selector: None,
-        export_to: Vec::new(),
+        export: None,
     }
 }
 
@@ -34,7 +34,7 @@ fn a_host_that_is_not_shown_to_a_namespace_is_in_none_of_its_listeners() {
     let mesh = Mesh::new(Some(settings()));
     mesh.say("east", Record::ServiceEntry(Box::new(entry("open", 8443, "tls"))));
     let mut own = entry("own", 8443, "tls");
-    own.export_to = vec![".".into()];
+    own.export = Some(ExportTo([".".into()].into()));
     mesh.say("east", Record::ServiceEntry(Box::new(own)));
     let [shop, tools] = ["shop", "tools"].map(|namespace| mesh.proxy(Role::Sidecar, "east", namespace));
     let [of_shop, of_tools] = [&shop, &tools].map(|stream| listener(stream, "0.0.0.0_8443"));

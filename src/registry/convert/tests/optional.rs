@@ -6,7 +6,7 @@ use super::super::kind_of;
 use super::{Converted, convert};
 use crate::model::Resolution;
 use crate::table::{
-    EntryHost, Kind, Location, PeerAuthenticationRecord, PeerMode, Record, ServiceEntryRecord, TargetPort,
+    EntryHost, ExportTo, Kind, Location, PeerAuthenticationRecord, PeerMode, Record, ServiceEntryRecord, TargetPort,
     WorkloadAddress, WorkloadEntryRecord,
 };
 
@@ -113,7 +113,7 @@ fn a_service_entry_says_how_its_hosts_are_reached() {
         (5, true),
         "with an account and without a word it speaks mutual TLS"
     );
-    assert_eq!(entry.export_to, [".".into()]);
+    assert_eq!(entry.export, Some(ExportTo([".".into()].into())));
 }
 
 #[test]
@@ -123,6 +123,10 @@ fn what_is_wrong_or_not_supported_is_told_with_its_field_and_costs_only_that() {
         (json!({"hosts": ["a.b", "c d"], "ports": port}), "spec.hosts[1]"),
         (json!({"hosts": ["a.b", "*"], "ports": port}), "spec.hosts[1]"),
         (json!({"hosts": ["a.b", "a_b.c"], "ports": port}), "underscore"),
+        (
+            json!({"hosts": ["a.b"], "ports": port, "exportTo": ["Tools"]}),
+            "spec.exportTo: \"Tools\" is no namespace",
+        ),
         (
             json!({"hosts": ["a.b"], "ports": port, "addresses": ["10.0.0.0/8"]}),
             "ranges are not supported",

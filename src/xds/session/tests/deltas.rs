@@ -197,10 +197,64 @@ fn r68_m6_a_reconnect_gets_the_difference() {
     for name in ["same", "changed", "new"] {
         bench.put(CDS, name, "1");
     }
+    bench.put(LDS, "l", "1");
+    bench.put(RDS, "80", "to same");
     let held = [("same", "1"), ("changed", "0"), ("gone", "1")];
     bench.resume(CDS, &[], &held);
-    bench.sent(CDS, &["changed=1", "new=1"], &["gone"]);
+    bench.sent(CDS, &["changed=1", "new=1"], &[]);
+    // Listeners and routes that the client did not speak of yet may name what is gone.
     bench.silent();
+    bench.resume(LDS, &["l"], &[("l", "1")]);
+    bench.silent();
+    // They are what they should be, so nothing names it.
+    bench.resume(RDS, &["80"], &[("80", "to same")]);
+    bench.sent(CDS, &[], &["gone"]);
+    bench.silent();
+}
+
+#[test]
+fn r72_r81_a_cluster_that_went_while_the_client_was_away_stays_until_its_routes_are_replaced() {
+    let mut bench = Bench::delta();
+    bench.put(LDS, "l", "1");
+    bench.put(RDS, "80", "to nobody");
+    bench.resume(CDS, &[], &[("x", "1")]);
+    bench.resume(EDS, &["x"], &[("x", "1")]);
+    bench.silent();
+    bench.resume(LDS, &["l"], &[("l", "1")]);
+    bench.silent();
+    bench.resume(RDS, &["80"], &[("80", "to x")]);
+    let routes = bench.expect(RDS);
+    bench.silent();
+    bench.ack(RDS, &routes);
+    bench.sent(CDS, &[], &["x"]);
+    bench.silent();
+}
+
+#[test]
+fn r74_nobody_waits_for_routes_that_a_client_of_its_role_has_none_of() {
+    let mut gateway = Bench::of(Dialect::Delta, Role::Gateway);
+    gateway.put(LDS, "sni", "1");
+    gateway.resume(CDS, &[], &[("x", "1")]);
+    gateway.silent();
+    gateway.resume(LDS, &[], &[("sni", "1")]);
+    gateway.sent(CDS, &[], &["x"]);
+    gateway.silent();
+
+    // What its listeners name it does not have from us.
+    let mut plain = Bench::of(Dialect::Delta, Role::Endpoints);
+    plain.resume(CDS, &[], &[("x", "1")]);
+    plain.sent(CDS, &[], &["x"]);
+    assert!(!gateway.session.keeps_back() && !plain.session.keeps_back());
+}
+
+#[test]
+fn r74_a_sidecar_that_never_asks_for_routes_loses_such_a_cluster_after_a_while() {
+    let mut bench = Bench::delta();
+    bench.resume(CDS, &[], &[("x", "1")]);
+    bench.silent();
+    assert!(bench.session.keeps_back());
+    bench.session.wait_no_longer();
+    bench.sent(CDS, &[], &["x"]);
 }
 
 #[test]

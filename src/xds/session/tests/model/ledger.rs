@@ -33,7 +33,7 @@ pub(super) struct Account {
     /// Of listeners and routes.
     pub(super) naming: Naming,
     /// Of these, what was given on this stream.
-    given: BTreeSet<Name>,
+    pub(super) given: BTreeSet<Name>,
     /// To be given whatever the client has: it asked for these, or got a new parent of theirs.
     again: BTreeSet<Name>,
     /// What the client took.
@@ -100,16 +100,18 @@ pub(super) struct Due {
 #[derive(Debug)]
 pub(super) struct Ledger {
     dialect: Dialect,
+    role: Role,
     pub(super) accounts: BTreeMap<ResourceType, Account>,
     /// Nothing waits any more, until nothing more is due.
     pub(super) impatient: bool,
 }
 
 impl Ledger {
-    pub(super) fn new(dialect: Dialect) -> Self {
+    pub(super) fn new(dialect: Dialect, role: Role) -> Self {
         let accounts = ResourceType::ALL.map(|kind| (kind, Account::default()));
         Self {
             dialect,
+            role,
             accounts: accounts.into(),
             impatient: false,
         }
@@ -130,6 +132,11 @@ impl Ledger {
     /// Whether a client has this from an answer of this stream.
     pub(super) fn gave(&self, kind: ResourceType, name: Name) -> bool {
         self.accounts[&kind].given.contains(name)
+    }
+
+    /// Whether the client has yet to say what it has of a type.
+    pub(super) fn awaits(&self, kind: ResourceType) -> bool {
+        asks(self.role, kind) && !self.accounts[&kind].asked
     }
 
     /// A resource changed, or may have.
@@ -225,6 +232,26 @@ impl Ledger {
 
     /// What must be given now, if anything; it counts as given from here on.
     pub(super) fn next(&mut self, now: Now<'_>) -> Option<(ResourceType, Due)> {
+        loop {
+            let unknown = self.unknown();
+            if let Some(due) = self.look(now) {
+                return Some(due);
+            }
+            if self.unknown() == unknown {
+                break;
+            }
+        }
+        self.impatient = false;
+        None
+    }
+
+    /// How many listeners and routes of the client may name any cluster.
+    fn unknown(&self) -> usize {
+        [LDS, RDS].iter().map(|kind| self.accounts[kind].naming.unknown()).sum()
+    }
+
+    /// One look at every type.
+    fn look(&mut self, now: Now<'_>) -> Option<(ResourceType, Due)> {
         for kind in ResourceType::ALL {
             let full = self.dialect == Dialect::StateOfTheWorld && kind.is_wildcard_capable();
             if self.accounts[&kind].out.is_some() {
@@ -278,7 +305,6 @@ impl Ledger {
             }
             return Some((kind, due));
         }
-        self.impatient = false;
         None
     }
 

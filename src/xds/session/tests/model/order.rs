@@ -28,6 +28,10 @@ impl Naming {
         self.now.insert(name, None);
     }
 
+    pub(super) fn unknown(&self) -> usize {
+        self.now.values().filter(|named| named.is_none()).count()
+    }
+
     pub(super) fn turns_out(&mut self, name: Name, clusters: &[Name]) {
         if let Some(named) = self.now.get_mut(name) {
             named.get_or_insert_with(|| clusters.iter().copied().collect());
@@ -88,7 +92,11 @@ impl Ledger {
     /// Whether what a name is now has to wait for another type.
     pub(super) fn waits(&self, kind: ResourceType, name: Name, now: Now<'_>) -> bool {
         let clusters: &Account = &self.accounts[&CDS];
-        let used = || [LDS, RDS].iter().any(|kind| self.accounts[kind].naming.may_name(name));
+        let untold = [LDS, RDS].into_iter().any(|kind| self.awaits(kind));
+        let used = || {
+            let from_before = !clusters.given.contains(name);
+            (from_before && untold) || [LDS, RDS].iter().any(|kind| self.accounts[kind].naming.may_name(name))
+        };
         let has = self.accounts[&kind].has.contains_key(name);
         let there = now(kind, name);
         !self.impatient
@@ -148,7 +156,8 @@ impl Run {
                     let named = content.map_or(&[][..], |content| clusters_of(user, content));
                     // What it refused leaves what it may have from another stream.
                     let known = self.ledger.gave(user, own) && !side.refused.contains_key(*own);
-                    side.wants(own) && known && named.contains(&name)
+                    let untold = self.ledger.awaits(user) && !self.ledger.gave(CDS, name);
+                    side.wants(own) && (known || untold) && named.contains(&name)
                 });
                 if clusters.held.contains_key(name) && self.ledger.wants(CDS, name) && names.count() > 0 {
                     return Err(format!("R72, R81: {name} goes while {user:?} names it"));
