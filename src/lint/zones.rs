@@ -25,14 +25,7 @@ pub(super) fn findings(zones: &ZoneWeights, services: &[Arc<ServiceEndpoints>], 
             true => "no endpoint says where it runs".to_owned(),
             false => format!("there are {}", super::services::some_of(&known)),
         };
-        let finding = Finding {
-            severity: Severity::Warning,
-            member: String::new(),
-            object: "settings".to_owned(),
-            field: format!("zones.{}", said.zone),
-            problem: String::new(),
-            remedy: String::new(),
-        };
+        let finding = Finding::of(Severity::Warning, "", "settings").at(format!("zones.{}", said.zone));
         findings.push(finding.says(
             format!(
                 "no endpoint runs there, so its weight of {} changes nothing",
