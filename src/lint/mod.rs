@@ -2,6 +2,7 @@
 //!
 //! What is wrong with one object by itself is found where it is read; both come together in one list.
 
+mod entries;
 mod finding;
 mod gateways;
 mod services;
@@ -41,9 +42,9 @@ pub fn lint(table: &EndpointTable, domain: &str, lookups: Lookups) -> Vec<Findin
         let service = merged.binary_search_by(|service| service.key.cmp(&key));
         let service = service.ok().and_then(|at| merged.get(at));
         services::findings(&key, &parts, service.map(|service| &**service), domain, &mut findings);
-        if let Some(service) = service
-            && networks.len() > 1
-        {
+        let Some(service) = service else { continue };
+        entries::findings(service, &parts, &merged, domain, networks.len(), &mut findings);
+        if networks.len() > 1 {
             services::withheld(service, &parts, &mut findings);
         }
     }

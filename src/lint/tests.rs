@@ -265,3 +265,58 @@ fn hosts_outside_are_fine_and_two_objects_for_one_are_held_against_each_other() 
         "a Service of another namespace",
     );
 }
+
+#[test]
+fn a_host_that_looks_like_a_service_and_is_none_is_named() {
+    let table = mesh();
+    let said = |host: &str| {
+        table.apply(upsert("east", entry(ObjectName::new("shop", "a"), 1, host, "tls")));
+        found(&table)
+    };
+    let begins = "warning east ServiceEntry shop/a [spec.hosts] ";
+    for (host, says) in [
+        ("wbe.shop.svc.cluster.local", "the name of a Service that no member has"),
+        ("wbe.shop", "looks like a short name of a Service, which no member has"),
+        ("wbe.nowhere.svc", "looks like a short name"),
+        ("wbe.shop.global", "looks like a short name"),
+        ("web.shop", "is a short name of the Service web.shop"),
+    ] {
+        let found = said(host);
+        let [one] = &found[..] else {
+            panic!("{host}: {found:#?}");
+        };
+        assert!(one.starts_with(begins) && one.contains(says), "{host}: {one}");
+    }
+    // A Service that is there is added to; what is not like a name of Kubernetes is nobody's business.
+    for host in [
+        "web.shop.svc.cluster.local",
+        "example.com",
+        "shop.example.com",
+        "web.shop.svc.other",
+    ] {
+        assert_eq!(said(host), Vec::<String>::new(), "{host}");
+    }
+}
+
+#[test]
+fn a_host_with_a_star_and_endpoints_in_the_mesh_is_for_its_own_network() {
+    let table = mesh();
+    let Record::ServiceEntry(mut below) = entry(ObjectName::new("shop", "a"), 1, "example.com", "tls") else {
+        panic!("it is one");
+    };
+    below.hosts = vec![EntryHost::Below(HostName::new("example.com").unwrap())];
+    table.apply(upsert("east", Record::ServiceEntry(below.clone())));
+    assert_eq!(
+        found(&table),
+        Vec::<String>::new(),
+        "what is outside is behind no gateway"
+    );
+    below.location = Location::Internal;
+    below.endpoints[0].mtls = true;
+    table.apply(upsert("east", Record::ServiceEntry(below)));
+    only(
+        &table,
+        "warning east ServiceEntry shop/a [spec.hosts]",
+        "no gateway leads to *.example.com",
+    );
+}
