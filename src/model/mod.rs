@@ -4,6 +4,7 @@ mod audience;
 mod cidr;
 mod endpoint;
 mod gateway;
+mod groups;
 mod host;
 mod ids;
 mod inbound;
@@ -14,6 +15,7 @@ mod standing;
 mod vantage;
 mod view_key;
 mod viewer;
+mod zone;
 
 pub use audience::{Audience, Reach, Unseen};
 pub use cidr::{Cidr, InvalidCidr};
@@ -21,13 +23,17 @@ pub use endpoint::{Addresses, Endpoint, Health, Mtls};
 pub use gateway::{
     GatewayOrigin, GatewaySet, GatewaySource, GatewayWay, NetworkGateway, UnusableGateway, UnusableReason,
 };
+pub use groups::Groups;
 pub use host::{DnsTarget, HostEntry, Resolution};
 pub use ids::{ClusterId, HostName, InvalidId, NetworkId, ObjectName, PodName, ServiceKey};
 pub use inbound::{InboundPolicy, MtlsMode, Probe, ProbeQuestion};
 pub use locality::Locality;
 pub use preference::{Distance, Preference, Shared};
-pub use service::{Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, ServiceTerms, Sums};
+pub use service::{
+    Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, ServiceTerms, Standings, Sums,
+};
 pub use standing::{GroupStanding, MemberStanding, MemberWeight, Rank};
 pub use vantage::{Aspect, Counts, Vantage};
 pub use view_key::{AddressFamilies, Balancing, Role, Site, ViewKey};
 pub use viewer::{NetworkOrigin, PodRef, Standpoint, Viewer};
+pub use zone::{ZoneWeight, ZoneWeights};

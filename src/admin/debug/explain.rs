@@ -215,10 +215,11 @@ fn times(scale: u128) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples;
-    use super::*;
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
+    use super::super::samples;
+    use super::*;
     use crate::model::{AddressFamilies, Health, Mtls, NetworkGroup};
 
     fn key(network: &str, families: AddressFamilies) -> ViewKey {
@@ -316,7 +317,8 @@ mod tests {
         // Four behind two gateways, and nothing else: scaling was not needed after all.
         let mut service = samples::service();
         let held = &mut service.ports[0];
-        let mut groups = held.groups().clone();
+        let groups = held.groups().iter();
+        let mut groups: BTreeMap<_, _> = groups.map(|(key, group)| (key.clone(), Arc::clone(group))).collect();
         groups.retain(|key, _| key.network.as_str() == "net2");
         for group in groups.values_mut() {
             let one = group

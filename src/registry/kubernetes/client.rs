@@ -11,12 +11,14 @@ use kube::client::{Body, ConfigExt};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use rustls::pki_types::ServerName;
+use tower::filter::AsyncFilterLayer;
 use tower::{BoxError, ServiceBuilder};
 use tower_http::decompression::DecompressionLayer;
 
 use super::super::MemberSource;
 use super::credentials;
 use super::failure::{Failure, chain};
+use super::program::Program;
 use super::proxy::Way;
 
 /// How long TCP and TLS may take together. Members that can't be reached hold readiness back for about as long.
@@ -47,7 +49,9 @@ pub(super) async fn connect(source: &MemberSource) -> Result<Client, Failure> {
         // Until it has ended, whether somebody still waits for it or not.
         let _attempt = attempt;
         let _entered = runtime.enter();
-        client(&runtime.block_on(config(source))?)
+        let mut config = runtime.block_on(config(source))?;
+        let program = runtime.block_on(Program::run(&mut config.auth_info))?;
+        client(&config, program)
     });
     made.await
         .unwrap_or_else(|error| Err(Failure::Config(error.to_string())))
@@ -56,8 +60,8 @@ pub(super) async fn connect(source: &MemberSource) -> Result<Client, Failure> {
 /// Threads at work on clients, each with its source.
 static ATTEMPTS: Mutex<Vec<MemberSource>> = Mutex::new(Vec::new());
 
-/// A thread that makes a client. A program for credentials may hang for ever, and its thread with it: there are never more than
-/// a few for one source, so that it costs the others nothing.
+/// A thread that makes a client. A disk may hang for ever, or a program of an `auth-provider`, and the thread with it: there are
+/// never more than a few for one source, so that it costs the others nothing.
 struct Attempt(MemberSource);
 
 impl Attempt {
@@ -86,7 +90,7 @@ impl Drop for Attempt {
 /// kube's own client speaks HTTP/1.1 only, a connection for each watch, and finds a dead one after a minute or more. This
 /// one speaks HTTP/2 where the server does (it is agreed on in the TLS handshake), all watches of a member on one
 /// connection. It repeats no request: that would hide for minutes that something is wrong.
-fn client(config: &Config) -> Result<Client, Failure> {
+fn client(config: &Config, program: Option<Program>) -> Result<Client, Failure> {
     let unusable = |error: kube::Error| Failure::Config(chain(&error));
     let tls = config.rustls_client_config().map_err(unusable)?;
     let mut https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
@@ -119,6 +123,8 @@ fn client(config: &Config) -> Result<Client, Failure> {
         .layer(DecompressionLayer::new())
         .option_layer(config.auth_layer().map_err(unusable)?)
         .layer(config.extra_headers_layer().map_err(unusable)?)
+        .map_err(BoxError::from)
+        .option_layer(program.map(AsyncFilterLayer::new))
         .map_err(BoxError::from)
         .service(http);
     Ok(Client::new(service, config.default_namespace.clone()))

@@ -54,8 +54,11 @@ impl Failure {
     pub(in super::super) fn of(resource: &str, error: &kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => Self::of_status(resource, status.code, status.message.clone()),
-            // The client's name for this says nothing to anybody.
-            kube::Error::Service(error) => Self::of_connection(chain(&**error)),
+            kube::Error::Service(error) => match error.downcast_ref::<Self>() {
+                Some(failure) => failure.clone(),
+                // The client's name for this says nothing to anybody.
+                None => Self::of_connection(chain(&**error)),
+            },
             other => Self::of_connection(chain(other)),
         }
     }

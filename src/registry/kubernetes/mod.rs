@@ -23,6 +23,7 @@ mod item;
 mod lines;
 mod listener;
 mod optional;
+mod program;
 mod proxy;
 mod resource;
 mod scope;
