@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::time::{Duration, Instant};
 
 use super::client;
 use super::space::{Space, need_namespaces};
 use super::tls::{first_byte, open};
-use super::world::{DEADLINE, GATEWAY_1, GATEWAY_2, WEB_IN_EAST, World, spiffe_id, told, workload};
+use super::world::{GATEWAY_1, GATEWAY_2, WEB_IN_EAST, World, spiffe_id, told, workload};
 
 /// Where nobody is: a sidecar goes by the name that a request gives.
 const NOWHERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
@@ -160,7 +159,7 @@ impl Drop for Files {
 
 /// The gateway leads to hosts that have endpoints behind it, each by its own name, and opens nothing. A host with a star, whatever is
 /// behind it, lets in no name at all.
-fn names_at_the_gateway(world: &World, outside: &Space) {
+async fn names_at_the_gateway(world: &World, outside: &Space) {
     let gateway = (GATEWAY_2.parse::<Ipv4Addr>().expect("an address"), 15443).into();
     let ours = world.root.workload("spiffe://cluster.local/ns/other/sa/visitor");
     let says = |sni: &str| outside.within(|| first_byte(open(gateway, sni, &["istio-http/1.1"], Some(&ours))?));
@@ -186,20 +185,11 @@ fn names_at_the_gateway(world: &World, outside: &Space) {
     for name in foreign {
         says(name).expect_err(name);
     }
-    let look = || match refused() - before {
+    let look = async || match refused() - before {
         count if count == foreign.len() as u64 => Ok(()),
         count => Err(count.to_string()),
     };
-    let begun = Instant::now();
-    while let Err(count) = look() {
-        assert!(
-            begun.elapsed() < DEADLINE,
-            "{count} of {} are refused\n{}",
-            foreign.len(),
-            world.everything()
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    world.until("all foreign names to be refused", look).await;
     assert_eq!(world.stat("gw-2", &["15443", "ssl"]), 0, "it opens nothing");
     assert_eq!(says(one).expect("it goes on"), b'H');
 }
@@ -262,7 +252,7 @@ async fn machines_and_external_services_are_reached() {
     world
         .settled("client-2", (NOWHERE, 80), "a.inside.example.com", "vm-1")
         .await;
-    names_at_the_gateway(&world, &outside);
+    names_at_the_gateway(&world, &outside).await;
     // What is wrong hurts nobody else, and is told.
     world.settled("client-1", (WEB_IN_EAST, 80), "web", "web-1").await;
     let nobody = world
