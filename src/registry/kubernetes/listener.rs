@@ -152,7 +152,9 @@ impl<'a> Listener<'a> {
         }
     }
 
-    /// The member does not let us read this kind. What is held of it stays.
+    /// The member does not let us read this kind. What is held of it stays, also outside of the namespaces that are read where
+    /// these have become fewer: what can't be read tells nobody what is gone, and with a policy that closes a port would go more
+    /// than an entry that nobody asks for. It goes with the next list, or with the member.
     pub(super) fn not_allowed(&self, kind: Kind) {
         self.state().absent.remove(&kind);
         self.missing(kind, KindState::NotAllowed, Vec::new());

@@ -46,8 +46,19 @@ impl Scope {
             Kind::Namespace => vec![Place::Named(
                 self.system.clone().unwrap_or_else(|| Arc::clone(&self.namespaces[0])),
             )],
+            // One in the system namespace may count for all of the member.
+            Kind::PeerAuthentication => within
+                .chain(self.unread_system().cloned())
+                .map(Place::Namespace)
+                .collect(),
             _ => within.map(Place::Namespace).collect(),
         }
+    }
+
+    /// The system namespace, where some are read and it is none of them.
+    fn unread_system(&self) -> Option<&Arc<str>> {
+        let system = self.system.as_ref().filter(|_| self.is_partial());
+        system.filter(|system| !self.namespaces.contains(system))
     }
 
     /// All of `other` is read here too, so that nothing of it may be missing.
@@ -63,7 +74,8 @@ impl Scope {
     /// Leaves nothing but the name of an object in a namespace that is not to be read, should a server tell of one.
     pub(super) fn within(&self, kind: Kind, mut converted: Converted) -> Converted {
         let is_namespaced = !matches!(kind, Kind::Namespace | Kind::Node);
-        let is_outside = |namespace: &Arc<str>| self.is_partial() && !self.namespaces.contains(namespace);
+        let is_root = |namespace| kind == Kind::PeerAuthentication && self.unread_system() == Some(namespace);
+        let is_outside = |namespace| self.is_partial() && !self.namespaces.contains(namespace) && !is_root(namespace);
         if is_namespaced && converted.name.as_ref().is_some_and(|name| is_outside(&name.namespace)) {
             converted.record = None;
             converted.is_unreadable = false;

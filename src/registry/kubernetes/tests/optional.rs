@@ -14,7 +14,7 @@ fn entry() -> Value {
 }
 
 impl Running {
-    async fn until_kind(&self, kind: Kind, state: KindState) -> MemberReport {
+    pub(super) async fn until_kind(&self, kind: Kind, state: KindState) -> MemberReport {
         let what = format!("{kind} {}", state.name());
         until_report(&self.members, "east", &what, |report| {
             report.kinds[&kind].state == state

@@ -176,3 +176,33 @@ async fn a_member_is_read_without_nodes_where_these_are_forbidden() {
     assert!(running.recorder.record("east", Kind::Node, "n1").is_some());
     running.until_synced().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_of_the_system_namespace_counts_for_the_namespaces_that_are_read() {
+    let security = "security.istio.io/v1";
+    let api = three_namespaces(FakeApi::new());
+    api.install(security);
+    for namespace in ["istio-system", "other", "shop"] {
+        let policy = json!({"metadata": {"namespace": namespace}, "spec": {"mtls": {"mode": "STRICT"}}});
+        api.put("peerauthentications", &format!("of-{namespace}"), policy);
+    }
+    let running = start(api, &["shop"]).await;
+    let policies = [
+        "PeerAuthentication istio-system/of-istio-system",
+        "PeerAuthentication shop/of-shop",
+    ];
+    let read = |recorder: &Recorder| {
+        let names = recorder.names("east").into_iter();
+        let names: Vec<_> = names.filter(|name| name.starts_with("PeerAuthentication")).collect();
+        names == policies
+    };
+    running.recorder.until("both policies", read).await;
+    // Where one of them can't be read, nothing is forgotten.
+    let system = "peerauthentications@istio-system";
+    running.api.fail(system, Fault::Status(403, "not there"));
+    running.api.cut("peerauthentications");
+    running
+        .until_kind(Kind::PeerAuthentication, KindState::NotAllowed)
+        .await;
+    assert!(read(&running.recorder));
+}
