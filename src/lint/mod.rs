@@ -7,6 +7,7 @@ mod gateways;
 mod services;
 #[cfg(test)]
 mod tests;
+mod zones;
 
 use std::collections::BTreeSet;
 
@@ -34,6 +35,7 @@ pub fn lint(table: &EndpointTable, domain: &str, lookups: Lookups) -> Vec<Findin
     // What is reached from everywhere is on none.
     networks.retain(|network| !network.is_anywhere());
     let mut findings = gateways::findings(&networks, &merged, &table.gateways(), lookups);
+    zones::findings(&table.zones(), &merged, &mut findings);
     for key in table.known_services() {
         let parts = table.parts(&key);
         let service = merged.binary_search_by(|service| service.key.cmp(&key));

@@ -1,10 +1,10 @@
 //! Small meshes with one thing wrong in each.
 
 use super::*;
-use crate::model::{Health, HostName, ObjectName, Resolution, ServiceKey};
+use crate::model::{Health, HostName, Locality, MemberWeight, ObjectName, Resolution, ServiceKey, ZoneWeight};
 use crate::table::testing::*;
 use crate::table::{
-    EntryHost, EntryPort, Location, Record, ServiceEntryRecord, SliceEndpoint, Workload, WorkloadAddress,
+    EntryHost, EntryPort, Location, Record, ServiceEntryRecord, SliceEndpoint, TableSettings, Workload, WorkloadAddress,
 };
 
 const DOMAIN: &str = "cluster.local";
@@ -55,6 +55,29 @@ fn only(table: &EndpointTable, begins: &str, says: &str) {
 #[test]
 fn nothing_is_found_where_nothing_is_wrong() {
     assert_eq!(found(&mesh()), Vec::<String>::new());
+}
+
+#[test]
+fn a_zone_of_the_settings_where_nothing_runs_is_named_with_those_there_are() {
+    let table = mesh();
+    table.apply(upsert("east", node("node-1", "z1")));
+    let zones = |names: &[(&str, &str)]| {
+        let said = names.iter().map(|(region, zone)| ZoneWeight {
+            zone: Locality::new(region, zone, ""),
+            weight: MemberWeight::DRAINED,
+        });
+        table.set_settings(TableSettings {
+            zones: said.collect(),
+            ..settings()
+        });
+    };
+    let place = table.service(&ServiceKey::new("shop", "web")).unwrap();
+    let (_, group) = place.groups().next().unwrap();
+    let region = group.endpoints()[0].locality.region().to_owned();
+    zones(&[(&region, "z1")]);
+    assert_eq!(found(&table), Vec::<String>::new());
+    zones(&[(&region, "z1"), (&region, "z2")]);
+    only(&table, "warning  settings [zones.", "/z2] no endpoint runs there");
 }
 
 #[test]

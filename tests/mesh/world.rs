@@ -139,6 +139,14 @@ membersFolder: members
         self.ground.path(name)
     }
 
+    /// Changes the settings while they are followed.
+    pub(crate) fn change_settings(&self, change: impl FnOnce(&str) -> String) {
+        let (path, written) = (self.path("parallax.yaml"), self.path(".settings"));
+        let text = fs::read_to_string(&path).expect("it is there");
+        fs::write(&written, change(&text)).expect("it can be written");
+        fs::rename(written, path).expect("it can be moved");
+    }
+
     /// Puts a manifest in place.
     pub(crate) fn say(&self, member: &str, file: &str, text: &str) {
         let folder = self.path("members").join(member);

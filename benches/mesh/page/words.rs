@@ -160,10 +160,11 @@ command, which finds a kubeconfig for each member in the folder `$STATE` and mus
     } > "$STATE/other.yaml"
     exec parallax serve --config "$STATE/other.yaml"
     END
-    cargo bench --bench mesh -- B1 --target 127.0.0.1:17010 --start 'exec sh other.sh' --results /tmp/other
+    cargo bench --bench mesh -- B1 --target 127.0.0.1:17010 --start 'exec sh other.sh' --ready 127.0.0.1:17011/readyz --results /tmp/other
 
-Names of clusters are Istio's. What needs members that are folders (a part of B5, B15) or our metrics (`in the push task`, `encodes`) has
-no figures. A server that is not told by `/readyz` when it has read everything is given time by the proxies: they wait until they are in sync.
+Names of clusters are Istio's. What needs members that are folders (a part of B5, B15) or our metrics (`in the push task`, `encodes`)
+has no figures. Without `--ready` nothing tells when the server has read
+everything: proxies that it refuses come back later and later, up to 30 s, as Envoys do, and that is in the figures of B7, `cold` and `dead`.
 
 ## What is not measured here
 

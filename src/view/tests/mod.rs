@@ -64,16 +64,45 @@ fn gateways(list: Vec<NetworkGateway>) -> GatewaySet {
 fn with_standings(port: &PortEndpoints, of: impl Fn(&GroupKey) -> GroupStanding) -> PortEndpoints {
     let standings = port.groups().keys().map(|key| (key.clone(), of(key)));
     let terms = port.terms().cloned().map(std::sync::Arc::new);
-    PortEndpoints::with_terms(port.port.clone(), port.groups().clone(), standings.collect(), terms)
+    let standings = Standings {
+        groups: standings.collect(),
+        ..Standings::default()
+    };
+    PortEndpoints::with_terms(port.port.clone(), port.groups().clone(), standings, terms)
+}
+
+/// With what each zone counts: `(region, zone, percent)`.
+fn with_zones(port: &PortEndpoints, said: &[(&str, &str, u16)]) -> PortEndpoints {
+    let said = said.iter().map(|(region, zone, percent)| ZoneWeight {
+        zone: Locality::new(region, zone, ""),
+        weight: MemberWeight::new(*percent).unwrap(),
+    });
+    let said: ZoneWeights = said.collect();
+    let endpoints = port.groups().values().flat_map(|group| group.endpoints());
+    let zones = endpoints.filter_map(|each| Some((each.locality.clone(), said.of(&each.locality)?.clone())));
+    let standings = Standings {
+        zones: zones.collect(),
+        groups: standings_of(port),
+    };
+    let terms = port.terms().cloned().map(std::sync::Arc::new);
+    PortEndpoints::with_terms(port.port.clone(), port.groups().clone(), standings, terms)
+}
+
+fn standings_of(port: &PortEndpoints) -> std::collections::BTreeMap<GroupKey, GroupStanding> {
+    let standings = port.groups().keys().map(|key| (key.clone(), port.standing(key)));
+    standings.collect()
 }
 
 /// On these terms.
 fn with_terms(port: &PortEndpoints, terms: ServiceTerms) -> PortEndpoints {
-    let standings = port.groups().keys().map(|key| (key.clone(), port.standing(key)));
+    let standings = Standings {
+        groups: standings_of(port),
+        ..Standings::default()
+    };
     PortEndpoints::with_terms(
         port.port.clone(),
         port.groups().clone(),
-        standings.collect(),
+        standings,
         Some(std::sync::Arc::new(terms)),
     )
 }
