@@ -91,6 +91,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "outside",
             "application",
             "requestsPerConnection",
+            "connectionAge",
             "dns",
             "accessLog",
             "locality",

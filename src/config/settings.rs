@@ -102,6 +102,7 @@ impl Default for Config {
                 outside: OutsideChoice::Passthrough,
                 application: ApplicationChoice::PodIp,
                 requests_per_connection: 100,
+                connection_age: Duration::from_secs(10),
                 dns: true,
                 access_log: Some("/dev/stdout".to_owned()),
                 locality: LocalityConfig::default(),
@@ -371,6 +372,8 @@ pub struct TrafficConfig {
     pub application: ApplicationChoice,
     /// `traffic.requestsPerConnection`: after how many requests a sidecar opens a new connection; 0 for never.
     pub requests_per_connection: u32,
+    /// `traffic.connectionAge`: at what age a sidecar replaces a connection by a new one; 0 for never.
+    pub connection_age: Duration,
     /// `traffic.dns`: whether sidecars answer for names that the local DNS does not know.
     pub dns: bool,
     /// `traffic.accessLog`: the file that Envoys log accesses to; none where `None`.

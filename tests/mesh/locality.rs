@@ -106,12 +106,7 @@ impl World {
     }
 
     fn add_settings(&self, more: &str) {
-        let path = self.path("parallax.yaml");
-        let text = std::fs::read_to_string(&path).expect("it is there");
-        let text = text.split("#more\n").next().unwrap_or_default().to_owned() + "#more\n" + more;
-        let written = self.path(".settings");
-        std::fs::write(&written, text).expect("it can be written");
-        std::fs::rename(written, path).expect("it can be moved");
+        self.change_settings(|text| text.split("#more\n").next().unwrap_or_default().to_owned() + "#more\n" + more);
     }
 }
 

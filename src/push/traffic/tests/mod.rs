@@ -32,6 +32,7 @@ fn settings() -> TrafficSettings {
         outside: Outside::Passthrough,
         application: Application::PodIp,
         requests_per_connection: 1,
+        connection_age: std::time::Duration::from_secs(10),
         dns: true,
         access_log: None,
         outlier: crate::resources::Outlier {
