@@ -33,7 +33,7 @@ pub struct GroupKey {
 }
 
 /// What the endpoints of each locality count together, sorted by locality: their number, where none has a weight.
-pub type Sums = Vec<(Locality, u32)>;
+pub type Sums = Box<[(Locality, u32)]>;
 
 /// The endpoints of one port on one network in one member, with the sums that other networks need: a view of another
 /// network costs the number of groups and not the number of endpoints, and so does merging a service anew.

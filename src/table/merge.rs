@@ -33,7 +33,7 @@ pub(super) fn merge(
     let ports = merged_ports(&definers);
     let terms = terms(winner, shards);
     let ports = ports.into_values();
-    let ports = ports
+    let ports: Box<[_]> = ports
         .map(|port| port_endpoints(port, shards, None, &added, settings, terms.clone()))
         .collect();
     Some(ServiceEndpoints {
@@ -45,7 +45,8 @@ pub(super) fn merge(
             .filter(|(_, service)| !service.cluster_ips.is_empty())
             .map(|(member, service)| ((*member).clone(), service.cluster_ips.clone()))
             .collect(),
-        ports,
+        // No more room than they take: a list of unknown length has room for four at the least.
+        ports: ports.into(),
         conflicts: definers[1..]
             .iter()
             .flat_map(|(member, service)| conflicts(winner, first, member, service, shards))

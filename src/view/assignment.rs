@@ -321,7 +321,12 @@ fn collect(parts: &[Part<'_>], weights: &[NonZeroU32]) -> Assignment {
     let mut groups: Vec<(Place<'_>, Vec<WeightedAddress>)> = Vec::new();
     let mut many: BTreeMap<Place<'_>, usize> = BTreeMap::new();
     for ((part, weight), place) in parts.iter().zip(weights).zip(places(parts)) {
-        let near = groups.iter().take(FEW).position(|(known, _)| *known == place);
+        // Nodes of a zone share their locality; to tell it from others by its texts takes much longer than a look.
+        let is_same = |known: &Place<'_>| known.0 == place.0 && known.1.is_same_as(place.1);
+        let first = || groups.iter().take(FEW);
+        let near = first()
+            .position(|(known, _)| is_same(known))
+            .or_else(|| first().position(|(known, _)| *known == place));
         let at = near.unwrap_or_else(|| match groups.len() {
             0..FEW => groups.len(),
             next => *many.entry(place).or_insert(next),

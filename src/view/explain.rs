@@ -121,23 +121,43 @@ pub fn explain(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) ->
 }
 
 fn verdict(viewer: &ViewKey, port: &PortEndpoints, endpoint: &Endpoint, way: &Horizon<'_>) -> Verdict {
+    match reached(viewer, port, endpoint, way) {
+        Err(reason) => Verdict::Withheld(reason),
+        Ok(Reached::At(address)) => Verdict::Direct(address),
+        Ok(Reached::Through(ways)) => Verdict::Via(ways.iter().map(|gateway| (*gateway).clone()).collect()),
+    }
+}
+
+/// How an endpoint is reached.
+pub(super) enum Reached<'a> {
+    At(SocketAddr),
+    Through(&'a [&'a NetworkGateway]),
+}
+
+/// How a viewer reaches one endpoint of a group that this is the way to, or why it does not.
+pub(super) fn reached<'a>(
+    viewer: &ViewKey,
+    port: &PortEndpoints,
+    endpoint: &Endpoint,
+    way: &'a Horizon<'a>,
+) -> Result<Reached<'a>, WithheldReason> {
     if let Some(reason) = idle(port, endpoint) {
-        return Verdict::Withheld(reason);
+        return Err(reason);
     }
     match (way, zone_apart(port, endpoint)) {
-        (Horizon::Withheld(reason), _) => Verdict::Withheld(reason.clone()),
-        (_, Some(reason)) => Verdict::Withheld(reason),
+        (Horizon::Withheld(reason), _) => Err(reason.clone()),
+        (_, Some(reason)) => Err(reason),
         (Horizon::Direct, None) => match (
             kept_out(viewer, endpoint),
             endpoint.addresses.usable_by(viewer.families),
         ) {
-            (Some(reason), _) => Verdict::Withheld(reason),
-            (None, Some(address)) => Verdict::Direct(SocketAddr::new(address, endpoint.port)),
-            (None, None) => Verdict::Withheld(WithheldReason::AddressFamily),
+            (Some(reason), _) => Err(reason),
+            (None, Some(address)) => Ok(Reached::At(SocketAddr::new(address, endpoint.port))),
+            (None, None) => Err(WithheldReason::AddressFamily),
         },
         (Horizon::Via(ways), None) => match not_behind_gateway(endpoint) {
-            None => Verdict::Via(ways.iter().map(|gateway| (*gateway).clone()).collect()),
-            Some(reason) => Verdict::Withheld(reason),
+            None => Ok(Reached::Through(ways)),
+            Some(reason) => Err(reason),
         },
     }
 }

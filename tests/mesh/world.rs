@@ -90,7 +90,7 @@ impl World {
             certificates,
         };
         for (member, network) in [("east", "net1"), ("east2", "net1"), ("west", "net2")] {
-            world.say(member, "member.yaml", &manifests::member(network));
+            world.say(member, "member.yaml", &manifests::system_namespace(network));
         }
         world.say("east", "gateway.yaml", &manifests::gateway("net1", GATEWAY_1));
         world.say("west", "gateway.yaml", &manifests::gateway("net2", GATEWAY_2));

@@ -128,6 +128,16 @@ fn shown(assignment: &Assignment) -> Vec<String> {
     entries.collect()
 }
 
+/// An endpoint on net1, and three on net2.
+fn one_here_three_there() -> PortEndpoints {
+    port(vec![
+        ("east", endpoint("10.1.0.1", "net1")),
+        ("west", endpoint("10.2.0.1", "net2")),
+        ("west", endpoint("10.2.0.2", "net2")),
+        ("west", endpoint("10.2.0.3", "net2")),
+    ])
+}
+
 fn reasons(explanation: &Explanation) -> Vec<&'static str> {
     let verdicts = explanation.candidates.iter().map(|candidate| match &candidate.verdict {
         Verdict::Direct(_) => "direct",
@@ -139,12 +149,7 @@ fn reasons(explanation: &Explanation) -> Vec<&'static str> {
 
 #[test]
 fn the_same_service_from_two_networks() {
-    let port = port(vec![
-        ("east", endpoint("10.1.0.1", "net1")),
-        ("west", endpoint("10.2.0.1", "net2")),
-        ("west", endpoint("10.2.0.2", "net2")),
-        ("west", endpoint("10.2.0.3", "net2")),
-    ]);
+    let port = one_here_three_there();
     let gateways = gateways(vec![
         gateway("net1", "east", "192.0.2.1"),
         gateway("net2", "west", "192.0.2.2"),
@@ -177,12 +182,7 @@ fn without_a_gateway_the_endpoints_are_withheld_and_it_says_so() {
 
 #[test]
 fn two_gateways_split_without_a_rest_and_a_gateway_elsewhere_changes_nothing() {
-    let port = port(vec![
-        ("east", endpoint("10.1.0.1", "net1")),
-        ("west", endpoint("10.2.0.1", "net2")),
-        ("west", endpoint("10.2.0.2", "net2")),
-        ("west", endpoint("10.2.0.3", "net2")),
-    ]);
+    let port = one_here_three_there();
     let mut list = vec![
         gateway("net2", "west", "192.0.2.2"),
         gateway("net2", "west", "192.0.2.3"),

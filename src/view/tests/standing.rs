@@ -19,12 +19,7 @@ fn standing(port: &PortEndpoints, standings: &[(&str, u16, Rank)]) -> PortEndpoi
 
 #[test]
 fn a_member_of_another_weight_has_its_exact_share() {
-    let port = port(vec![
-        ("east", endpoint("10.1.0.1", "net1")),
-        ("west", endpoint("10.2.0.1", "net2")),
-        ("west", endpoint("10.2.0.2", "net2")),
-        ("west", endpoint("10.2.0.3", "net2")),
-    ]);
+    let port = one_here_three_there();
     let gateways = gateways(vec![
         gateway("net2", "west", "192.0.2.2"),
         gateway("net2", "west", "192.0.2.3"),
