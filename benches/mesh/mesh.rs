@@ -67,12 +67,15 @@ impl Mesh {
         let kubeconfigs = api::write_kubeconfigs(&members, &folder)?;
         let manifests = Manifests::in_folder(&folder)?;
         let target = match (options.foreign, &options.start) {
-            (Some((address, pid)), None) => Target::foreign(address, pid).await?,
-            (Some((address, pid)), Some(command)) => Target::by_command(address, pid, command, &folder).await?,
+            (Some((address, pid)), None) => Target::foreign(address, pid, options.ready.clone()).await?,
+            (Some((address, pid)), Some(command)) => {
+                Target::by_command(address, pid, options.ready.clone(), command, &folder).await?
+            }
             (None, _) => Target::start(&options.binary, &folder, &kubeconfigs, &manifests, tls.as_ref())?,
         };
         let begun = clock::now();
-        let ready_after = clock::ms(begun, target.ready(READY).await?);
+        let ready = target.ready(READY).await?;
+        let ready_after = ready.map_or(f64::NAN, |at| clock::ms(begun, at));
         Ok(Self {
             size,
             members,

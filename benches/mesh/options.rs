@@ -29,6 +29,8 @@ Options:
                       folder that has a kubeconfig for each member in $STATE, and ended afterwards; it should `exec` the server
   --target HOST:PORT --state FOLDER
                       the same by hand, for one mesh: it may be started once the kubeconfigs are in FOLDER
+  --ready HOST:PORT/PATH
+                      asked over HTTP whether another server has read everything; without it only its proxies tell
   --pid N             CPU and memory are of this process and not of the one that listens there
   --results FOLDER    where results go, docs/performance unless said
 ";
@@ -46,6 +48,8 @@ pub(crate) struct Options {
     pub(crate) rates: Vec<usize>,
     pub(crate) binary: PathBuf,
     pub(crate) foreign: Option<(SocketAddr, Option<u32>)>,
+    /// Address and path.
+    pub(crate) ready: Option<(SocketAddr, String)>,
     pub(crate) state: Option<PathBuf>,
     pub(crate) start: Option<String>,
     pub(crate) results: PathBuf,
@@ -57,6 +61,14 @@ fn list(text: &str) -> anyhow::Result<Vec<usize>> {
     numbers
         .collect::<Result<_, _>>()
         .with_context(|| format!("{text:?} is no list of numbers"))
+}
+
+fn question(text: &str) -> anyhow::Result<(SocketAddr, String)> {
+    let (address, path) = text.split_once('/').unwrap_or((text, ""));
+    let address = address
+        .parse()
+        .with_context(|| format!("{text:?} is no HOST:PORT/PATH"))?;
+    Ok((address, format!("/{path}")))
 }
 
 impl Options {
@@ -72,6 +84,7 @@ impl Options {
             rates: Vec::new(),
             binary: env!("CARGO_BIN_EXE_parallax").into(),
             foreign: None,
+            ready: None,
             state: None,
             start: None,
             results: concat!(env!("CARGO_MANIFEST_DIR"), "/docs/performance").into(),
@@ -93,6 +106,7 @@ impl Options {
                 "--binary" => options.binary = value()?.into(),
                 "--target" => target = Some(value()?.parse()?),
                 "--pid" => pid = Some(value()?.parse()?),
+                "--ready" => options.ready = Some(question(&value()?)?),
                 "--start" => options.start = Some(value()?),
                 "--state" => options.state = Some(value()?.into()),
                 "--results" => options.results = value()?.into(),
@@ -106,8 +120,8 @@ impl Options {
             (Some(target), pid) => Some((target, pid)),
             (None, Some(_)) => bail!("--pid is of a --target"),
         };
-        if options.foreign.is_none() && options.start.is_some() {
-            bail!("--start is of a --target");
+        if options.foreign.is_none() && (options.start.is_some() || options.ready.is_some()) {
+            bail!("--start and --ready are of a --target");
         }
         Ok(options)
     }

@@ -168,12 +168,12 @@ impl Results {
         })
     }
 
-    /// Keeps rows in place of those of earlier runs of the same cases.
+    /// Keeps rows in place of those of earlier runs of the same cases. What nobody could tell is left out.
     pub(crate) fn keep(&self, rows: &[Row]) -> anyhow::Result<()> {
         let mut text = String::new();
         let mut raw = String::new();
         let mut keys = BTreeSet::new();
-        for row in rows {
+        for row in rows.iter().filter(|row| !row.values.iter().all(|value| value.is_nan())) {
             let line = row.csv();
             println!("{}", line.replace(',', "  "));
             writeln!(text, "{line}")?;

@@ -28,7 +28,10 @@ const ALLOCATOR: (&str, &str) = ("_RJEM_MALLOC_CONF", "dirty_decay_ms:1000,muzzy
 pub(crate) struct Target {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
+    /// Where our own metrics are.
     admin: Option<SocketAddr>,
+    /// Who says whether it has read everything: an address and a path.
+    ready: Option<(SocketAddr, String)>,
     start: Start,
 }
 
@@ -111,22 +114,29 @@ impl Target {
             settings,
             log: folder.join("parallax.log"),
         };
+        let admin = ([127, 0, 0, 1], admin).into();
         Ok(Self {
             process: start.spawn()?,
             address: ([127, 0, 0, 1], xds).into(),
-            admin: Some(([127, 0, 0, 1], admin).into()),
+            admin: Some(admin),
+            ready: Some((admin, "/readyz".to_owned())),
             start,
         })
     }
 
     /// A server that somebody else runs, or is about to. Waits until it listens; without a `pid` the process is found by that.
-    pub(crate) async fn foreign(address: SocketAddr, pid: Option<u32>) -> anyhow::Result<Self> {
+    pub(crate) async fn foreign(
+        address: SocketAddr,
+        pid: Option<u32>,
+        ready: Option<(SocketAddr, String)>,
+    ) -> anyhow::Result<Self> {
         println!("waiting for a server at {address}");
         let pid = listening(address, pid).await?;
         Ok(Self {
             process: Process::foreign(pid),
             address,
             admin: None,
+            ready,
             start: Start::ByHand,
         })
     }
@@ -135,6 +145,7 @@ impl Target {
     pub(crate) async fn by_command(
         address: SocketAddr,
         pid: Option<u32>,
+        ready: Option<(SocketAddr, String)>,
         command: &str,
         folder: &Path,
     ) -> anyhow::Result<Self> {
@@ -150,6 +161,7 @@ impl Target {
             process,
             address,
             admin: None,
+            ready,
             start,
         })
     }
@@ -160,14 +172,14 @@ impl Target {
         Ok(())
     }
 
-    /// Waits until it says that it is ready, and returns when that was.
-    pub(crate) async fn ready(&self, deadline: Duration) -> anyhow::Result<u64> {
-        let Some(admin) = self.admin else {
-            return Ok(clock::now());
+    /// Waits until it says that it is ready, and returns when that was; nothing where nobody says so.
+    pub(crate) async fn ready(&self, deadline: Duration) -> anyhow::Result<Option<u64>> {
+        let Some((address, path)) = &self.ready else {
+            return Ok(None);
         };
         let asking = async {
             loop {
-                if get(admin, "/readyz")
+                if get(*address, path)
                     .await
                     .is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
                 {
@@ -177,14 +189,16 @@ impl Target {
             }
         };
         match tokio::time::timeout(deadline, asking).await {
-            Ok(at) => Ok(at),
+            Ok(at) => Ok(Some(at)),
             Err(_) => bail!("not ready after {deadline:?}: {:?}", self.start),
         }
     }
 
-    /// The sum of a metric over its labels; 0 for a server that has none of ours.
+    /// The sum of a metric over its labels; no number for a server that has none of ours.
     pub(crate) async fn metric(&self, name: &str) -> anyhow::Result<f64> {
-        let Some(admin) = self.admin else { return Ok(0.0) };
+        let Some(admin) = self.admin else {
+            return Ok(f64::NAN);
+        };
         let text = get(admin, "/metrics").await?;
         let lines = text
             .lines()

@@ -28,9 +28,8 @@ use super::wire;
 use crate::cache::Changes;
 use crate::identity::{BearerToken, PeerCertificates, Refusal, Shown, SpiffeId};
 use crate::lifecycle::random;
-use crate::model::Role;
+use crate::model::{Role, Standpoint, Viewer};
 use crate::resources::ResourceType;
-use crate::tls::Peer;
 
 /// How many requests may go before an answer that is due: ACKs are cheap and let answers go, but a flood of them must not
 /// keep a proxy's endpoints from it.
@@ -121,21 +120,29 @@ async fn open<'a, M: RequestMessage>(
         Err(Gone) = outbox.ready(false) => return Err(gone()),
         identified = identify(shared, &shown, node) => identified?,
     };
-    // Where proxies get listeners: without its member's ClusterIPs a sidecar has none for them, and lets those connections out.
-    // So has one whose member is not known yet, and its workload would take what its policies refuse. It keeps what it has.
-    if node.viewer.role == Role::Sidecar {
-        let standpoint = shared.cache.locate(&node.viewer);
-        match &node.viewer.member {
-            _ if standpoint.key.role != Role::Sidecar => {}
-            None => return Err(NodeError::NoMember.into()),
-            Some(member) if standpoint.inbound.is_none() => {
-                let member = member.clone();
-                return Err(End::MemberNotReady { member });
-            }
-            Some(_) => {}
+    let subscriber = shared.cache.attach(node.viewer.clone());
+    let standpoint = subscriber.standpoint();
+    check(&node.viewer, &standpoint)?;
+    tracing::debug!(node = %node.id, peer = %caller.info.peer, dialect = %M::DIALECT, stream = %subscriber.id(), "stream opened");
+    let session = Session::new(M::DIALECT, standpoint.key.role, shared.config.max_names);
+    let stream = Stream::new(node, id, subscriber, caller.info.peer.address(), session);
+    Ok((Served::open(shared, M::DIALECT, stream), request))
+}
+
+/// Where proxies get listeners: without its member's ClusterIPs a sidecar has none for them, and lets those connections out.
+/// So has one whose member is not known yet, and its workload would take what its policies refuse. It keeps what it has.
+///
+/// To be asked of where the stream stands, which it will keep: a member may go between two looks.
+fn check(viewer: &Viewer, standpoint: &Standpoint) -> Result<(), End> {
+    match &viewer.member {
+        _ if standpoint.key.role != Role::Sidecar => Ok(()),
+        None => Err(NodeError::NoMember.into()),
+        Some(member) if standpoint.inbound.is_none() => {
+            let member = member.clone();
+            Err(End::MemberNotReady { member })
         }
+        Some(_) => Ok(()),
     }
-    Ok((Served::open::<M>(shared, node, id, caller.info.peer), request))
 }
 
 /// Finds out who a client is, and whether its node claims no more than that. What is proven and was not said is added to the
@@ -155,6 +162,7 @@ async fn identify(
     };
     // A certificate may prove no member. Then the node's own word counts, as far as nothing that is known speaks against it.
     node.viewer.member = proven.member.or(node.viewer.member);
+    // What comes to be known later is shown, and ends no stream.
     if let Some(contradiction) = shared.cache.locate(&node.viewer).contradiction {
         let refusal = Refusal::Contradiction(contradiction);
         gate.count(&refusal);
@@ -224,17 +232,13 @@ impl Drop for Counted<'_> {
 }
 
 impl<'a> Served<'a> {
-    fn open<M: RequestMessage>(shared: &'a Shared, node: ProxyNode, id: Option<SpiffeId>, peer: Peer) -> Self {
-        let subscriber = shared.cache.attach(node.viewer.clone());
-        tracing::debug!(node = %node.id, %peer, dialect = %M::DIALECT, stream = %subscriber.id(), "stream opened");
-        let session = Session::new(M::DIALECT, shared.config.max_names);
-        let stream = Stream::new(node, id, subscriber, peer.address(), session);
-        shared.metrics.opened(M::DIALECT);
+    fn open(shared: &'a Shared, dialect: Dialect, stream: Stream) -> Self {
+        shared.metrics.opened(dialect);
         Self {
             shared,
-            dialect: M::DIALECT,
+            dialect,
             stream: shared.streams.open(stream),
-            _counted: Counted(&shared.metrics, M::DIALECT),
+            _counted: Counted(&shared.metrics, dialect),
         }
     }
 

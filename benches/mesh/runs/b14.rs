@@ -86,6 +86,10 @@ pub(crate) async fn gateway(options: &Options, results: &Results) -> anyhow::Res
 
 /// A member that is a folder; its list is there when its folder is.
 pub(crate) async fn member(options: &Options, results: &Results) -> anyhow::Result<()> {
+    if options.foreign.is_some() {
+        println!("B15: another server has no members that are folders");
+        return Ok(());
+    }
     for size in sizes(options) {
         for clients in options.clients_or(&[1000]) {
             let mesh = Mesh::start(options, size, options.tls).await?;

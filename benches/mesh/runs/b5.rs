@@ -14,6 +14,10 @@ const REST: Duration = Duration::from_secs(3);
 pub(crate) async fn run(options: &Options, results: &Results) -> anyhow::Result<()> {
     let size = options.size_or(M);
     by_api_server(options, results, size).await?;
+    if options.foreign.is_some() {
+        println!("B5: another server has no members that are folders");
+        return Ok(());
+    }
     by_folder(options, results, size).await
 }
 

@@ -291,6 +291,7 @@ pub(super) fn gateway_spec(
                 settings: Arc::clone(settings),
             })
         }),
+        // The listener has none, and nobody waits for a gateway to ask for them.
         ResourceType::RouteConfiguration | ResourceType::Secret => None,
         ResourceType::Cluster | ResourceType::ClusterLoadAssignment => {
             if kind == ResourceType::Cluster && FixedCluster::parse(name) == Some(FixedCluster::BlackHole) {

@@ -10,6 +10,7 @@ use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::tls_parameters::TlsProtocol;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{CommonTlsContext, UpstreamTlsContext};
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::google::protobuf::Any;
 use prost::Message;
@@ -26,6 +27,7 @@ fn settings() -> TrafficSettings {
         outside: Outside::Block,
         application: Application::PodIp,
         requests_per_connection: 7,
+        connection_age: std::time::Duration::from_secs(10),
         dns: true,
         access_log: None,
         outlier: Outlier {
@@ -65,6 +67,26 @@ fn sans(context: &CommonTlsContext) -> Vec<String> {
     matchers
         .map(|matcher| prefix(matcher.matcher.as_ref().unwrap()))
         .collect()
+}
+
+/// By the number of requests and by age, or never.
+#[test]
+fn connections_are_replaced() {
+    for (requests, age, expected) in [(7, 10, (Some(7), Some(10))), (0, 0, (None, None))] {
+        let cluster = cluster(TrafficSettings {
+            requests_per_connection: requests,
+            connection_age: std::time::Duration::from_secs(age),
+            ..settings()
+        });
+        let options = cluster.typed_extension_protocol_options.values().next().unwrap();
+        let options = HttpProtocolOptions::decode(&*options.value).unwrap();
+        let common = options.common_http_protocol_options.unwrap();
+        let seen = (
+            common.max_requests_per_connection.map(|limit| limit.value),
+            common.max_connection_duration.map(|age| age.seconds),
+        );
+        assert_eq!(seen, expected);
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::cache::{Changes, Lookup};
+use crate::model::Role;
 use crate::resources::ResourceType;
 
 use foreign::Foreign;
@@ -89,6 +90,7 @@ pub(super) struct Effect {
 #[derive(Debug)]
 pub(super) struct Session {
     dialect: Dialect,
+    role: Role,
     max_names: usize,
     /// Counts answers; the nonce of each.
     sent: u64,
@@ -101,10 +103,11 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// A session without subscriptions; it takes at most `max_names` names in all.
-    pub(super) fn new(dialect: Dialect, max_names: usize) -> Self {
+    /// A session without subscriptions, of a client that gets what is for this role; it takes at most `max_names` names in all.
+    pub(super) fn new(dialect: Dialect, role: Role, max_names: usize) -> Self {
         Self {
             dialect,
+            role,
             max_names,
             sent: 0,
             kinds: Kinds::default(),
@@ -218,7 +221,7 @@ impl Session {
     fn next_of(&mut self, kind: ResourceType, lookup: &dyn Lookup, learned: &mut bool) -> Option<Response> {
         let nonce = self.sent + 1;
         let mut subscription = self.kinds.take(kind)?;
-        let order = Order::new(&self.kinds, lookup, self.patience);
+        let order = Order::new(&self.kinds, self.role, lookup, self.patience);
         let answer = subscription.answer(nonce, lookup, &order);
         self.keeps_back |= order.kept_back();
         *learned |= order.learned();

@@ -13,6 +13,7 @@ use super::held::Held;
 use super::kinds::Kinds;
 use super::subscription::Subscription;
 use crate::cache::Lookup;
+use crate::model::Role;
 use crate::resources::{Resource, ResourceType};
 
 /// Whether anything is waited for.
@@ -24,9 +25,20 @@ pub(super) enum Patience {
     None,
 }
 
+/// The types that name clusters and that a client of a role asks for. Whoever finds its own way has them from elsewhere, and never
+/// tells; at a gateway SNI decides, so its listener has no routes.
+fn users(role: Role) -> &'static [ResourceType] {
+    match role {
+        Role::Endpoints => &[],
+        Role::Gateway => &[ResourceType::Listener],
+        Role::Sidecar => &[ResourceType::Listener, ResourceType::RouteConfiguration],
+    }
+}
+
 /// What one type has to know of the others.
 pub(super) struct Order<'a> {
     kinds: &'a Kinds,
+    role: Role,
     lookup: &'a dyn Lookup,
     patience: Patience,
     /// The clusters that must stay; none where that may be any.
@@ -36,9 +48,10 @@ pub(super) struct Order<'a> {
 }
 
 impl<'a> Order<'a> {
-    pub(super) fn new(kinds: &'a Kinds, lookup: &'a dyn Lookup, patience: Patience) -> Self {
+    pub(super) fn new(kinds: &'a Kinds, role: Role, lookup: &'a dyn Lookup, patience: Patience) -> Self {
         Self {
             kinds,
+            role,
             lookup,
             patience,
             used: OnceCell::new(),
@@ -109,11 +122,10 @@ impl<'a> Order<'a> {
         (!had.was_given() && self.is_untold()) || self.is_used(cluster)
     }
 
-    /// Whether a client did not say yet what it has of the types that name clusters. An Envoy that is back says all of it at
-    /// once, clusters first.
+    /// Whether a client has yet to say what it has of the types that name clusters. An Envoy that is back says all of it at once,
+    /// but type by type and in no order to rely on.
     fn is_untold(&self) -> bool {
-        let users = [ResourceType::Listener, ResourceType::RouteConfiguration];
-        users.into_iter().any(|kind| self.kinds.get(kind).is_none())
+        users(self.role).iter().any(|kind| self.kinds.get(*kind).is_none())
     }
 
     /// Whether a listener or routes of this stream, or that the client says to have, name a cluster.

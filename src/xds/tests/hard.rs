@@ -92,10 +92,10 @@ async fn r99_m10_m16_streams_that_come_and_go_leave_nothing() {
         })
         .await;
     let change = assignment("a", 2, 0);
-    let before = bench.world.1.load(Ordering::Relaxed);
+    let before = bench.world.builds.load(Ordering::Relaxed);
     bench.change(EDS, "a", Some(change));
     assert_eq!(
-        bench.world.1.load(Ordering::Relaxed),
+        bench.world.builds.load(Ordering::Relaxed),
         before,
         "nothing is built for nobody"
     );
@@ -114,12 +114,12 @@ async fn m12_a_change_is_built_once_for_all_streams_and_alone() {
         client.take(EDS).await;
         clients.push(client);
     }
-    let before = bench.world.1.load(Ordering::Relaxed);
+    let before = bench.world.builds.load(Ordering::Relaxed);
     bench.change(EDS, "c2", Some(assignment("c2", 2, 0)));
     for client in &mut clients {
         assert_eq!(client.take(EDS).await.resources, [("c2".to_owned(), Some(2))]);
     }
-    assert_eq!(bench.world.1.load(Ordering::Relaxed), before + 1);
+    assert_eq!(bench.world.builds.load(Ordering::Relaxed), before + 1);
 }
 
 #[tokio::test]

@@ -177,7 +177,7 @@ fn steps_to_be_counted() {
             .map(|name| (name.as_str().into(), small(name, 1)))
             .collect(),
     );
-    let mut session = Session::new(Dialect::Delta, 1000);
+    let mut session = Session::new(Dialect::Delta, Role::Sidecar, 1000);
     let first: Response = counted!(counted_first_answer, || {
         session.on_request(request("", names.clone())).unwrap();
         session.next(&held).unwrap()

@@ -18,7 +18,7 @@ fn answered(session: &mut Session, request: Request, lookup: &dyn crate::cache::
 fn subscriber() -> Arc<crate::cache::Subscriber> {
     let world = Arc::new(World::default());
     world
-        .0
+        .resources
         .lock()
         .unwrap()
         .insert((CDS, "a".into()), Arc::new(cluster("a")));
@@ -39,7 +39,7 @@ fn sotw() -> DiscoveryRequest {
 fn r15_an_ack_is_known_by_its_nonce_whatever_version_it_names() {
     let lookup = subscriber();
     for version in ["", "1", "not the one that was sent"] {
-        let mut session = Session::new(Dialect::StateOfTheWorld, 10);
+        let mut session = Session::new(Dialect::StateOfTheWorld, Role::Endpoints, 10);
         let nonce = answered(&mut session, sotw().split().1, &*lookup);
         let ack = DiscoveryRequest {
             version_info: version.to_owned(),
@@ -54,7 +54,7 @@ fn r15_an_ack_is_known_by_its_nonce_whatever_version_it_names() {
 #[test]
 fn r16_a_refusal_is_known_by_its_error_even_when_it_is_empty() {
     let lookup = subscriber();
-    let mut session = Session::new(Dialect::StateOfTheWorld, 10);
+    let mut session = Session::new(Dialect::StateOfTheWorld, Role::Endpoints, 10);
     let nonce = answered(&mut session, sotw().split().1, &*lookup);
     let sent = session.status().next().unwrap().sent_version.unwrap();
     let nack = DiscoveryRequest {

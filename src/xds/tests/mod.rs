@@ -45,13 +45,20 @@ const CAPTURED: &str = "captured";
 /// The member of which nothing is known yet.
 const NOT_KNOWN: &str = "not-known";
 
+/// The member that goes as soon as anybody has looked at it.
+const GOES: &str = "goes";
+
 const BOTH: [Dialect; 2] = [Dialect::StateOfTheWorld, Dialect::Delta];
 
 type Resources = BTreeMap<(ResourceType, Arc<str>), Arc<Resource>>;
 
 /// What exists, and how often something of it was asked for.
 #[derive(Debug, Default)]
-struct World(Mutex<Resources>, AtomicUsize);
+struct World {
+    resources: Mutex<Resources>,
+    builds: AtomicUsize,
+    looks: AtomicUsize,
+}
 
 impl Source for World {
     fn locate(&self, viewer: &Viewer) -> Standpoint {
@@ -59,13 +66,17 @@ impl Source for World {
         let network = viewer.network.clone().unwrap_or(default);
         let captures = network.as_str() == CAPTURED;
         let families = AddressFamilies::of(viewer.addresses.iter().copied());
+        let is_known = viewer.member.as_ref().is_none_or(|member| match member.as_str() {
+            NOT_KNOWN => false,
+            GOES => self.looks.fetch_add(1, Ordering::Relaxed) == 0,
+            _ => true,
+        });
         Standpoint {
             key: ViewKey {
                 role: if captures { viewer.role } else { Role::Endpoints },
                 ..ViewKey::endpoints(network, families)
             },
-            inbound: (captures && viewer.member.as_ref().is_none_or(|member| member.as_str() != NOT_KNOWN))
-                .then(Arc::default),
+            inbound: (captures && is_known).then(Arc::default),
             origin: NetworkOrigin::Metadata,
             contradiction: None,
             vantage: Vantage::default(),
@@ -73,7 +84,7 @@ impl Source for World {
     }
 
     fn names(&self, _: &ViewKey, kind: ResourceType) -> Vec<Arc<str>> {
-        let all = self.0.lock().unwrap();
+        let all = self.resources.lock().unwrap();
         let names = all.keys().filter(|(other, _)| *other == kind);
         names.map(|(_, name)| Arc::clone(name)).collect()
     }
@@ -83,9 +94,9 @@ impl Source for World {
     }
 
     fn build(&self, _: &ViewKey, kind: ResourceType, name: &str) -> Option<Arc<Resource>> {
-        self.1.fetch_add(1, Ordering::Relaxed);
+        self.builds.fetch_add(1, Ordering::Relaxed);
         assert_ne!(name, PANIC, "as a test wants");
-        self.0.lock().unwrap().get(&(kind, name.into())).cloned()
+        self.resources.lock().unwrap().get(&(kind, name.into())).cloned()
     }
 }
 
@@ -160,7 +171,7 @@ impl Bench {
     fn change(&self, kind: ResourceType, name: &str, resource: Option<Resource>) {
         let name: Arc<str> = name.into();
         let key = (kind, Arc::clone(&name));
-        let mut world = self.world.0.lock().unwrap();
+        let mut world = self.world.resources.lock().unwrap();
         match resource {
             Some(resource) => drop(world.insert(key, Arc::new(resource))),
             None => drop(world.remove(&key)),

@@ -174,6 +174,27 @@ async fn large_resources_arrive_whole() {
 }
 
 #[tokio::test]
+async fn a_sidecar_is_let_in_by_where_its_stream_stands() {
+    let bench = Bench::start(XdsConfig::default()).await;
+    bench.put("a", 1);
+    for dialect in BOTH {
+        bench.world.looks.store(0, Ordering::Relaxed);
+        let mut client = bench.connect(dialect).await;
+        client.node = Some(client::node_in("sidecar~10.0.0.1~web.shop~d", CAPTURED, GOES));
+        client.ask(CDS, &[]).await;
+        client.take(CDS).await;
+        // Its member went since, which leaves it as it was.
+        let stream = bench.only(Detail::Summary);
+        assert!(bench.world.looks.load(Ordering::Relaxed) > 1);
+        assert!(stream.standpoint.inbound.is_some());
+        drop(client);
+        bench
+            .until("the stream is gone", |bench| bench.ads.streams().is_empty())
+            .await;
+    }
+}
+
+#[tokio::test]
 async fn two_networks_are_two_views_and_views_go_with_their_streams() {
     let bench = Bench::start(XdsConfig::default()).await;
     bench.put("a", 1);

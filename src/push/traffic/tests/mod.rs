@@ -32,6 +32,7 @@ fn settings() -> TrafficSettings {
         outside: Outside::Passthrough,
         application: Application::PodIp,
         requests_per_connection: 1,
+        connection_age: std::time::Duration::from_secs(10),
         dns: true,
         access_log: None,
         outlier: crate::resources::Outlier {
@@ -274,6 +275,9 @@ fn a_gateway_is_given_no_name_of_a_sidecar_and_the_other_way_round() {
     }
     gateway.subscribe(LDS, &["virtualInbound".into(), "web.shop:80".into()]);
     assert_eq!(gateway.get(LDS, "virtualInbound"), None);
+    // No cluster of it waits for routes.
+    gateway.subscribe(RDS, &["80".into()]);
+    assert_eq!(gateway.get(RDS, "80"), None);
     assert_eq!(gateway.get(LDS, "web.shop:80"), None);
 }
 

@@ -231,7 +231,24 @@ fn r72_r81_a_cluster_that_went_while_the_client_was_away_stays_until_its_routes_
 }
 
 #[test]
-fn r74_who_never_asks_for_routes_loses_such_a_cluster_after_a_while() {
+fn r74_nobody_waits_for_routes_that_a_client_of_its_role_has_none_of() {
+    let mut gateway = Bench::of(Dialect::Delta, Role::Gateway);
+    gateway.put(LDS, "sni", "1");
+    gateway.resume(CDS, &[], &[("x", "1")]);
+    gateway.silent();
+    gateway.resume(LDS, &[], &[("sni", "1")]);
+    gateway.sent(CDS, &[], &["x"]);
+    gateway.silent();
+
+    // What its listeners name it does not have from us.
+    let mut plain = Bench::of(Dialect::Delta, Role::Endpoints);
+    plain.resume(CDS, &[], &[("x", "1")]);
+    plain.sent(CDS, &[], &["x"]);
+    assert!(!gateway.session.keeps_back() && !plain.session.keeps_back());
+}
+
+#[test]
+fn r74_a_sidecar_that_never_asks_for_routes_loses_such_a_cluster_after_a_while() {
     let mut bench = Bench::delta();
     bench.resume(CDS, &[], &[("x", "1")]);
     bench.silent();

@@ -101,7 +101,7 @@ fn check_answer(dialect: Dialect, answer: &Response, nonces: &mut BTreeSet<Strin
 /// One stream; how many of its requests were taken.
 fn stream<M: RequestMessage>(material: &Material, draw: &mut Draw) -> usize {
     let mut bench = Bench::new(M::DIALECT);
-    bench.session = Session::new(M::DIALECT, MAX_NAMES);
+    bench.session = Session::new(M::DIALECT, Role::Sidecar, MAX_NAMES);
     for kind in ResourceType::ALL {
         for name in WORLD {
             bench.put(kind, name, "1");

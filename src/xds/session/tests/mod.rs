@@ -64,8 +64,12 @@ fn owned(names: &[&str]) -> Vec<String> {
 
 impl Bench {
     fn new(dialect: Dialect) -> Self {
+        Self::of(dialect, Role::Sidecar)
+    }
+
+    fn of(dialect: Dialect, role: Role) -> Self {
         Self {
-            session: Session::new(dialect, 1000),
+            session: Session::new(dialect, role, 1000),
             world: World::default(),
             names: BTreeMap::new(),
         }

@@ -38,6 +38,7 @@ impl Side {
 #[derive(Debug)]
 pub(super) struct Client {
     mode: Mode,
+    role: Role,
     dialect: Dialect,
     silently: bool,
     pub(super) sides: BTreeMap<ResourceType, Side>,
@@ -48,9 +49,9 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(dialect: Dialect, mode: Mode) -> Self {
+    pub(super) fn new(dialect: Dialect, mode: Mode, role: Role) -> Self {
         let sides = ResourceType::ALL.map(|kind| {
-            let star = mode == Mode::Envoy && kind.is_wildcard_capable();
+            let star = mode == Mode::Envoy && kind.is_wildcard_capable() && asks(role, kind);
             let side = Side {
                 star,
                 ..Side::default()
@@ -59,6 +60,7 @@ impl Client {
         });
         let mut client = Self {
             mode,
+            role,
             dialect,
             silently: true,
             sides: sides.into(),
@@ -86,6 +88,7 @@ impl Client {
             side.orphans.clear();
         }
         let mut kinds = ResourceType::ALL.to_vec();
+        kinds.retain(|kind| asks(self.role, *kind));
         if !in_order {
             kinds.reverse();
         }
@@ -164,7 +167,7 @@ impl Client {
 
     /// Whether it chooses names of this type itself.
     fn chooses(&self, kind: ResourceType) -> bool {
-        self.mode == Mode::Free || kind.is_wildcard_capable()
+        asks(self.role, kind) && (self.mode == Mode::Free || kind.is_wildcard_capable())
     }
 
     pub(super) fn change(&mut self, kind: ResourceType, add: &[&'static str], drop: &[&'static str]) {
@@ -211,6 +214,9 @@ impl Client {
     }
 
     pub(super) fn repeat(&mut self, kind: ResourceType, nonce: Option<&str>) {
+        if !asks(self.role, kind) {
+            return;
+        }
         let side = self.side(kind);
         let before = side.nonce.clone();
         let nonce = nonce.map_or_else(|| before.clone(), ToOwned::to_owned);

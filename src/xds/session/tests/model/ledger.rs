@@ -21,7 +21,7 @@ const FULL: usize = 1 << 20;
 /// What was received and sent about one type.
 #[derive(Debug, Default)]
 pub(super) struct Account {
-    pub(super) asked: bool,
+    asked: bool,
     /// A name, even one that means nothing, was asked for.
     named: bool,
     star: bool,
@@ -100,16 +100,18 @@ pub(super) struct Due {
 #[derive(Debug)]
 pub(super) struct Ledger {
     dialect: Dialect,
+    role: Role,
     pub(super) accounts: BTreeMap<ResourceType, Account>,
     /// Nothing waits any more, until nothing more is due.
     pub(super) impatient: bool,
 }
 
 impl Ledger {
-    pub(super) fn new(dialect: Dialect) -> Self {
+    pub(super) fn new(dialect: Dialect, role: Role) -> Self {
         let accounts = ResourceType::ALL.map(|kind| (kind, Account::default()));
         Self {
             dialect,
+            role,
             accounts: accounts.into(),
             impatient: false,
         }
@@ -130,6 +132,11 @@ impl Ledger {
     /// Whether a client has this from an answer of this stream.
     pub(super) fn gave(&self, kind: ResourceType, name: Name) -> bool {
         self.accounts[&kind].given.contains(name)
+    }
+
+    /// Whether the client has yet to say what it has of a type.
+    pub(super) fn awaits(&self, kind: ResourceType) -> bool {
+        asks(self.role, kind) && !self.accounts[&kind].asked
     }
 
     /// A resource changed, or may have.

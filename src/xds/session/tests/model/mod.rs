@@ -11,6 +11,7 @@
 
 mod client;
 mod ledger;
+mod mistake;
 mod order;
 mod run;
 mod steps;
@@ -18,6 +19,7 @@ mod steps;
 use super::*;
 use client::Client;
 use ledger::Ledger;
+use mistake::Mistake;
 use run::Run;
 use steps::{Draw, Reply, Step};
 
@@ -44,6 +46,24 @@ enum Mode {
 
 const BOTH: [Dialect; 2] = [Dialect::StateOfTheWorld, Dialect::Delta];
 
+/// Which decides what is asked for at all.
+const ROLES: [Role; 3] = [Role::Sidecar, Role::Gateway, Role::Endpoints];
+
+/// Whether a client of a role asks for a type.
+fn asks(role: Role, kind: ResourceType) -> bool {
+    match kind {
+        RDS => role == Role::Sidecar,
+        LDS => role != Role::Endpoints,
+        _ => true,
+    }
+}
+
+/// The role of a run; half of them have all types.
+fn role(seed: u64) -> Role {
+    let nth = usize::try_from(seed % 4).expect("small");
+    ROLES.get(nth).copied().unwrap_or(Role::Sidecar)
+}
+
 /// Runs sequences of steps until so many steps were taken; a failure comes with the shortest sequence that still fails.
 #[expect(
     clippy::disallowed_methods,
@@ -57,13 +77,14 @@ fn explore(dialect: Dialect, mode: Mode, steps: usize) {
     while taken < steps * factor {
         seed += 1;
         let sequence = Draw::new(seed).sequence();
-        match Run::whole(dialect, mode, &sequence) {
+        let role = role(seed);
+        match Run::whole(dialect, mode, role, &sequence) {
             Ok(count) => taken += count,
             Err(_) => {
-                let short = steps::shrink(sequence, |steps| Run::whole(dialect, mode, steps).is_err());
-                let error = Run::whole(dialect, mode, &short).expect_err("it fails");
+                let short = steps::shrink(sequence, |steps| Run::whole(dialect, mode, role, steps).is_err());
+                let error = Run::whole(dialect, mode, role, &short).expect_err("it fails");
                 let short: String = short.iter().map(|step| format!("\n    {step:?}")).collect();
-                panic!("{dialect:?}, {mode:?}, seed {seed}: {error}\nshortest:{short}");
+                panic!("{dialect:?}, {mode:?}, {role:?}, seed {seed}: {error}\nshortest:{short}");
             }
         }
     }
@@ -92,10 +113,13 @@ fn r19_r72_r75_r78_r84_an_envoy_in_delta() {
 /// A model that can't fail proves nothing: each of these servers has one mistake.
 #[test]
 fn mistakes_are_found() {
-    for mistake in run::Mistake::ALL {
+    for mistake in Mistake::ALL {
         let found = BOTH.into_iter().any(|dialect| {
             [Mode::Free, Mode::Envoy].into_iter().any(|mode| {
-                (0..400).any(|seed| Run::with_mistake(dialect, mode, &Draw::new(seed).sequence(), mistake).is_err())
+                (0..400).any(|seed| {
+                    let steps = Draw::new(seed).sequence();
+                    Run::with_mistake(dialect, mode, role(seed), &steps, mistake).is_err()
+                })
             })
         });
         assert!(found, "{mistake:?} goes unnoticed");

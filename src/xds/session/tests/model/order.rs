@@ -92,7 +92,7 @@ impl Ledger {
     /// Whether what a name is now has to wait for another type.
     pub(super) fn waits(&self, kind: ResourceType, name: Name, now: Now<'_>) -> bool {
         let clusters: &Account = &self.accounts[&CDS];
-        let untold = [LDS, RDS].iter().any(|kind| !self.accounts[kind].asked);
+        let untold = [LDS, RDS].into_iter().any(|kind| self.awaits(kind));
         let used = || {
             let from_before = !clusters.given.contains(name);
             (from_before && untold) || [LDS, RDS].iter().any(|kind| self.accounts[kind].naming.may_name(name))
@@ -156,7 +156,7 @@ impl Run {
                     let named = content.map_or(&[][..], |content| clusters_of(user, content));
                     // What it refused leaves what it may have from another stream.
                     let known = self.ledger.gave(user, own) && !side.refused.contains_key(*own);
-                    let untold = !self.ledger.accounts[&user].asked && !self.ledger.gave(CDS, name);
+                    let untold = self.ledger.awaits(user) && !self.ledger.gave(CDS, name);
                     side.wants(own) && (known || untold) && named.contains(&name)
                 });
                 if clusters.held.contains_key(name) && self.ledger.wants(CDS, name) && names.count() > 0 {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
+use super::mistake::Mistake;
 use super::*;
 
 /// All resources that there can be, by type, name and content, and what stands for nothing.
@@ -121,40 +122,6 @@ impl Lookup for Cached {
     }
 }
 
-/// A mistake of a server, made here between the core and the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mistake {
-    /// A change is not told to the session.
-    LosesAChange,
-    /// A request is thrown away when its nonce is stale.
-    DropsStale,
-    /// What was refused is sent again.
-    SendsRefusedAgain,
-    /// An answer goes out before the one in flight was settled.
-    DoesNotWait,
-    /// The last resource of an answer is left out.
-    LeavesOneOut,
-    /// Names given back are still told.
-    ForgetsNoName,
-    /// Removals are not told.
-    TellsNoRemoval,
-    /// Routes go before their clusters are taken, and clusters before routes let go of them.
-    WaitsForNothing,
-}
-
-impl Mistake {
-    pub(super) const ALL: [Self; 8] = [
-        Self::LosesAChange,
-        Self::DropsStale,
-        Self::SendsRefusedAgain,
-        Self::DoesNotWait,
-        Self::LeavesOneOut,
-        Self::ForgetsNoName,
-        Self::TellsNoRemoval,
-        Self::WaitsForNothing,
-    ];
-}
-
 pub(super) struct Run {
     mode: Mode,
     mistake: Option<Mistake>,
@@ -168,32 +135,46 @@ pub(super) struct Run {
     /// Nonces of this stream.
     nonces: BTreeSet<String>,
     pub(super) dialect: Dialect,
+    role: Role,
     steps: usize,
 }
 
 impl Run {
     /// All steps, and then until nothing is on its way any more; how many steps that took in all.
-    pub(super) fn whole(dialect: Dialect, mode: Mode, steps: &[Step]) -> Result<usize, String> {
-        Self::guarded(dialect, mode, steps, None)
+    pub(super) fn whole(dialect: Dialect, mode: Mode, role: Role, steps: &[Step]) -> Result<usize, String> {
+        Self::guarded(dialect, mode, role, steps, None)
     }
 
-    pub(super) fn with_mistake(d: Dialect, mode: Mode, steps: &[Step], mistake: Mistake) -> Result<usize, String> {
-        Self::guarded(d, mode, steps, Some(mistake))
+    pub(super) fn with_mistake(
+        dialect: Dialect,
+        mode: Mode,
+        role: Role,
+        steps: &[Step],
+        mistake: Mistake,
+    ) -> Result<usize, String> {
+        Self::guarded(dialect, mode, role, steps, Some(mistake))
     }
 
-    fn guarded(dialect: Dialect, mode: Mode, steps: &[Step], mistake: Option<Mistake>) -> Result<usize, String> {
+    fn guarded(
+        dialect: Dialect,
+        mode: Mode,
+        role: Role,
+        steps: &[Step],
+        mistake: Option<Mistake>,
+    ) -> Result<usize, String> {
         let run = || {
             let mut run = Self {
                 mode,
                 mistake,
-                session: Session::new(dialect, 1000),
+                session: Session::new(dialect, role, 1000),
                 cached: Cached::default(),
-                ledger: Ledger::new(dialect),
-                client: Client::new(dialect, mode),
+                ledger: Ledger::new(dialect, role),
+                client: Client::new(dialect, mode, role),
                 refusals: false,
                 answers: VecDeque::new(),
                 nonces: BTreeSet::new(),
                 dialect,
+                role,
                 steps: 0,
             };
             for step in steps {
@@ -241,8 +222,8 @@ impl Run {
                 silently,
             } => {
                 client.reconnect(keeps, in_order, silently);
-                self.session = Session::new(self.dialect, 1000);
-                self.ledger = Ledger::new(self.dialect);
+                self.session = Session::new(self.dialect, self.role, 1000);
+                self.ledger = Ledger::new(self.dialect, self.role);
                 self.cached.names.clear();
                 self.cached.whole.clear();
                 self.answers.clear();
