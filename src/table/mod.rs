@@ -157,10 +157,8 @@ impl EndpointTable {
             settings: &settings,
             home,
         };
-        let under = touched.policies.iter();
-        let mut services: BTreeSet<_> = under
-            .flat_map(|namespace| member.services_under(namespace, &settings))
-            .collect();
+        let under = |namespace| member.services_under(namespace, &settings);
+        let mut services: BTreeSet<_> = touched.policies.iter().flat_map(|each| under(each)).collect();
         services.extend(touched.services.iter().cloned());
         for key in &services {
             let shard = member.derive(key, &places).map(Arc::new);
