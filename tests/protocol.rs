@@ -47,7 +47,7 @@ fn every_rule_has_a_test_or_a_reason_and_every_test_a_rule() {
         let tested = tests.contains_key(&format!("R{}", rule.number));
         match rule.verdict {
             Verdict::Kept if !tested => problems.push(format!("R{} has no test", rule.number)),
-            Verdict::Later(_) | Verdict::NotOurs(_) if tested => {
+            Verdict::NotOurs(_) if tested => {
                 problems.push(format!("R{} has a test, so it is kept", rule.number));
             }
             _ => {}
@@ -99,17 +99,19 @@ fn the_page_is_up_to_date() {
 fn page(tests: &BTreeMap<String, Vec<Found>>) -> String {
     let count = |wanted: fn(&Verdict) -> bool| RULES.iter().filter(|rule| wanted(&rule.verdict)).count();
     let kept = count(|verdict| matches!(verdict, Verdict::Kept));
-    let later = count(|verdict| matches!(verdict, Verdict::Later(_)));
     let not_ours = count(|verdict| matches!(verdict, Verdict::NotOurs(_)));
     let all: std::collections::BTreeSet<&String> = tests.values().flatten().map(|found| &found.name).collect();
     let mut page = format!(
         "<!-- Written by `UPDATE=1 cargo test --test protocol` from tests/protocol/rules.rs and the names of the tests. -->\n\n\
          # How Parallax keeps to xDS\n\n\
          117 rules that an xDS server has to keep, in short, and the tests that hold Parallax to each: {kept} are kept, \
-         {later} come with features that are not there yet, {not_ours} do not apply. {} tests name a rule; a test does \
+         {not_ours} do not apply. {} tests name a rule; a test does \
          so by the beginning of its name.\n\n\
          *SotW* is the state-of-the-world dialect, *delta* the incremental one. Parallax serves CDS, EDS, \
          SDS, LDS and RDS over aggregated streams of both.\n\n\
+         R72 and R81 hold for what went while a client was away in delta only: in SotW a client that comes back does not say \
+         what it has, so a cluster that is gone is missing in the first answer, and requests that listeners or routes from \
+         before send to it fail until the new ones arrive, moments later. `parallax bootstrap` asks for delta.\n\n\
          Beside these tests, a model of the session (`src/xds/session/tests/model`) takes some millions of random steps in \
          every run and compares each answer with a reference.\n",
         all.len()
@@ -125,7 +127,6 @@ fn page(tests: &BTreeMap<String, Vec<Found>>) -> String {
         let id = format!("R{}", rule.number);
         let verdict = match rule.verdict {
             Verdict::Kept => "kept".to_owned(),
-            Verdict::Later(why) => format!("later: {why}"),
             Verdict::NotOurs(why) => format!("does not apply: {why}"),
         };
         writeln!(page, "| {id} | {} | {verdict} | {} |", rule.says, cell(tests.get(&id)))

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use super::traffic;
 use crate::config::{Config, GatewayPlace, LocalityChoice, SharedChoice};
-use crate::model::{Cidr, ClusterId, HostName, MemberWeight, NetworkId, ObjectName, Preference, ServiceKey, Shared};
+use crate::model::{
+    Cidr, ClusterId, HostName, Locality, MemberWeight, NetworkId, ObjectName, Preference, ServiceKey, Shared,
+    ZoneWeight, ZoneWeights,
+};
 use crate::table::{CidrRule, ClusterLocal, ExportTo, SettingsGateway, SettingsPlace, TableSettings};
 
 /// What the table goes by. The settings are checked already; what fails here is a check that is missing there.
@@ -48,6 +51,7 @@ pub(super) fn table_settings(config: &Config) -> anyhow::Result<TableSettings> {
         cidrs: cidrs.into_iter().collect(),
         gateways,
         weights,
+        zones: zones(config),
         preference: preference(config),
         export: ExportTo(config.mesh.export_to.iter().map(|name| name.as_str().into()).collect()),
         cluster_local: config
@@ -63,6 +67,16 @@ pub(super) fn table_settings(config: &Config) -> anyhow::Result<TableSettings> {
             &config.mesh.system_namespace,
         )
     })
+}
+
+fn zones(config: &Config) -> ZoneWeights {
+    let said = config.zones.iter().filter_map(|((region, zone), said)| {
+        Some(ZoneWeight {
+            zone: Locality::new(region, zone, ""),
+            weight: said.weight.and_then(MemberWeight::new)?,
+        })
+    });
+    said.collect()
 }
 
 fn preference(config: &Config) -> Preference {

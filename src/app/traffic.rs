@@ -32,6 +32,7 @@ pub(super) fn settings(config: &Config) -> Option<TrafficSettings> {
             ApplicationChoice::Localhost => Application::Localhost,
         },
         requests_per_connection: traffic.requests_per_connection,
+        connection_age: traffic.connection_age,
         dns: traffic.dns,
         access_log: traffic.access_log.as_deref().map(Into::into),
         outlier: Outlier {

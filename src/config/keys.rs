@@ -13,6 +13,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "members",
             "memberSecrets",
             "networks",
+            "zones",
             "dns",
             "memberDefaults",
             "readiness",
@@ -56,6 +57,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
     ("networks.NAME", &["cidrs", "gateways", "members", "weight"]),
     ("networks.NAME.cidrs[]", &["cidr", "member"]),
     ("networks.NAME.gateways[]", &["address", "port", "service", "member"]),
+    ("zones.NAME", &["weight"]),
     ("dns", &["servers"]),
     (
         "memberSecrets",
@@ -89,6 +91,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "outside",
             "application",
             "requestsPerConnection",
+            "connectionAge",
             "dns",
             "accessLog",
             "locality",

@@ -1,6 +1,6 @@
 //! Which endpoints come first, which are taken out because they fail, and who sees services that say nothing about it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::error::InvalidValue;
@@ -48,6 +48,13 @@ pub struct FailoverConfig {
     pub from: String,
     /// The regions that they go to first.
     pub to: Vec<String>,
+}
+
+/// One of `zones`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ZoneConfig {
+    /// `weight`: what each endpoint there counts, in percent of others; at most 1000, 100 where `None`.
+    pub weight: Option<u16>,
 }
 
 /// `traffic.outlier`: when a sidecar takes an endpoint out that fails.
@@ -156,6 +163,27 @@ pub(super) fn outlier(reader: &mut Reader<'_>, traffic: &Section<'_>) -> Outlier
     }
 }
 
+/// `zones`: regions and zones, by `REGION` or `REGION/ZONE`.
+pub(super) fn zones(reader: &mut Reader<'_>, root: &Section<'_>) -> BTreeMap<(String, String), ZoneConfig> {
+    let mut zones = BTreeMap::new();
+    for (name, at, node) in reader.entries(root, "zones") {
+        let path = format!("zones.{name}");
+        let (region, zone) = name.split_once('/').unwrap_or((name, ""));
+        let is_right = |part: &str| part.is_empty() || values::is_label_value(part);
+        if name.trim_matches('/').is_empty() || name.ends_with('/') || ![region, zone].into_iter().all(is_right) {
+            let what = InvalidValue::new(
+                format!("{} names no zone", values::shown(name)),
+                "write REGION/ZONE, or REGION for all of its zones, as in the labels topology.kubernetes.io/region and zone",
+            );
+            reader.error(at, path.clone(), what);
+        }
+        let section = reader.section(Some(node).filter(|node| !node.is_null()), "zones.NAME", path);
+        let weight = reader.value(&section, "weight", super::networks::weight);
+        zones.insert((region.to_owned(), zone.to_owned()), ZoneConfig { weight });
+    }
+    zones
+}
+
 /// `mesh.exportTo`: namespaces, `*`, `.`; nobody where it is an empty list.
 pub(super) fn export_to(reader: &mut Reader<'_>, mesh: &Section<'_>, default: BTreeSet<String>) -> BTreeSet<String> {
     let read = texts(reader, mesh, "exportTo", |text| match text {
@@ -232,6 +260,7 @@ mod tests {
     fn every_key_takes_effect_and_mistakes_say_what_is_expected() {
         let text = "
 mesh: {exportTo: ['.', tools], clusterLocal: [db.shop, '*.ops']}
+zones: {r1: {weight: 50}, r1/a: {weight: 0}, /z: {}}
 traffic:
   locality: {mode: failover, order: [network, zone], failover: [{from: r1, to: [r2, r3]}]}
   outlier: {failurePercentage: 0, minimumRequests: 3, consecutive: 0, interval: 1s, ejection: 1m}
@@ -239,6 +268,11 @@ traffic:
         let config = Config::from_yaml(text, "f").unwrap();
         assert_eq!(config.mesh.export_to, [".".to_owned(), "tools".to_owned()].into());
         assert_eq!(config.mesh.cluster_local.len(), 2);
+        let zones = config.zones.iter();
+        let zones: Vec<_> = zones
+            .map(|((region, zone), said)| (region.as_str(), zone.as_str(), said.weight))
+            .collect();
+        assert_eq!(zones, [("", "z", None), ("r1", "", Some(50)), ("r1", "a", Some(0))]);
         let locality = LocalityConfig {
             mode: LocalityChoice::Failover,
             order: vec![SharedChoice::Network, SharedChoice::Zone],
@@ -267,6 +301,10 @@ traffic:
             ("traffic: {outlier: {failurePercentage: 101}}", "out of range"),
             ("traffic: {outlier: {interval: 0s}}", "out of range"),
             ("networks: {n: {weight: 1001}}", "out of range"),
+            ("zones: {r1: {weight: 1001}}", "out of range"),
+            ("zones: {r1/a/rack: {weight: 0}}", "names no zone"),
+            ("zones: {r1/: {weight: 0}}", "names no zone"),
+            ("zones: {r1: {wieght: 0}}", "did you mean `zones.NAME.weight`"),
         ] {
             let errors = Config::from_yaml(wrong, "f").expect_err(wrong).to_string();
             assert!(errors.contains(says), "{wrong}: {errors}");

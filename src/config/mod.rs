@@ -26,7 +26,7 @@ mod values;
 
 pub use error::{ConfigError, ConfigErrors, InvalidValue, Position};
 pub use identity::{IdentityConfig, ProxyProof};
-pub use locality::{FailoverConfig, LocalityChoice, LocalityConfig, OutlierConfig, SharedChoice};
+pub use locality::{FailoverConfig, LocalityChoice, LocalityConfig, OutlierConfig, SharedChoice, ZoneConfig};
 pub use settings::{
     AdminConfig, AllowConfig, ApplicationChoice, BudgetConfig, CidrConfig, Config, DrainConfig, GatewayConfig,
     GatewayPlace, Listen, LogConfig, LogFormat, MemberConfig, MemberDefaults, MemberSecretsConfig, MemberSource,

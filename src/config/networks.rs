@@ -56,7 +56,8 @@ pub(super) fn networks(
     networks
 }
 
-fn weight(scalar: &Scalar) -> Result<u16, InvalidValue> {
+/// What endpoints count, in percent.
+pub(super) fn weight(scalar: &Scalar) -> Result<u16, InvalidValue> {
     let percent = values::integer(scalar, 0..=1000)?;
     Ok(u16::try_from(percent).expect("it is in the range"))
 }

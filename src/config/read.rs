@@ -110,6 +110,7 @@ fn config(reader: &mut Reader<'_>, node: Option<&tree::Node>) -> Config {
         member_secrets: members::member_secrets(reader, &root),
         member_defaults,
         networks,
+        zones: locality::zones(reader, &root),
         dns_servers: dns_servers(reader, &root),
         readiness: readiness(reader, &root, default.readiness),
         drain: drain(reader, &root, default.drain),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::identity::IdentityConfig;
-use super::locality::{LocalityConfig, OutlierConfig};
+use super::locality::{LocalityConfig, OutlierConfig, ZoneConfig};
 
 /// All settings, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Config {
     pub member_secrets: Option<MemberSecretsConfig>,
     /// `networks`: address ranges, gateways and members of networks, by name (a Kubernetes label value).
     pub networks: BTreeMap<String, NetworkConfig>,
+    /// `zones`: what is said of regions and zones, by region and zone; an empty zone is the region as a whole.
+    pub zones: BTreeMap<(String, String), ZoneConfig>,
     /// `dns.servers`: who is asked for the addresses of gateways; the servers of the system where empty.
     pub dns_servers: Vec<SocketAddr>,
     /// `memberDefaults`: how members are treated that say nothing else, those of Secrets and folders too.
@@ -66,6 +68,7 @@ impl Default for Config {
             members: Vec::new(),
             member_secrets: None,
             networks: BTreeMap::new(),
+            zones: BTreeMap::new(),
             dns_servers: Vec::new(),
             member_defaults: MemberDefaults {
                 stale: StaleConfig::Keep,
@@ -99,6 +102,7 @@ impl Default for Config {
                 outside: OutsideChoice::Passthrough,
                 application: ApplicationChoice::PodIp,
                 requests_per_connection: 100,
+                connection_age: Duration::from_secs(10),
                 dns: true,
                 access_log: Some("/dev/stdout".to_owned()),
                 locality: LocalityConfig::default(),
@@ -368,6 +372,8 @@ pub struct TrafficConfig {
     pub application: ApplicationChoice,
     /// `traffic.requestsPerConnection`: after how many requests a sidecar opens a new connection; 0 for never.
     pub requests_per_connection: u32,
+    /// `traffic.connectionAge`: at what age a sidecar replaces a connection by a new one; 0 for never.
+    pub connection_age: Duration,
     /// `traffic.dns`: whether sidecars answer for names that the local DNS does not know.
     pub dns: bool,
     /// `traffic.accessLog`: the file that Envoys log accesses to; none where `None`.

@@ -48,6 +48,7 @@ impl Config {
         let mut config = self.clone();
         config.members.clone_from(&newer.members);
         config.networks.clone_from(&newer.networks);
+        config.zones.clone_from(&newer.zones);
         config.mesh = MeshConfig {
             default_network: newer.mesh.default_network.clone(),
             export_to: newer.mesh.export_to.clone(),
@@ -80,6 +81,7 @@ impl Config {
             members: _,
             member_secrets,
             networks: _,
+            zones: _,
             dns_servers,
             member_defaults,
             readiness,
@@ -187,7 +189,7 @@ mod tests {
     #[test]
     fn what_needs_a_restart_is_named_and_the_rest_is_taken() {
         let old = read("members: [{name: a, folder: a}]\nnetworks: {n: {cidrs: [10.0.0.0/8]}}");
-        let live = "members: [{name: b, folder: b}]\nnetworks: {m: {weight: 50}}\nmesh: {defaultNetwork: flat, exportTo: ['.'], clusterLocal: []}\ntraffic: {locality: {mode: failover}}\n";
+        let live = "members: [{name: b, folder: b}]\nnetworks: {m: {weight: 50}}\nzones: {r/z: {weight: 0}}\nmesh: {defaultNetwork: flat, exportTo: ['.'], clusterLocal: []}\ntraffic: {locality: {mode: failover}}\n";
         let new = read(live);
         assert_eq!(old.differing_until_restart(&new), Vec::<&str>::new());
         assert_eq!(old.with_live_parts_of(&new), new);

@@ -1,5 +1,7 @@
 //! The section `traffic`.
 
+use std::time::Duration;
+
 use super::error::InvalidValue;
 use super::locality;
 use super::reader::{Reader, Section};
@@ -41,6 +43,7 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_>, default: Traffic
         let number = values::integer(scalar, 0..=1_000_000)?;
         Ok(u32::try_from(number).expect("it is in the range"))
     };
+    let age = |scalar: &Scalar| values::duration(scalar, Duration::ZERO..=Duration::from_secs(3600));
     TrafficConfig {
         enabled: reader
             .value(&section, "enabled", values::boolean)
@@ -59,6 +62,9 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &Section<'_>, default: Traffic
         requests_per_connection: reader
             .value(&section, "requestsPerConnection", requests)
             .unwrap_or(default.requests_per_connection),
+        connection_age: reader
+            .value(&section, "connectionAge", age)
+            .unwrap_or(default.connection_age),
         dns: reader.value(&section, "dns", values::boolean).unwrap_or(default.dns),
         locality: locality::locality(reader, &section),
         outlier: locality::outlier(reader, &section),
@@ -98,7 +104,7 @@ mod tests {
     #[test]
     fn every_key_takes_effect_and_mistakes_say_what_is_expected() {
         let text = "traffic: {enabled: true, trustDomain: td.example, certificates: /c/, mtls: strict, outside: block,
-            application: localhost, requestsPerConnection: 1, dns: false, accessLog: none}";
+            application: localhost, requestsPerConnection: 1, connectionAge: 0s, dns: false, accessLog: none}";
         let read = Config::from_yaml(text, "f.yaml").unwrap().traffic;
         let expected = TrafficConfig {
             enabled: true,
@@ -108,6 +114,7 @@ mod tests {
             outside: OutsideChoice::Block,
             application: ApplicationChoice::Localhost,
             requests_per_connection: 1,
+            connection_age: Duration::ZERO,
             dns: false,
             access_log: None,
             locality: LocalityConfig::default(),
@@ -119,6 +126,7 @@ mod tests {
             ("certificates: certs", "as the Envoys see it"),
             ("accessLog: log", "as the Envoys see it"),
             ("requestsPerConnection: 1000001", "out of range"),
+            ("connectionAge: 2h", "out of range"),
         ] {
             let errors = Config::from_yaml(&format!("traffic: {{{wrong}}}"), "f.yaml").unwrap_err();
             assert!(errors.to_string().contains(says), "{errors}");

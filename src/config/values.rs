@@ -163,13 +163,7 @@ pub(super) fn bytes_in_words(bytes: usize) -> String {
 /// A Kubernetes label value that is not empty: members and networks travel in labels.
 pub(super) fn label_value(scalar: &Scalar) -> Parsed<String> {
     let given = text(scalar)?;
-    let valid = given.len() <= 63
-        && given
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-        && given.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && given.ends_with(|c: char| c.is_ascii_alphanumeric());
-    if valid {
+    if is_label_value(given) {
         return Ok(given.to_owned());
     }
     Err(InvalidValue::new(
@@ -200,6 +194,16 @@ pub(super) fn dns_name(scalar: &Scalar) -> Parsed<String> {
         format!("{} is no domain name", shown(given)),
         "use lower-case letters, digits and `-` in parts joined by single dots, such as cluster.local",
     ))
+}
+
+/// Whether a text is a Kubernetes label value that is not empty.
+pub(super) fn is_label_value(text: &str) -> bool {
+    text.len() <= 63
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.ends_with(|c: char| c.is_ascii_alphanumeric())
 }
 
 pub(super) fn is_dns_label(text: &str) -> bool {

@@ -2,11 +2,13 @@
 //!
 //! What is wrong with one object by itself is found where it is read; both come together in one list.
 
+mod entries;
 mod finding;
 mod gateways;
 mod services;
 #[cfg(test)]
 mod tests;
+mod zones;
 
 use std::collections::BTreeSet;
 
@@ -34,14 +36,15 @@ pub fn lint(table: &EndpointTable, domain: &str, lookups: Lookups) -> Vec<Findin
     // What is reached from everywhere is on none.
     networks.retain(|network| !network.is_anywhere());
     let mut findings = gateways::findings(&networks, &merged, &table.gateways(), lookups);
+    zones::findings(&table.zones(), &merged, &mut findings);
     for key in table.known_services() {
         let parts = table.parts(&key);
         let service = merged.binary_search_by(|service| service.key.cmp(&key));
         let service = service.ok().and_then(|at| merged.get(at));
         services::findings(&key, &parts, service.map(|service| &**service), domain, &mut findings);
-        if let Some(service) = service
-            && networks.len() > 1
-        {
+        let Some(service) = service else { continue };
+        entries::findings(service, &parts, &merged, domain, networks.len(), &mut findings);
+        if networks.len() > 1 {
             services::withheld(service, &parts, &mut findings);
         }
     }

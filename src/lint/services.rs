@@ -289,7 +289,8 @@ pub(super) fn withheld(service: &ServiceEndpoints, parts: &[ServicePart], findin
     }
 }
 
-fn some_of(names: &BTreeSet<String>) -> String {
+/// The first of these names.
+pub(super) fn some_of(names: &BTreeSet<String>) -> String {
     let shown: Vec<_> = names.iter().take(NAMED).map(String::as_str).collect();
     match names.len().saturating_sub(NAMED) {
         0 => shown.join(", "),

@@ -1,10 +1,10 @@
 //! Small meshes with one thing wrong in each.
 
 use super::*;
-use crate::model::{Health, HostName, ObjectName, Resolution, ServiceKey};
+use crate::model::{Health, HostName, Locality, MemberWeight, ObjectName, Resolution, ServiceKey, ZoneWeight};
 use crate::table::testing::*;
 use crate::table::{
-    EntryHost, EntryPort, Location, Record, ServiceEntryRecord, SliceEndpoint, Workload, WorkloadAddress,
+    EntryHost, EntryPort, Location, Record, ServiceEntryRecord, SliceEndpoint, TableSettings, Workload, WorkloadAddress,
 };
 
 const DOMAIN: &str = "cluster.local";
@@ -55,6 +55,29 @@ fn only(table: &EndpointTable, begins: &str, says: &str) {
 #[test]
 fn nothing_is_found_where_nothing_is_wrong() {
     assert_eq!(found(&mesh()), Vec::<String>::new());
+}
+
+#[test]
+fn a_zone_of_the_settings_where_nothing_runs_is_named_with_those_there_are() {
+    let table = mesh();
+    table.apply(upsert("east", node("node-1", "z1")));
+    let zones = |names: &[(&str, &str)]| {
+        let said = names.iter().map(|(region, zone)| ZoneWeight {
+            zone: Locality::new(region, zone, ""),
+            weight: MemberWeight::DRAINED,
+        });
+        table.set_settings(TableSettings {
+            zones: said.collect(),
+            ..settings()
+        });
+    };
+    let place = table.service(&ServiceKey::new("shop", "web")).unwrap();
+    let (_, group) = place.groups().next().unwrap();
+    let region = group.endpoints()[0].locality.region().to_owned();
+    zones(&[(&region, "z1")]);
+    assert_eq!(found(&table), Vec::<String>::new());
+    zones(&[(&region, "z1"), (&region, "z2")]);
+    only(&table, "warning  settings [zones.", "/z2] no endpoint runs there");
 }
 
 #[test]
@@ -240,5 +263,60 @@ fn hosts_outside_are_fine_and_two_objects_for_one_are_held_against_each_other() 
         &table,
         "error west ServiceEntry bank/d [spec.hosts]",
         "a Service of another namespace",
+    );
+}
+
+#[test]
+fn a_host_that_looks_like_a_service_and_is_none_is_named() {
+    let table = mesh();
+    let said = |host: &str| {
+        table.apply(upsert("east", entry(ObjectName::new("shop", "a"), 1, host, "tls")));
+        found(&table)
+    };
+    let begins = "warning east ServiceEntry shop/a [spec.hosts] ";
+    for (host, says) in [
+        ("wbe.shop.svc.cluster.local", "the name of a Service that no member has"),
+        ("wbe.shop", "looks like a short name of a Service, which no member has"),
+        ("wbe.nowhere.svc", "looks like a short name"),
+        ("wbe.shop.global", "looks like a short name"),
+        ("web.shop", "is a short name of the Service web.shop"),
+    ] {
+        let found = said(host);
+        let [one] = &found[..] else {
+            panic!("{host}: {found:#?}");
+        };
+        assert!(one.starts_with(begins) && one.contains(says), "{host}: {one}");
+    }
+    // A Service that is there is added to; what is not like a name of Kubernetes is nobody's business.
+    for host in [
+        "web.shop.svc.cluster.local",
+        "example.com",
+        "shop.example.com",
+        "web.shop.svc.other",
+    ] {
+        assert_eq!(said(host), Vec::<String>::new(), "{host}");
+    }
+}
+
+#[test]
+fn a_host_with_a_star_and_endpoints_in_the_mesh_is_for_its_own_network() {
+    let table = mesh();
+    let Record::ServiceEntry(mut below) = entry(ObjectName::new("shop", "a"), 1, "example.com", "tls") else {
+        panic!("it is one");
+    };
+    below.hosts = vec![EntryHost::Below(HostName::new("example.com").unwrap())];
+    table.apply(upsert("east", Record::ServiceEntry(below.clone())));
+    assert_eq!(
+        found(&table),
+        Vec::<String>::new(),
+        "what is outside is behind no gateway"
+    );
+    below.location = Location::Internal;
+    below.endpoints[0].mtls = true;
+    table.apply(upsert("east", Record::ServiceEntry(below)));
+    only(
+        &table,
+        "warning east ServiceEntry shop/a [spec.hosts]",
+        "no gateway leads to *.example.com",
     );
 }

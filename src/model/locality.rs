@@ -50,6 +50,15 @@ impl Locality {
         self.0.as_ref().map_or("", |parts| &parts.subzone)
     }
 
+    /// Whether it is the very same, which takes no look at any text. One that is not may still be equal.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        }
+    }
+
     /// True when nothing is known.
     #[must_use]
     pub fn is_unknown(&self) -> bool {

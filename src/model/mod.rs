@@ -15,6 +15,7 @@ mod standing;
 mod vantage;
 mod view_key;
 mod viewer;
+mod zone;
 
 pub use audience::{Audience, Reach, Unseen};
 pub use cidr::{Cidr, InvalidCidr};
@@ -28,8 +29,11 @@ pub use ids::{ClusterId, HostName, InvalidId, NetworkId, ObjectName, PodName, Se
 pub use inbound::{InboundPolicy, MtlsMode, Probe, ProbeQuestion};
 pub use locality::Locality;
 pub use preference::{Distance, Preference, Shared};
-pub use service::{Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, ServiceTerms, Sums};
+pub use service::{
+    Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, ServiceTerms, Standings, Sums,
+};
 pub use standing::{GroupStanding, MemberStanding, MemberWeight, Rank};
 pub use vantage::{Aspect, Counts, Vantage};
 pub use view_key::{AddressFamilies, Balancing, Role, Site, ViewKey};
 pub use viewer::{NetworkOrigin, PodRef, Standpoint, Viewer};
+pub use zone::{ZoneWeight, ZoneWeights};

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Aspect, Audience, ClusterId, Counts, Endpoint, GroupStanding, Groups, Health, HostEntry, Locality, Mtls, NetworkId,
-    Preference, Reach, Resolution, ServiceKey,
+    Aspect, Audience, ClusterId, Counts, Endpoint, GroupStanding, Groups, Health, HostEntry, Locality, MemberWeight,
+    Mtls, NetworkId, Preference, Reach, Resolution, ServiceKey, ZoneWeight,
 };
 
 /// One port of a Service. Only TCP ports are kept: xDS clusters carry nothing else.
@@ -33,7 +33,7 @@ pub struct GroupKey {
 }
 
 /// What the endpoints of each locality count together, sorted by locality: their number, where none has a weight.
-pub type Sums = Vec<(Locality, u32)>;
+pub type Sums = Box<[(Locality, u32)]>;
 
 /// The endpoints of one port on one network in one member, with the sums that other networks need: a view of another
 /// network costs the number of groups and not the number of endpoints, and so does merging a service anew.
@@ -92,6 +92,15 @@ impl NetworkGroup {
     }
 }
 
+/// What endpoints of one port count, where it is otherwise than usual.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standings {
+    /// By group.
+    pub groups: BTreeMap<GroupKey, GroupStanding>,
+    /// By where they run.
+    pub zones: BTreeMap<Locality, ZoneWeight>,
+}
+
 /// One port of a service with all its endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortEndpoints {
@@ -99,8 +108,8 @@ pub struct PortEndpoints {
     pub port: ServicePort,
     draining_serves: bool,
     groups: Groups,
-    /// Of the groups whose endpoints count otherwise than those of most.
-    standings: BTreeMap<GroupKey, GroupStanding>,
+    /// Of those that count otherwise than most.
+    standings: Standings,
     terms: Option<Arc<ServiceTerms>>,
 }
 
@@ -108,39 +117,72 @@ impl PortEndpoints {
     /// Puts groups together; none is copied.
     #[must_use]
     pub fn new(port: ServicePort, groups: impl Into<Groups>) -> Self {
-        Self::with_terms(port, groups, BTreeMap::new(), None)
+        Self::with_terms(port, groups, Standings::default(), None)
     }
 
-    /// The same, where some groups don't stand as most do (those that do are left out), on these terms.
+    /// The same, where some endpoints don't stand as most do (those that do are left out), on these terms.
     #[must_use]
     pub fn with_terms(
         port: ServicePort,
         groups: impl Into<Groups>,
-        standings: BTreeMap<GroupKey, GroupStanding>,
+        standings: Standings,
         terms: Option<Arc<ServiceTerms>>,
     ) -> Self {
         let groups = groups.into();
-        let serves = |key: &GroupKey| standings.get(key).is_none_or(|standing| standing.serves());
-        let draining_serves = !groups.iter().any(|(key, group)| group.any_ready && serves(key));
-        Self {
+        let mut port = Self {
             port,
-            draining_serves,
+            draining_serves: false,
             groups,
             standings,
             terms,
+        };
+        port.draining_serves = !port.groups.iter().any(|(key, group)| port.has_ready(key, group));
+        port
+    }
+
+    /// Whether a group has an endpoint that is ready and is sent to.
+    fn has_ready(&self, key: &GroupKey, group: &NetworkGroup) -> bool {
+        let mut ready = group.endpoints.iter().filter(|each| each.health == Health::Ready);
+        group.any_ready
+            && self.standing(key).serves()
+            && (self.zones_are_even() || ready.any(|each| self.standing_in(key, &each.locality).serves()))
+    }
+
+    /// What a group's endpoints count, wherever they run.
+    #[must_use]
+    pub fn standing(&self, group: &GroupKey) -> GroupStanding {
+        self.standings.groups.get(group).copied().unwrap_or_default()
+    }
+
+    /// What those of a group's endpoints count that run here.
+    #[must_use]
+    pub fn standing_in(&self, group: &GroupKey, place: &Locality) -> GroupStanding {
+        GroupStanding {
+            zone: self.zone(place).map_or(MemberWeight::FULL, |said| said.weight),
+            ..self.standing(group)
         }
     }
 
-    /// What a group's endpoints count.
+    /// What is said of where an endpoint runs, if anything.
     #[must_use]
-    pub fn standing(&self, group: &GroupKey) -> GroupStanding {
-        self.standings.get(group).copied().unwrap_or_default()
+    pub fn zone(&self, place: &Locality) -> Option<&ZoneWeight> {
+        // Mostly there is nothing to look up, for each of very many endpoints.
+        match self.zones_are_even() {
+            true => None,
+            false => self.standings.zones.get(place),
+        }
     }
 
-    /// True where all groups count alike.
+    /// True where all endpoints of a group count alike.
+    #[must_use]
+    pub fn zones_are_even(&self) -> bool {
+        self.standings.zones.is_empty()
+    }
+
+    /// True where all endpoints count alike.
     #[must_use]
     pub fn is_even(&self) -> bool {
-        self.standings.is_empty()
+        self.standings.groups.is_empty() && self.zones_are_even()
     }
 
     /// The terms of its service, where it has any.
@@ -188,14 +230,21 @@ impl PortEndpoints {
         }
     }
 
-    /// What the endpoints of a group count that a gateway may stand for: they take traffic and are reachable by mutual TLS.
-    #[must_use]
-    pub fn behind_gateway<'a>(&self, group: &'a NetworkGroup) -> &'a Sums {
-        if self.draining_serves {
+    /// What the endpoints of a group count that a gateway may stand for, by where they run: they take traffic and are reachable
+    /// by mutual TLS.
+    pub fn behind_gateway<'a>(&'a self, group: &'a NetworkGroup) -> impl Iterator<Item = (&'a Locality, u32)> {
+        let sums = if self.draining_serves {
             &group.draining
         } else {
             &group.ready
-        }
+        };
+        let drained = |place: &Locality| {
+            self.zone(place)
+                .is_some_and(|said| said.weight == MemberWeight::DRAINED)
+        };
+        sums.iter()
+            .filter(move |(place, _)| !drained(place))
+            .map(|(place, count)| (place, *count))
     }
 }
 
@@ -314,6 +363,14 @@ impl ServiceEndpoints {
         self.groups().any(|(_, group)| !group.endpoints().is_empty())
     }
 
+    /// The same for whoever has IPv6 only: in 2001:2::/48, which is for tests of devices and routed nowhere, as in Istio. It is the
+    /// one of IPv4 with that before it, so nothing else needs to be dealt or kept.
+    #[must_use]
+    pub fn virtual_ip_v6(&self) -> Option<Ipv6Addr> {
+        self.virtual_ip
+            .map(|ip| Ipv6Addr::from_bits(0x2001_0002 << 96 | u128::from(ip.to_bits())))
+    }
+
     /// Whether it has use for an address of the whole mesh: something answers for it, and no address is given to it everywhere.
     #[must_use]
     pub fn needs_virtual_ip(&self) -> bool {
@@ -338,6 +395,7 @@ impl ServiceEndpoints {
     pub fn addresses(&self) -> BTreeSet<IpAddr> {
         let mut addresses: BTreeSet<_> = self.cluster_ips.values().flatten().copied().collect();
         addresses.extend(self.virtual_ip.map(IpAddr::from));
+        addresses.extend(self.virtual_ip_v6().map(IpAddr::from));
         addresses.extend(self.entry.iter().flat_map(|entry| &entry.addresses));
         if self.headless {
             let endpoints = self.groups().flat_map(|(_, group)| group.endpoints());

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What each endpoint of a member (or of a network, or of a member's Service) counts, in percent of one without a word on it. Zero
+/// What each endpoint of a member (or of a network, a zone, or a member's Service) counts, in percent of one without a word on it. Zero
 /// means that it is drained: nobody is sent to it, even where nothing else is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberWeight(u16);
@@ -70,26 +70,28 @@ impl MemberStanding {
     }
 }
 
-/// What the endpoints of one network in one member count: by the words on the member, on the network, and of the member's own
-/// Service. They multiply.
+/// What the endpoints of one network in one member, and there of one zone, count: by the words on the member, on the network, on
+/// the zone, and of the member's own Service. They multiply.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupStanding {
     /// The member's.
     pub member: MemberStanding,
     /// The network's weight.
     pub network: MemberWeight,
+    /// The zone's weight; of a group as a whole it is full.
+    pub zone: MemberWeight,
     /// The weight that the member's Service gives itself.
     pub service: MemberWeight,
 }
 
 impl GroupStanding {
     /// What [`GroupStanding::parts`] is where nobody says anything.
-    pub const FULL: u128 = 100 * 100 * 100;
+    pub const FULL: u128 = 100 * 100 * 100 * 100;
 
     /// True where they may be served at all.
     #[must_use]
     pub fn serves(self) -> bool {
-        self.member.serves() && self.network != MemberWeight::DRAINED && self.service != MemberWeight::DRAINED
+        self.member.serves() && ![self.network, self.zone, self.service].contains(&MemberWeight::DRAINED)
     }
 
     /// Where they come among others.
@@ -101,7 +103,7 @@ impl GroupStanding {
     /// What one of them counts, where it is [`GroupStanding::FULL`] without a word.
     #[must_use]
     pub fn parts(self) -> u128 {
-        [self.member.weight, self.network, self.service]
+        [self.member.weight, self.network, self.zone, self.service]
             .map(|weight| u128::from(weight.percent()))
             .into_iter()
             .product()

@@ -13,12 +13,15 @@ pub enum AddressFamilies {
     V4,
     /// IPv6 only.
     V6,
-    /// Both, or not known.
+    /// Both.
     Dual,
+    /// Not known: it is given addresses of both, and listens on IPv4 only, since an Envoy on a machine without IPv6 refuses
+    /// listeners of it.
+    Unknown,
 }
 
 impl AddressFamilies {
-    /// The families of a proxy's own addresses; a proxy that names none may use both.
+    /// The families of a proxy's own addresses; of a proxy that names none they are not known.
     pub fn of(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
         let (mut v4, mut v6) = (false, false);
         for address in addresses {
@@ -30,7 +33,8 @@ impl AddressFamilies {
         match (v4, v6) {
             (true, false) => Self::V4,
             (false, true) => Self::V6,
-            _ => Self::Dual,
+            (true, true) => Self::Dual,
+            (false, false) => Self::Unknown,
         }
     }
 
@@ -40,8 +44,16 @@ impl AddressFamilies {
         match self {
             Self::V4 => address.is_ipv4(),
             Self::V6 => address.is_ipv6(),
-            Self::Dual => true,
+            Self::Dual | Self::Unknown => true,
         }
+    }
+}
+
+impl AddressFamilies {
+    /// Whether its listeners are there for IPv6.
+    #[must_use]
+    pub fn listens_on_v6(self) -> bool {
+        matches!(self, Self::V6 | Self::Dual)
     }
 }
 
@@ -51,6 +63,7 @@ impl fmt::Display for AddressFamilies {
             Self::V4 => "v4",
             Self::V6 => "v6",
             Self::Dual => "dual",
+            Self::Unknown => "any",
         })
     }
 }
@@ -164,7 +177,7 @@ mod tests {
         assert_eq!(of(&["10.0.0.1"]), AddressFamilies::V4);
         assert_eq!(of(&["fd00::1"]), AddressFamilies::V6);
         assert_eq!(of(&["10.0.0.1", "fd00::1"]), AddressFamilies::Dual);
-        assert_eq!(of(&[]), AddressFamilies::Dual);
+        assert_eq!(of(&[]), AddressFamilies::Unknown);
         assert!(!AddressFamilies::V4.reach("fd00::1".parse().unwrap()));
     }
 }

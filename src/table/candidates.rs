@@ -132,7 +132,7 @@ impl Member {
             .into_iter()
             .flatten()
             .flat_map(|slice| &*slice.endpoints);
-        let ready = endpoints.filter(|endpoint| endpoint.health == Health::Ready);
+        let ready = endpoints.filter(|endpoint| endpoint.health() == Health::Ready);
         ready.filter_map(|endpoint| endpoint.place.node.clone()).collect()
     }
 
@@ -142,7 +142,7 @@ impl Member {
             !slices
                 .iter()
                 .flat_map(|slice| &*slice.endpoints)
-                .any(|endpoint| endpoint.health == Health::Ready)
+                .any(|endpoint| endpoint.health() == Health::Ready)
         })
     }
 }

@@ -19,9 +19,9 @@ use crate::model::{
 };
 
 /// The endpoints of one port, by network.
-pub(super) type Groups = Vec<(NetworkId, Arc<NetworkGroup>)>;
+pub(super) type Groups = Box<[(NetworkId, Arc<NetworkGroup>)]>;
 /// The same of each port, by the name of the *slice* port.
-type PortGroups = Vec<(Arc<str>, Groups)>;
+type PortGroups = Box<[(Arc<str>, Groups)]>;
 
 /// One member's part of one service.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(super) struct MemberService {
     /// services share these groups. Sorted, and mostly of one entry each, for which a map would be large.
     by_port: PortGroups,
     /// The same of each host that its pods are, by name, where it is headless.
-    by_host: Vec<(Arc<str>, PortGroups)>,
+    by_host: Box<[(Arc<str>, PortGroups)]>,
     /// What its `ServiceEntry` objects say of it.
     pub(super) hosts: Vec<HostPart>,
     /// What its endpoints count.
@@ -78,7 +78,7 @@ impl<'a> Identity<'a> {
     fn of(entry: &'a Entry, port: u16) -> Self {
         match &entry.pod {
             Some(pod) => Self::Pod(pod, port),
-            None => Self::Address(entry.addresses.iter().next(), port),
+            None => Self::Address(entry.addresses().iter().next(), port),
         }
     }
 }
@@ -131,7 +131,11 @@ impl Member {
             for (name, port) in &*slice.ports {
                 let endpoints = joined.entry(Arc::clone(name)).or_default();
                 for entry in &*slice.endpoints {
-                    let health = if publish_not_ready { Health::Ready } else { entry.health };
+                    let health = if publish_not_ready {
+                        Health::Ready
+                    } else {
+                        entry.health()
+                    };
                     match endpoints.entry(Identity::of(entry, *port)) {
                         Joined::Vacant(vacant) => {
                             vacant.insert(self.endpoint(entry, *port, health, places, &rules));
@@ -139,7 +143,7 @@ impl Member {
                         // The other family of a dual-stack pod, or a slice that is being replaced and lists it twice.
                         Joined::Occupied(mut occupied) => {
                             let endpoint = occupied.get_mut();
-                            endpoint.addresses = entry.addresses.iter().fold(endpoint.addresses, Addresses::with);
+                            endpoint.addresses = entry.addresses().iter().fold(endpoint.addresses, Addresses::with);
                             endpoint.health = endpoint.health.min(health);
                             endpoint.network = places.of(self.pod(entry), endpoint.addresses).clone();
                         }
@@ -149,7 +153,7 @@ impl Member {
         }
         let by_host = match slices {
             Some(slices) if headless => pod_hosts(slices, &joined),
-            _ => Vec::new(),
+            _ => Box::default(),
         };
         for (port, endpoint) in service
             .iter()
@@ -183,7 +187,7 @@ impl Member {
         let known = || self.pods.pod(entry.pod.as_ref()?);
         let speaks_mtls = || rules.speaks_mtls(known().map(|pod| &pod.traits.labels), port);
         Endpoint {
-            addresses: entry.addresses,
+            addresses: entry.addresses(),
             port,
             weight: 1,
             health,
@@ -193,7 +197,7 @@ impl Member {
                 (None, Some(_)) => Mtls::PodUnknown,
                 _ => Mtls::No,
             },
-            network: places.of(pod, entry.addresses).clone(),
+            network: places.of(pod, entry.addresses()).clone(),
             locality: self.locality(entry, pod),
             pod: entry.pod.clone(),
         }
@@ -214,7 +218,7 @@ impl Member {
 }
 
 /// The hosts that endpoints of these slices are. Each is one pod, or has as many as are called so.
-fn pod_hosts(slices: &[Slice], joined: &Ports<'_>) -> Vec<(Arc<str>, PortGroups)> {
+fn pod_hosts(slices: &[Slice], joined: &Ports<'_>) -> Box<[(Arc<str>, PortGroups)]> {
     let mut hosts: BTreeMap<&Arc<str>, Ports<'_>> = BTreeMap::new();
     for slice in slices {
         for (name, entry) in slice.hosts() {

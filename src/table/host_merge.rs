@@ -8,8 +8,8 @@ use super::hosts::HostPart;
 use super::merge::standings;
 use super::settings::TableSettings;
 use crate::model::{
-    Audience, ClusterId, Conflict, DnsTarget, GroupKey, HostEntry, NetworkGroup, PortEndpoints, Resolution,
-    ServiceEndpoints, ServiceKey, ServicePort, ServiceTerms,
+    Audience, ClusterId, Conflict, DnsTarget, GroupKey, HostEntry, MemberWeight, NetworkGroup, PortEndpoints,
+    Resolution, ServiceEndpoints, ServiceKey, ServicePort, ServiceTerms,
 };
 
 /// A member's object for a host.
@@ -142,7 +142,12 @@ pub(super) fn merge(
     let serving = |shard: &MemberService| shard.standing.serves();
     let lookups = ports.keys().map(|port| {
         let of_port = claims.iter().filter(|(_, shard, _)| serving(shard));
-        let found: BTreeSet<DnsTarget> = of_port.flat_map(|(.., part)| part.lookups(*port)).cloned().collect();
+        let found = of_port.flat_map(|(.., part)| part.lookups(*port));
+        let drained = |target: &&DnsTarget| {
+            let said = settings.zones.of(&target.locality);
+            said.is_some_and(|said| said.weight == MemberWeight::DRAINED)
+        };
+        let found: BTreeSet<DnsTarget> = found.filter(|target| !drained(target)).cloned().collect();
         (*port, found.into_iter().collect())
     });
     let lookups = if resolution.is_dns() {

@@ -9,8 +9,8 @@ use super::record::ServiceRecord;
 use super::settings::TableSettings;
 use super::terms::Distribution;
 use crate::model::{
-    ClusterId, Conflict, GroupKey, GroupStanding, NetworkGroup, PortEndpoints, ServiceEndpoints, ServiceKey,
-    ServicePort, ServiceTerms,
+    ClusterId, Conflict, GroupKey, GroupStanding, MemberWeight, NetworkGroup, PortEndpoints, ServiceEndpoints,
+    ServiceKey, ServicePort, ServiceTerms, Standings,
 };
 
 /// Merges; `None` where no member has a Service object and none has a `ServiceEntry`, since nothing says then which ports there
@@ -33,7 +33,7 @@ pub(super) fn merge(
     let ports = merged_ports(&definers);
     let terms = terms(winner, shards);
     let ports = ports.into_values();
-    let ports = ports
+    let ports: Box<[_]> = ports
         .map(|port| port_endpoints(port, shards, None, &added, settings, terms.clone()))
         .collect();
     Some(ServiceEndpoints {
@@ -45,7 +45,8 @@ pub(super) fn merge(
             .filter(|(_, service)| !service.cluster_ips.is_empty())
             .map(|(member, service)| ((*member).clone(), service.cluster_ips.clone()))
             .collect(),
-        ports,
+        // No more room than they take: a list of unknown length has room for four at the least.
+        ports: ports.into(),
         conflicts: definers[1..]
             .iter()
             .flat_map(|(member, service)| conflicts(winner, first, member, service, shards))
@@ -148,23 +149,37 @@ fn port_endpoints(
     PortEndpoints::with_terms(port, groups, standings, terms)
 }
 
-/// What each group counts that counts otherwise than most.
+/// What counts otherwise than most: groups, and of their endpoints those in some zones.
 pub(super) fn standings(
     groups: &BTreeMap<GroupKey, Arc<NetworkGroup>>,
     shards: &BTreeMap<ClusterId, Arc<MemberService>>,
     settings: &TableSettings,
-) -> BTreeMap<GroupKey, GroupStanding> {
+) -> Standings {
     let standing = |key: &GroupKey| {
         let shard = shards.get(&key.member)?;
         let standing = GroupStanding {
             member: shard.standing,
             network: settings.weights.get(&key.network).copied().unwrap_or_default(),
             service: shard.terms.as_ref().map(|terms| terms.weight).unwrap_or_default(),
+            ..GroupStanding::default()
         };
         (standing != GroupStanding::default()).then_some(standing)
     };
     let found = groups.keys().filter_map(|key| Some((key.clone(), standing(key)?)));
-    found.collect()
+    let mut standings = Standings {
+        groups: found.collect(),
+        ..Standings::default()
+    };
+    // Costs a walk over all endpoints, so only where something is said.
+    if !settings.zones.is_empty() {
+        let endpoints = groups.values().flat_map(|group| group.endpoints());
+        let places: BTreeSet<_> = endpoints.map(|endpoint| &endpoint.locality).collect();
+        let said = places
+            .into_iter()
+            .filter_map(|place| Some((place.clone(), settings.zones.of(place)?.clone())));
+        standings.zones = said.filter(|(_, said)| said.weight != MemberWeight::FULL).collect();
+    }
+    standings
 }
 
 /// What a member says differently from the winner.

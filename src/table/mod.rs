@@ -15,6 +15,7 @@ mod inbound;
 mod index;
 mod member;
 mod merge;
+mod packed;
 mod parts;
 mod pods;
 mod record;

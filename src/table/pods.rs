@@ -1,9 +1,10 @@
 //! The pods of a member, small: there are as many as endpoints, and all that differs between most of them is the name.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::packed::Packed;
 use super::record::{PodRecord, PodTraits};
 use super::strings::{Shared, Strings};
 use crate::model::{Addresses, Locality, NetworkId, ObjectName, PodName};
@@ -23,15 +24,8 @@ pub(super) struct Pod {
     pub(super) facts: Arc<PodFacts>,
     /// What selectors and identities go by. Pods of one Deployment share one.
     pub(super) traits: Arc<PodTraits>,
-    at: PodAddresses,
-}
-
-/// The addresses of a pod, which mostly has one, and whether it is ready, for which there is room.
-#[derive(Debug, PartialEq, Eq)]
-enum PodAddresses {
-    None,
-    V4(Ready, Ipv4Addr),
-    Others(Ready, Box<Addresses>),
+    /// Its addresses, once it has any, and whether it is ready; nobody asks of one without.
+    at: Option<Packed<Ready>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,35 +37,17 @@ enum Ready {
 impl Pod {
     /// Its addresses, once it has any.
     pub(super) fn addresses(&self) -> Option<Addresses> {
-        match &self.at {
-            PodAddresses::None => None,
-            PodAddresses::V4(_, address) => Some(IpAddr::V4(*address).into()),
-            PodAddresses::Others(_, addresses) => Some(**addresses),
-        }
+        self.at.as_ref().map(Packed::addresses)
     }
 
-    /// Whether it is ready; nobody asks of one without an address.
+    /// Whether it is ready, and has an address.
     pub(super) fn is_ready(&self) -> bool {
-        matches!(
-            self.at,
-            PodAddresses::V4(Ready::Yes, _) | PodAddresses::Others(Ready::Yes, _)
-        )
+        self.at.as_ref().is_some_and(|at| at.beside() == Ready::Yes)
     }
 
     /// The addresses that viewers in it are found by.
     fn placed(&self) -> Option<Addresses> {
         self.addresses().filter(|_| self.facts.network.is_some())
-    }
-}
-
-impl PodAddresses {
-    fn of(addresses: Option<Addresses>, ready: Ready) -> Self {
-        let Some(addresses) = addresses else { return Self::None };
-        let mut all = addresses.iter();
-        match (all.next(), all.next()) {
-            (Some(IpAddr::V4(address)), None) => Self::V4(ready, address),
-            _ => Self::Others(ready, Box::new(addresses)),
-        }
     }
 }
 
@@ -168,7 +144,7 @@ impl Pods {
         let pod = Pod {
             facts,
             traits,
-            at: PodAddresses::of(addresses, if ready { Ready::Yes } else { Ready::No }),
+            at: addresses.map(|addresses| Packed::new(addresses, if ready { Ready::Yes } else { Ready::No })),
         };
         let mut change = PodChange::default();
         // The name that is there stays: slices share it.

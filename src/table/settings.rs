@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::EndpointTable;
 use super::terms::{ClusterLocal, ExportTo};
-use crate::model::{Cidr, ClusterId, HostName, MemberWeight, MtlsMode, NetworkId, ObjectName, Preference, ServiceKey};
+use crate::model::{
+    Cidr, ClusterId, HostName, MemberWeight, MtlsMode, NetworkId, ObjectName, Preference, ServiceKey, ZoneWeights,
+};
 
 /// What the mesh's settings say about networks and workloads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct TableSettings {
     pub gateways: Vec<SettingsGateway>,
     /// What endpoints on a network count, where it is otherwise than usual.
     pub weights: BTreeMap<NetworkId, MemberWeight>,
+    /// What endpoints in a region or zone count, where it is otherwise than usual.
+    pub zones: ZoneWeights,
     /// Which endpoints come first of services that say nothing about it.
     pub preference: Preference,
     /// Which namespaces see Services that say nothing about it.
@@ -46,11 +51,20 @@ impl TableSettings {
             cidrs: CidrRules::default(),
             gateways: Vec::new(),
             weights: BTreeMap::new(),
+            zones: ZoneWeights::default(),
             preference: Preference::default(),
             export: ExportTo::everybody(),
             cluster_local: Vec::new(),
             mtls: MtlsMode::default(),
         }
+    }
+}
+
+impl EndpointTable {
+    /// What the settings say of zones.
+    #[must_use]
+    pub fn zones(&self) -> ZoneWeights {
+        self.settings.load().zones.clone()
     }
 }
 

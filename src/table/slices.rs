@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::packed::Packed;
 use super::pods::Pods;
 use super::record::{SliceEndpoint, SliceRecord};
 use super::strings::{Shared, Strings};
@@ -32,10 +33,19 @@ impl Slice {
 /// One endpoint of a slice.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    pub(super) addresses: Addresses,
-    pub(super) health: Health,
+    at: Packed<Health>,
     pub(super) pod: Option<PodName>,
     pub(super) place: Arc<Place>,
+}
+
+impl Entry {
+    pub(super) fn addresses(&self) -> Addresses {
+        self.at.addresses()
+    }
+
+    pub(super) fn health(&self) -> Health {
+        self.at.beside()
+    }
 }
 
 /// Where an endpoint is; those of one Node share one.
@@ -149,8 +159,7 @@ impl Slices {
             })
         });
         Entry {
-            addresses,
-            health,
+            at: Packed::new(addresses, health),
             pod,
             place,
         }

@@ -1,6 +1,6 @@
 //! What one viewer gets for one service port.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -123,7 +123,12 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
         .filter(|preference| !preference.is_none());
     for (key, group, way) in &groups {
         let standing = port.standing(key);
-        let (rank, scale) = (standing.rank(), counts_of(standing, scale));
+        let (rank, common) = (standing.rank(), counts_of(standing, scale));
+        // Nothing, where a zone is drained.
+        let scale_in = |place: &Locality| match port.zones_are_even() {
+            true => common,
+            false => counts_of(port.standing_in(key, place), scale),
+        };
         let distance = |locality: &Locality| match preference {
             Some(preference) => preference.distance(viewer, &key.network, locality),
             None => Distance::default(),
@@ -132,7 +137,10 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
             Horizon::Direct => {
                 let served = group.endpoints().iter().filter(|endpoint| port.serves(endpoint));
                 for endpoint in served.filter(|endpoint| kept_out(viewer, endpoint).is_none()) {
-                    if let Some(address) = endpoint.addresses.usable_by(viewer.families) {
+                    let scale = scale_in(&endpoint.locality);
+                    if let Some(address) = endpoint.addresses.usable_by(viewer.families)
+                        && scale > 0
+                    {
                         parts.push(Part {
                             socket: SocketAddr::new(address, endpoint.port),
                             rank,
@@ -153,7 +161,7 @@ pub fn assign(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) -> 
                             rank,
                             distance: distance(locality),
                             locality,
-                            weight: u128::from(*count) * scale / ways.len() as u128,
+                            weight: u128::from(count) * scale_in(locality) / ways.len() as u128,
                             speaks: Speaks::Default,
                             direct: false,
                         });
@@ -244,7 +252,7 @@ pub(super) fn reachable<'a>(
     let groups = groups.map(|(key, group)| (key, &**group, way(viewer, port, key, gateways)));
     let gives = |group: &NetworkGroup, way: &Horizon<'_>| match way {
         Horizon::Direct => true,
-        Horizon::Via(_) => !port.behind_gateway(group).is_empty(),
+        Horizon::Via(_) => port.behind_gateway(group).next().is_some(),
         Horizon::Withheld(_) => false,
     };
     groups.filter(|(_, group, way)| gives(group, way)).collect()
@@ -260,10 +268,16 @@ pub(super) fn scale_of(port: &PortEndpoints, groups: &[(&GroupKey, &NetworkGroup
         return split;
     }
     // In parts that all weights are multiples of, where some count more or less than others.
-    let common = groups
-        .iter()
-        .map(|(key, ..)| port.standing(key).parts())
-        .fold(GroupStanding::FULL, weight::gcd);
+    let mut common = GroupStanding::FULL;
+    for (key, group, _) in groups {
+        if port.zones_are_even() {
+            common = weight::gcd(common, port.standing(key).parts());
+            continue;
+        }
+        let places: BTreeSet<_> = group.endpoints().iter().map(|endpoint| &endpoint.locality).collect();
+        let parts = places.into_iter().map(|place| port.standing_in(key, place).parts());
+        common = parts.fold(common, weight::gcd);
+    }
     split * (GroupStanding::FULL / common)
 }
 
@@ -307,7 +321,12 @@ fn collect(parts: &[Part<'_>], weights: &[NonZeroU32]) -> Assignment {
     let mut groups: Vec<(Place<'_>, Vec<WeightedAddress>)> = Vec::new();
     let mut many: BTreeMap<Place<'_>, usize> = BTreeMap::new();
     for ((part, weight), place) in parts.iter().zip(weights).zip(places(parts)) {
-        let near = groups.iter().take(FEW).position(|(known, _)| *known == place);
+        // Nodes of a zone share their locality; to tell it from others by its texts takes much longer than a look.
+        let is_same = |known: &Place<'_>| known.0 == place.0 && known.1.is_same_as(place.1);
+        let first = || groups.iter().take(FEW);
+        let near = first()
+            .position(|(known, _)| is_same(known))
+            .or_else(|| first().position(|(known, _)| *known == place));
         let at = near.unwrap_or_else(|| match groups.len() {
             0..FEW => groups.len(),
             next => *many.entry(place).or_insert(next),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::assignment::{Assignment, assign, counts_of, kept_out, reachable, scale_of};
-use super::horizon::{Horizon, WithheldReason, idle, not_behind_gateway, way};
+use super::horizon::{Horizon, WithheldReason, idle, not_behind_gateway, way, zone_apart};
 use crate::model::{ClusterId, Endpoint, GatewaySet, GroupKey, GroupStanding, NetworkGateway, PortEndpoints, ViewKey};
 
 /// What became of one endpoint for one viewer.
@@ -23,7 +23,7 @@ pub enum Verdict {
 pub struct Candidate {
     /// The member it is in.
     pub member: ClusterId,
-    /// What the endpoints of its group count.
+    /// What the endpoints of its group count where it runs.
     pub standing: GroupStanding,
     /// The endpoint.
     pub endpoint: Endpoint,
@@ -40,7 +40,7 @@ pub struct GatewayShare {
     pub parts: Vec<SharePart>,
 }
 
-/// One group's part in a gateway's weight: `ready × scale ÷ ways`, times its weight. An endpoint with a weight counts as so many.
+/// One group's part in a gateway's weight, or what of it counts alike: `ready × scale ÷ ways`, times its weight. An endpoint with a weight counts as so many.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharePart {
     /// The group.
@@ -84,7 +84,7 @@ pub fn explain(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) ->
             let verdict = verdict(viewer, port, endpoint, &way);
             candidates.push(Candidate {
                 member: key.member.clone(),
-                standing: port.standing(key),
+                standing: port.standing_in(key, &endpoint.locality),
                 endpoint: endpoint.clone(),
                 verdict,
             });
@@ -94,15 +94,18 @@ pub fn explain(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) ->
     let mut shares: BTreeMap<SocketAddr, Vec<SharePart>> = BTreeMap::new();
     for (key, group, way) in &groups {
         if let Horizon::Via(ways) = way {
-            let ready = port.behind_gateway(group).iter().map(|(_, count)| count).sum();
+            let mut counts: BTreeMap<GroupStanding, u32> = BTreeMap::new();
+            for (place, count) in port.behind_gateway(group) {
+                *counts.entry(port.standing_in(key, place)).or_default() += count;
+            }
             for gateway in ways {
-                let part = SharePart {
+                let parts = counts.iter().map(|(standing, ready)| SharePart {
                     group: (*key).clone(),
-                    standing: port.standing(key),
-                    ready,
+                    standing: *standing,
+                    ready: *ready,
                     ways: ways.len(),
-                };
-                shares.entry(gateway.socket()).or_default().push(part);
+                });
+                shares.entry(gateway.socket()).or_default().extend(parts);
             }
         }
     }
@@ -118,22 +121,43 @@ pub fn explain(viewer: &ViewKey, port: &PortEndpoints, gateways: &GatewaySet) ->
 }
 
 fn verdict(viewer: &ViewKey, port: &PortEndpoints, endpoint: &Endpoint, way: &Horizon<'_>) -> Verdict {
-    if let Some(reason) = idle(port, endpoint) {
-        return Verdict::Withheld(reason);
+    match reached(viewer, port, endpoint, way) {
+        Err(reason) => Verdict::Withheld(reason),
+        Ok(Reached::At(address)) => Verdict::Direct(address),
+        Ok(Reached::Through(ways)) => Verdict::Via(ways.iter().map(|gateway| (*gateway).clone()).collect()),
     }
-    match way {
-        Horizon::Direct => match (
+}
+
+/// How an endpoint is reached.
+pub(super) enum Reached<'a> {
+    At(SocketAddr),
+    Through(&'a [&'a NetworkGateway]),
+}
+
+/// How a viewer reaches one endpoint of a group that this is the way to, or why it does not.
+pub(super) fn reached<'a>(
+    viewer: &ViewKey,
+    port: &PortEndpoints,
+    endpoint: &Endpoint,
+    way: &'a Horizon<'a>,
+) -> Result<Reached<'a>, WithheldReason> {
+    if let Some(reason) = idle(port, endpoint) {
+        return Err(reason);
+    }
+    match (way, zone_apart(port, endpoint)) {
+        (Horizon::Withheld(reason), _) => Err(reason.clone()),
+        (_, Some(reason)) => Err(reason),
+        (Horizon::Direct, None) => match (
             kept_out(viewer, endpoint),
             endpoint.addresses.usable_by(viewer.families),
         ) {
-            (Some(reason), _) => Verdict::Withheld(reason),
-            (None, Some(address)) => Verdict::Direct(SocketAddr::new(address, endpoint.port)),
-            (None, None) => Verdict::Withheld(WithheldReason::AddressFamily),
+            (Some(reason), _) => Err(reason),
+            (None, Some(address)) => Ok(Reached::At(SocketAddr::new(address, endpoint.port))),
+            (None, None) => Err(WithheldReason::AddressFamily),
         },
-        Horizon::Via(ways) => match not_behind_gateway(endpoint) {
-            None => Verdict::Via(ways.iter().map(|gateway| (*gateway).clone()).collect()),
-            Some(reason) => Verdict::Withheld(reason),
+        (Horizon::Via(ways), None) => match not_behind_gateway(endpoint) {
+            None => Ok(Reached::Through(ways)),
+            Some(reason) => Err(reason),
         },
-        Horizon::Withheld(reason) => Verdict::Withheld(reason.clone()),
     }
 }

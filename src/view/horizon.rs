@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::model::{
-    ClusterId, Endpoint, GatewaySet, GroupKey, Health, MemberWeight, Mtls, NetworkGateway, NetworkId, PortEndpoints,
-    Rank, Role, Unseen, ViewKey,
+    ClusterId, Endpoint, GatewaySet, GroupKey, Health, Locality, MemberWeight, Mtls, NetworkGateway, NetworkId,
+    PortEndpoints, Rank, Role, Unseen, ViewKey,
 };
 
 /// How a viewer reaches the endpoints of one network in one member.
@@ -42,6 +42,8 @@ pub enum WithheldReason {
     Drained(ClusterId),
     /// Its network is drained by the settings.
     NetworkDrained(NetworkId),
+    /// Where it runs is drained by the settings: a zone, or a region.
+    ZoneDrained(Locality),
     /// Its member's Service is drained, by its own annotation.
     ServiceDrained(ClusterId),
     /// The service stays in its member, and the viewer is not there.
@@ -70,6 +72,7 @@ impl WithheldReason {
             Self::PodUnknown => "pod_unknown",
             Self::Drained(_) => "drained",
             Self::NetworkDrained(_) => "network_drained",
+            Self::ZoneDrained(_) => "zone_drained",
             Self::ServiceDrained(_) => "service_drained",
             Self::ClusterLocal(_) => "cluster_local",
             Self::NotExported(_) => "not_exported",
@@ -108,6 +111,10 @@ impl fmt::Display for WithheldReason {
                 f,
                 "network {network} is drained: its weight is 0 in `networks` of the settings"
             ),
+            Self::ZoneDrained(zone) => {
+                let what = if zone.zone().is_empty() { "region" } else { "zone" };
+                write!(f, "{what} {zone} is drained: its weight is 0 in `zones` of the settings")
+            }
             Self::ServiceDrained(member) => write!(
                 f,
                 "the Service in member {member} is drained: its annotation parallax.dev/weight is 0"
@@ -140,7 +147,8 @@ impl WithheldReason {
 /// Why nobody at all is sent to an endpoint of a group, if so, whoever asks.
 #[must_use]
 pub fn withheld_from_all(port: &PortEndpoints, group: &GroupKey, endpoint: &Endpoint) -> Option<WithheldReason> {
-    idle(port, endpoint).or_else(|| standing_apart(port, group))
+    let apart = || standing_apart(port, group).or_else(|| zone_apart(port, endpoint));
+    idle(port, endpoint).or_else(apart)
 }
 
 /// How a viewer reaches a group, by every rule that holds for all of its endpoints.
@@ -205,6 +213,12 @@ fn standing_apart(port: &PortEndpoints, group: &GroupKey) -> Option<WithheldReas
     } else {
         Some(WithheldReason::ServiceDrained(member.clone()))
     }
+}
+
+/// Why an endpoint takes no traffic from anybody by where it runs, if so.
+pub(super) fn zone_apart(port: &PortEndpoints, endpoint: &Endpoint) -> Option<WithheldReason> {
+    let said = port.zone(&endpoint.locality)?;
+    (said.weight == MemberWeight::DRAINED).then(|| WithheldReason::ZoneDrained(said.zone.clone()))
 }
 
 /// Why an endpoint takes no traffic from anybody, if so.

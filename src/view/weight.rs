@@ -42,7 +42,10 @@ pub(super) fn normalize(weights: &[u128], scale: u128) -> Vec<NonZeroU32> {
     let fitted = |weight: u128| match sum > limit {
         false => reduced(weight),
         // Half of the range leaves room for those that are raised to one.
-        true => reduced(weight) * (limit / 2) / sum,
+        true => match reduced(weight).checked_mul(limit / 2) {
+            Some(product) => product / sum,
+            None => reduced(weight) / (sum / (limit / 2) + 1),
+        },
     };
     let narrow = |weight: u128| {
         u32::try_from(weight)

@@ -1,9 +1,9 @@
-//! The kinds of Istio in an API server: definitions with its names and no more, so that any field is taken.
+//! What Istio and its users put into a cluster. Of its kinds there are names and no more, so that any field is taken.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A kind of Istio: group, kind, plural.
 pub type IstioKind = (&'static str, &'static str, &'static str);
@@ -50,4 +50,47 @@ pub async fn remove_kind(client: &Client, kind: IstioKind) -> anyhow::Result<()>
         .delete(&format!("{plural}.{group}"), &DeleteParams::default())
         .await?;
     Ok(())
+}
+
+/// The Secret that Istio's tools make of a member, under a name.
+pub fn remote_secret(name: &str, member: &str, kubeconfig: &str) -> Value {
+    json!({
+        "metadata": {"name": name, "labels": {"istio/multiCluster": "true"}},
+        "stringData": {member: kubeconfig},
+    })
+}
+
+/// The manifest of a system namespace that says its member's network.
+pub fn system_namespace(network: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: Namespace
+metadata:
+  name: istio-system
+  labels:
+    topology.istio.io/network: {network}
+"
+    )
+}
+
+/// The manifest of a network's gateway with an address.
+pub fn gateway(network: &str, address: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: Service
+metadata:
+  name: eastwest
+  namespace: istio-system
+  labels:
+    topology.istio.io/network: {network}
+spec:
+  ports:
+    - name: tls
+      port: 15443
+status:
+  loadBalancer:
+    ingress:
+      - ip: {address}
+"
+    )
 }

@@ -16,6 +16,7 @@ mod certificates;
 mod clusters;
 mod dns;
 mod envoy;
+mod example;
 mod grpc;
 mod http;
 mod interrupt;
@@ -31,10 +32,14 @@ mod wait;
 pub use clusters::{Clusters, Host};
 pub use dns::{DnsAnswer, DnsServer};
 pub use envoy::{Dialect, Envoy, EnvoyOptions, NodeLocality, XdsAddress};
+pub use example::example;
 pub use grpc::{Answers, GrpcBackends, GrpcClient};
 pub use http::{Response, get};
 pub use interrupt::Interrupt;
-pub use istio::{IstioKind, PEER_AUTHENTICATION, SERVICE_ENTRY, WORKLOAD_ENTRY, install_kind, remove_kind};
+pub use istio::{
+    IstioKind, PEER_AUTHENTICATION, SERVICE_ENTRY, WORKLOAD_ENTRY, gateway, install_kind, remote_secret, remove_kind,
+    system_namespace,
+};
 pub use kubernetes::Kubernetes;
 pub use member::Member;
 pub use objects::{account, apply, apply_file, apply_text, delete, kubeconfig_of, report, token};

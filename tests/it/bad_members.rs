@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::control_plane::ControlPlane;
 use super::envoys::{DEADLINE, Envoys, WEB};
-use super::harness::{Kubernetes, Member, eventually, free_port};
+use super::harness::{Kubernetes, Member, eventually, free_port, remote_secret};
 use super::kubernetes::{create, furnish, run_pod};
 use super::member_objects::{Objects, settings};
 
@@ -218,11 +218,8 @@ async fn each_member_that_can_not_be_says_why_and_hurts_nobody_else() {
         .await
         .expect("it is taken");
     for (name, key) in [("first", "twice"), ("second", "twice"), ("third", "-no-label")] {
-        let labelled = json!({
-            "metadata": {"name": name, "labels": {"istio/multiCluster": "true"}},
-            "stringData": {key: kubeconfig(&east, json!({"server": nobody}), token.clone())},
-        });
-        create(&objects.secrets, labelled).await;
+        let config = kubeconfig(&east, json!({"server": nobody}), token.clone());
+        create(&objects.secrets, remote_secret(name, key, &config)).await;
     }
     let nothing = json!({"metadata": {"name": "nothing", "labels": {"istio/multiCluster": "true"}}});
     create(&objects.secrets, nothing).await;

@@ -1,20 +1,14 @@
 //! The demo, as `make demo` runs it.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use super::envoys::DEADLINE;
-use super::harness::{Process, Stop, envoy_versions, eventually, get};
+use super::harness::{Process, Stop, envoy_versions, eventually, example, get};
 
-/// Cargo builds examples with the tests, unless it is told to run some of them only: then `cargo build --example demo`.
 fn demo(arguments: &[&str]) -> Command {
-    let test = std::env::current_exe().expect("a test knows where it is");
-    let profile = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("it is in target/PROFILE/deps");
-    let mut command = Command::new(profile.join("examples/demo"));
+    let mut command = Command::new(example("demo").expect("it is built"));
     command.args(arguments);
     command
 }
@@ -23,8 +17,8 @@ fn demo(arguments: &[&str]) -> Command {
 #[tokio::test]
 async fn the_demo_ends_by_itself_or_when_it_is_told_and_leaves_nobody() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut once = Process::start("the demo", demo(&[]), &folder.path().join("once"), Stop::Terminate)
-        .expect("cargo build --example demo has built it");
+    let mut once =
+        Process::start("the demo", demo(&[]), &folder.path().join("once"), Stop::Terminate).expect("it starts");
     let status = once.wait(DEADLINE).await.expect("it ends");
     let said = std::fs::read_to_string(once.log()).expect("it speaks");
     assert!(status.success(), "{said}");
@@ -38,8 +32,7 @@ async fn the_demo_ends_by_itself_or_when_it_is_told_and_leaves_nobody() {
     }
 
     let log = folder.path().join("kept");
-    let mut kept = Process::start("the demo", demo(&["--keep"]), &log, Stop::Terminate)
-        .expect("cargo build --example demo has built it");
+    let mut kept = Process::start("the demo", demo(&["--keep"]), &log, Stop::Terminate).expect("it starts");
     let up = eventually("everything to be up", DEADLINE, async || {
         kept.expect_running().map_err(|ended| ended.to_string())?;
         let said = std::fs::read_to_string(&log).map_err(|error| error.to_string())?;

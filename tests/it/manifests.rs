@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use super::harness::{gateway, system_namespace};
+
 /// One pod behind the Service `web` in namespace `shop`.
 #[derive(Debug, Clone)]
 pub(crate) struct Pod {
@@ -89,14 +91,9 @@ impl Members {
 }
 
 fn cluster(region: &str, network: &str) -> String {
-    format!(
-        "apiVersion: v1
-kind: Namespace
-metadata:
-  name: istio-system
-  labels:
-    topology.istio.io/network: {network}
----
+    system_namespace(network)
+        + &format!(
+            "---
 apiVersion: v1
 kind: Node
 metadata:
@@ -105,7 +102,7 @@ metadata:
     topology.kubernetes.io/region: {region}
     topology.kubernetes.io/zone: z1
 "
-    )
+        )
 }
 
 fn web(member: &str, pods: &[Pod]) -> String {
@@ -179,25 +176,4 @@ status:
         .expect("a String takes everything");
     }
     text
-}
-
-fn gateway(network: &str, address: &str) -> String {
-    format!(
-        "apiVersion: v1
-kind: Service
-metadata:
-  name: eastwest
-  namespace: istio-system
-  labels:
-    topology.istio.io/network: {network}
-spec:
-  ports:
-    - name: tls
-      port: 15443
-status:
-  loadBalancer:
-    ingress:
-      - ip: {address}
-"
-    )
 }

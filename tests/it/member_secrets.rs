@@ -12,17 +12,14 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::control_plane::ControlPlane;
 use super::envoys::Envoys;
-use super::harness::Kubernetes;
+use super::harness::{Kubernetes, remote_secret};
 use super::kubernetes::{create, furnish, run_pod};
 
 const EAST: &str = "10.1.0.1:8080*1@net1/z1";
 
 /// The Secret of one member, under the name that Istio's tool would give it.
 fn secret(member: &str, kubeconfig: &str) -> serde_json::Value {
-    json!({
-        "metadata": {"name": format!("istio-remote-secret-{member}"), "labels": {"istio/multiCluster": "true"}},
-        "stringData": {member: kubeconfig},
-    })
+    remote_secret(&format!("istio-remote-secret-{member}"), member, kubeconfig)
 }
 
 /// A proxy that connects to whatever it is asked for; returns its address, and the first line of each request.

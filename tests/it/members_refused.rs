@@ -9,7 +9,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
 
 use super::envoys::DEADLINE;
-use super::harness::{eventually, free_port};
+use super::harness::{eventually, free_port, remote_secret};
 use super::kubernetes::create;
 use super::members::{SECRET, World, said as said_of};
 
@@ -104,11 +104,7 @@ async fn what_cannot_be_attached_is_told_with_a_remedy() {
 
     // Somebody else's Secret has it.
     let config = world.west.kubeconfig().expect("it can be read");
-    let of_istioctl = |name: &str| {
-        json!({
-            "metadata": {"name": name, "labels": {"istio/multiCluster": "true"}}, "stringData": {"west": config},
-        })
-    };
+    let of_istioctl = |name: &str| remote_secret(name, "west", &config);
     create(&world.secrets(), of_istioctl("west-by-hand")).await;
     let said = world.fails(&attach, 1);
     assert!(

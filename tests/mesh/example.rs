@@ -1,21 +1,13 @@
 //! The mesh that a person looks at, as `make mesh` runs it.
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use super::harness::{Process, Stop, eventually};
+use super::harness::{Process, Stop, eventually, example};
 use super::space::need_namespaces;
 
 /// It takes a minute and a half on two free cores.
 const DEADLINE: Duration = Duration::from_secs(400);
-
-/// Cargo builds examples with the tests, unless it is told to run some of them only: then `cargo build --example mesh`.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows where it is");
-    let profile = test.parent().and_then(std::path::Path::parent);
-    profile.expect("it is in target/PROFILE/deps").join("examples/mesh")
-}
 
 fn spaces_of(process: u32) -> Vec<String> {
     let output = Command::new("ip")
@@ -35,10 +27,10 @@ fn spaces_of(process: u32) -> Vec<String> {
 async fn the_mesh_keeps_its_promises_and_leaves_nothing() {
     need_namespaces();
     let folder = tempfile::tempdir().expect("a folder");
+    let mesh = example("mesh").expect("it is built");
     let start = |name: &str| {
-        let command = Command::new(program());
-        Process::start("the mesh", command, &folder.path().join(name), Stop::Terminate)
-            .expect("cargo build --example mesh has built it")
+        let command = Command::new(&mesh);
+        Process::start("the mesh", command, &folder.path().join(name), Stop::Terminate).expect("it starts")
     };
     let mut stopped = start("stopped");
     eventually("it to have a control plane", DEADLINE, async || {
@@ -87,7 +79,7 @@ fn without_root_it_says_what_it_needs() {
     let open = std::os::unix::fs::PermissionsExt::from_mode;
     std::fs::set_permissions(copy.path(), open(0o755)).expect("it is ours");
     let program = copy.path().join("mesh");
-    std::fs::copy(self::program(), &program).expect("cargo build --example mesh has built it");
+    std::fs::copy(example("mesh").expect("it is built"), &program).expect("it can be copied");
     let output = command.arg(program).output().expect("there is setpriv");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");

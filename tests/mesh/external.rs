@@ -4,7 +4,8 @@ use std::fs;
 use std::net::Ipv4Addr;
 
 use super::client;
-use super::space::need_namespaces;
+use super::space::{Space, need_namespaces};
+use super::tls::{first_byte, open};
 use super::world::{GATEWAY_1, GATEWAY_2, WEB_IN_EAST, World, spiffe_id, told, workload};
 
 /// Where nobody is: a sidecar goes by the name that a request gives.
@@ -37,6 +38,18 @@ kind: ServiceEntry
 metadata: {name: machines, namespace: shop}
 spec:
   hosts: [machines.example.com]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  workloadSelector: {labels: {app: vm}}
+";
+
+/// All below a domain, at the machine.
+const INSIDE: &str = "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: inside, namespace: shop}
+spec:
+  hosts: ['*.inside.example.com']
   location: MESH_INTERNAL
   resolution: STATIC
   ports: [{number: 80, name: http, protocol: HTTP}]
@@ -144,12 +157,50 @@ impl Drop for Files {
     }
 }
 
+/// The gateway leads to hosts that have endpoints behind it, each by its own name, and opens nothing. A host with a star, whatever is
+/// behind it, lets in no name at all.
+async fn names_at_the_gateway(world: &World, outside: &Space) {
+    let gateway = (GATEWAY_2.parse::<Ipv4Addr>().expect("an address"), 15443).into();
+    let ours = world.root.workload("spiffe://cluster.local/ns/other/sa/visitor");
+    let says = |sni: &str| outside.within(|| first_byte(open(gateway, sni, &["istio-http/1.1"], Some(&ours))?));
+    let one = "outbound_.80_._.machines.example.com";
+    assert_eq!(says(one).expect("it is behind this gateway"), b'H');
+    let refused = || {
+        let no_name = world.stat("gw-2", &["15443", "no_filter_chain_match"]);
+        no_name + world.stat("gw-2", &["downstream_cx_no_route"])
+    };
+    let before = refused();
+    let foreign = [
+        "a.inside.example.com",
+        "inside.example.com",
+        "outbound_.80_._.a.inside.example.com",
+        "outbound_.80_._.inside.example.com",
+        "a.below.example.com",
+        "outbound_.9443_._.a.below.example.com",
+        "outbound_.80_._.told.example.com",
+        "outbound_.80_._.named.example.com",
+        "machines.example.com",
+        "a.b.outbound_.80_._.machines.example.com",
+    ];
+    for name in foreign {
+        says(name).expect_err(name);
+    }
+    let look = async || match refused() - before {
+        count if count == foreign.len() as u64 => Ok(()),
+        count => Err(count.to_string()),
+    };
+    world.until("all foreign names to be refused", look).await;
+    assert_eq!(world.stat("gw-2", &["15443", "ssl"]), 0, "it opens nothing");
+    assert_eq!(says(one).expect("it goes on"), b'H');
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn machines_and_external_services_are_reached() {
     need_namespaces();
     let mut world = World::new("  mtls: strict\n  outside: block\n").await;
     world.say_web(&world.web()[..1]);
     world.say("west", "machine.yaml", MACHINE);
+    world.say("west", "inside.yaml", INSIDE);
     world.say("east", "external.yaml", EXTERNAL);
     world.say("east2", "wrong.yaml", WRONG);
     let mut files = Vec::new();
@@ -161,7 +212,7 @@ async fn machines_and_external_services_are_reached() {
     world.add(workload("vm-1", "west", "10.2.0.50"), "0.0.0.0").await;
     world.add_gateway(workload("gw-1", "east", "10.1.0.2"), GATEWAY_1).await;
     world.add_gateway(workload("gw-2", "west", "10.2.0.2"), GATEWAY_2).await;
-    let _outside = world.stranger("outside", &OUTSIDE.to_string());
+    let outside = world.stranger("outside", &OUTSIDE.to_string());
 
     for client in ["client-1", "client-2"] {
         // The machine, by the Service that selects it and by a host of its own: from its own network directly, from the other
@@ -190,14 +241,18 @@ async fn machines_and_external_services_are_reached() {
         assert_eq!(other.status, 502);
         let cluster = |host: &str, port: u16| format!("cluster=outbound|{port}||{host}");
         for sni in ["b.below.example.com", "elsewhere.example.com"] {
-            let open = || super::tls::first_byte(super::tls::open((OUTSIDE, 9443).into(), sni, &[], None)?);
-            world.pods[client].space.within(open).expect_err("nobody listens there");
+            let asks = || first_byte(open((OUTSIDE, 9443).into(), sni, &[], None)?);
+            world.pods[client].space.within(asks).expect_err("nobody listens there");
         }
         world.logged(client, &cluster("*.below.example.com", 9443)).await;
         world.logged(client, "cluster=BlackHoleCluster").await;
     }
     world.logged("client-2", "upstream=10.2.0.50:8080").await;
     world.logged("client-1", &format!("upstream={}:15443", GATEWAY_2)).await;
+    world
+        .settled("client-2", (NOWHERE, 80), "a.inside.example.com", "vm-1")
+        .await;
+    names_at_the_gateway(&world, &outside).await;
     // What is wrong hurts nobody else, and is told.
     world.settled("client-1", (WEB_IN_EAST, 80), "web", "web-1").await;
     let nobody = world

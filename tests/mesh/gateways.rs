@@ -1,10 +1,12 @@
 //! What changes while requests go on: pods, gateways, services, the control plane itself.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::harness::eventually;
 use super::manifests;
+use super::pod;
 use super::space::need_namespaces;
 use super::world::{DEADLINE, GATEWAY_2, HOME, WEB_IN_EAST, World, workload};
 
@@ -15,8 +17,8 @@ impl World {
     async fn services_come_and_go(&self) {
         const ROUNDS: usize = 8;
         let ip = Ipv4Addr::new(10, 96, 0, 51);
-        let pod = workload("web-3", "west", "10.2.0.20");
-        let manifest = manifests::service("brief", "10.96.0.51", &[("http", 80, 8080)], &[&pod]);
+        let web_3 = workload("web-3", "west", "10.2.0.20");
+        let manifest = manifests::service("brief", "10.96.0.51", &[("http", 80, 8080)], &[&web_3]);
         // One speaks delta, the other the state of the world.
         let clients = ["client-1", "client-2"];
         let stop = AtomicBool::new(false);
@@ -73,6 +75,51 @@ impl World {
     }
 }
 
+/// A gateway chooses a pod for each connection: whoever keeps one stays with its pod, until it is replaced. What is under way on it then
+/// is answered.
+async fn connections_that_grow_old_are_replaced(world: &World) {
+    let mut before = "requestsPerConnection: 1\n".to_owned();
+    let mut say = async |age: &str, held: &str| {
+        let now = format!("requestsPerConnection: 0\n  connectionAge: {age}\n");
+        world.change_settings(|text| text.replace(&before, &now));
+        before = now;
+        let look = async || {
+            let path = "/config_dump?resource=dynamic_active_clusters";
+            let clusters = pod::admin(&world.pods["client-1"].space, path);
+            match !clusters.contains("max_requests_per_connection")
+                && clusters.contains("max_connection_duration") != held.is_empty()
+                && clusters.contains(held)
+            {
+                true => Ok(()),
+                false => Err(clusters),
+            }
+        };
+        world.until(&format!("connections of {age}"), look).await;
+    };
+    say("0s", "").await;
+    let counts = world.count("client-1", WEB, 40);
+    assert_eq!(counts.len(), 3, "one of two behind the gateway: {counts:?}");
+
+    say("1s", "\"max_connection_duration\": \"1s\"").await;
+    let mut seen = BTreeSet::new();
+    let look = async || {
+        seen.extend(world.count("client-1", WEB, 4).into_keys());
+        match seen.iter().eq(["web-1", "web-2", "web-3", "web-4"].iter()) {
+            true => Ok(()),
+            false => Err(format!("{seen:?}")),
+        }
+    };
+    world.until("both behind the gateway to answer", look).await;
+    let slow = || world.ask("client-1", WEB, "web", "/?wait=3000");
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..4).map(|_| scope.spawn(slow)).collect();
+        asking.into_iter().map(|one| one.join().expect("it ends")).collect()
+    });
+    for answer in answers {
+        assert_eq!(answer.expect("it is answered").status, 200);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_go_on_while_things_change() {
     need_namespaces();
@@ -97,12 +144,12 @@ async fn requests_go_on_while_things_change() {
 
     // A new service, on a port of its own and on one that others have; then it goes.
     let ip = Ipv4Addr::new(10, 96, 0, 50);
-    let pod = workload("web-3", "west", "10.2.0.20");
+    let web_3 = workload("web-3", "west", "10.2.0.20");
     let ports = [("http", 80, 8080), ("http-new", 8088, 8080)];
     world.say(
         "west",
         "late.yaml",
-        &manifests::service("late", "10.96.0.50", &ports, &[&pod]),
+        &manifests::service("late", "10.96.0.50", &ports, &[&web_3]),
     );
     for port in [80, 8088] {
         // It has no address in the client's member, and its name is enough.
@@ -125,5 +172,9 @@ async fn requests_go_on_while_things_change() {
     world.restart_control_plane(HOME).await;
     world.say_web(&web[..3]);
     world.answered_by("client-1", WEB, &all[..3]).await;
+
+    world.say_web(&web);
+    world.answered_by("client-1", WEB, &all).await;
+    connections_that_grow_old_are_replaced(&world).await;
     world.nobody_refused_anything();
 }

@@ -41,10 +41,11 @@ impl Ground {
             let router = space(network);
             router.bridge();
             router.plug("wan0", &format!("{outside}/24"), &wan);
-            // Out of a network goes everything, under the router's address; into it nothing that was not asked for.
+            // Out of a network goes everything, under the router's address; into it nothing that was not asked for. Whoever asks for
+            // what is nowhere is told each time, not once a second as by default.
             router.shell(&format!(
                 "ip addr add {inside}.1/24 dev br0
-                 sysctl -qw net.ipv4.ip_forward=1
+                 sysctl -qw net.ipv4.ip_forward=1 net.ipv4.icmp_ratelimit=0
                  iptables -w -t nat -A POSTROUTING -o wan0 -j MASQUERADE
                  iptables -w -A FORWARD -i wan0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
                  iptables -w -A FORWARD -i wan0 -j DROP"

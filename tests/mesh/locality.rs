@@ -106,12 +106,7 @@ impl World {
     }
 
     fn add_settings(&self, more: &str) {
-        let path = self.path("parallax.yaml");
-        let text = std::fs::read_to_string(&path).expect("it is there");
-        let text = text.split("#more\n").next().unwrap_or_default().to_owned() + "#more\n" + more;
-        let written = self.path(".settings");
-        std::fs::write(&written, text).expect("it can be written");
-        std::fs::rename(written, path).expect("it can be moved");
+        self.change_settings(|text| text.split("#more\n").next().unwrap_or_default().to_owned() + "#more\n" + more);
     }
 }
 
@@ -162,6 +157,7 @@ async fn what_is_near_comes_first_and_what_fails_or_is_drained_or_not_for_others
     what_is_not_for_others(&world).await;
     what_is_drained(&world, &pods).await;
     what_fails_mostly(&world).await;
+    zones_that_are_drained(&world).await;
     what_fails(&mut world).await;
     world.nobody_refused_anything();
 }
@@ -257,6 +253,47 @@ async fn what_fails_mostly(world: &World) {
     };
     world.until("web-3 to be asked nothing", only_others).await;
     assert_eq!(acted("ejections_active"), 1);
+}
+
+async fn zones_that_are_drained(world: &World) {
+    let to = (WEB_IN_EAST, 80);
+    // From the own zone to the next, then to the next region, behind whose gateways one zone is all there is; and back.
+    world.settled("client-1", to, "web", "web-1").await;
+    world.add_settings("zones: {r1/a: {weight: 0}}\n");
+    world.settled("client-1", to, "web", "web-2").await;
+    let said = world.ask_by_command(&["get", "endpoints", "web.shop"]);
+    assert!(
+        said.contains("zone r1/a is drained: its weight is 0 in `zones` of the settings"),
+        "{said}"
+    );
+    world.add_settings("zones: {r1: {weight: 0}}\n");
+    let asked = |tally: &mut Tally| world.note(tally, to, "web");
+    let look = async || {
+        let mut tally = Tally::default();
+        (0..10).for_each(|_| asked(&mut tally));
+        match tally.failed.is_empty()
+            && tally
+                .pods
+                .iter()
+                .all(|pod| ["web-3", "web-4", "web-5"].contains(&&**pod))
+        {
+            true => Ok(()),
+            false => Err(format!("{tally:?}")),
+        }
+    };
+    if let Err(late) = eventually("only the other region", DEADLINE, look).await {
+        panic!("{late:#}\n{}", world.everything());
+    }
+    world.far_answers(200).await;
+    world.add_settings("zones: {r2/c: {weight: 0}, r9: {weight: 0}}\n");
+    world.far_answers(503).await;
+    world.settled("client-1", to, "web", "web-1").await;
+    let explained = world.ask_by_command(&["explain", "far.shop", "--member", "east"]);
+    assert!(explained.contains("zone_drained"), "{explained}");
+    let linted = world.ask_by_command(&["lint"]);
+    assert!(linted.contains("zones.r9") && !linted.contains("zones.r2"), "{linted}");
+    world.add_settings("");
+    world.far_answers(200).await;
 }
 
 async fn what_fails(world: &mut World) {

@@ -2,19 +2,8 @@
 
 use std::fmt::Write;
 
+pub(crate) use super::harness::{gateway, system_namespace};
 use super::pod::Workload;
-
-pub(crate) fn member(network: &str) -> String {
-    format!(
-        "apiVersion: v1
-kind: Namespace
-metadata:
-  name: istio-system
-  labels:
-    topology.istio.io/network: {network}
-"
-    )
-}
 
 /// A Service in namespace `shop` with these ports (name, number, target), and its pods.
 pub(crate) fn service(name: &str, cluster_ip: &str, ports: &[(&str, u16, u16)], pods: &[&Workload]) -> String {
@@ -92,25 +81,4 @@ pub(crate) fn headless(name: &str, ports: &[(&str, u16, u16)], pods: &[&Workload
         text = text.replace(&target, &format!("hostname: {}\n    {target}", pod.name));
     }
     text
-}
-
-pub(crate) fn gateway(network: &str, address: &str) -> String {
-    format!(
-        "apiVersion: v1
-kind: Service
-metadata:
-  name: eastwest
-  namespace: istio-system
-  labels:
-    topology.istio.io/network: {network}
-spec:
-  ports:
-    - name: tls
-      port: 15443
-status:
-  loadBalancer:
-    ingress:
-      - ip: {address}
-"
-    )
 }

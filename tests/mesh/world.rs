@@ -90,7 +90,7 @@ impl World {
             certificates,
         };
         for (member, network) in [("east", "net1"), ("east2", "net1"), ("west", "net2")] {
-            world.say(member, "member.yaml", &manifests::member(network));
+            world.say(member, "member.yaml", &manifests::system_namespace(network));
         }
         world.say("east", "gateway.yaml", &manifests::gateway("net1", GATEWAY_1));
         world.say("west", "gateway.yaml", &manifests::gateway("net2", GATEWAY_2));
@@ -137,6 +137,14 @@ membersFolder: members
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.ground.path(name)
+    }
+
+    /// Changes the settings while they are followed.
+    pub(crate) fn change_settings(&self, change: impl FnOnce(&str) -> String) {
+        let (path, written) = (self.path("parallax.yaml"), self.path(".settings"));
+        let text = fs::read_to_string(&path).expect("it is there");
+        fs::write(&written, change(&text)).expect("it can be written");
+        fs::rename(written, path).expect("it can be moved");
     }
 
     /// Puts a manifest in place.

@@ -80,7 +80,7 @@ pub(super) fn endpoint(service: &ServiceKey, port: u16, member: &ClusterId, endp
 mod tests {
     use super::super::samples;
     use super::*;
-    use crate::model::{GroupStanding, MemberWeight};
+    use crate::model::{GroupStanding, MemberWeight, Standings};
 
     #[test]
     fn a_service_counts_what_serves_and_names_each_network_once() {
@@ -143,7 +143,11 @@ mod tests {
             };
             (key.clone(), standing)
         });
-        *port = PortEndpoints::with_terms(port.port.clone(), port.groups().clone(), standings.collect(), None);
+        let standings = Standings {
+            groups: standings.collect(),
+            ..Standings::default()
+        };
+        *port = PortEndpoints::with_terms(port.port.clone(), port.groups().clone(), standings, None);
         assert_eq!(reasons(&drained)[2..6], ["network_drained"; 4]);
         let told = &endpoints(&drained, None, Some(&net2), &said)[0].reason;
         assert!(told.ends_with("in `networks` of the settings"), "{told}");

@@ -76,7 +76,11 @@ impl DnsListeners {
         {
             return resource;
         }
-        let resource = make(DnsSpec::new(names(table, settings, key), Arc::clone(settings)));
+        let resource = make(DnsSpec::new(
+            names(table, settings, key),
+            key.families,
+            Arc::clone(settings),
+        ));
         all.retain(|_, made| made.resource.strong_count() > 0);
         let made = Made {
             naming,
@@ -107,6 +111,11 @@ fn names(table: &EndpointTable, settings: &TrafficSettings, key: &ViewKey) -> Ve
         addresses.retain(|address| key.families.reach(*address));
         if addresses.is_empty() {
             return;
+        }
+        // An A record too, or musl believes no AAAA; a pod without IPv4 has no way to it, so resolvers put it last.
+        if key.families == AddressFamilies::V6 {
+            addresses.truncate(7);
+            addresses.extend(service.virtual_ip.map(IpAddr::from));
         }
         if service.key.is_outside() {
             names.push(DnsName {

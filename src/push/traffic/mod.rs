@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::model::{Role, ServiceEndpoints, ServiceKey, Vantage, ViewKey};
+use crate::model::{AddressFamilies, Role, ServiceEndpoints, ServiceKey, Vantage, ViewKey};
 use crate::resources::{
     AssignmentSpec, CAPTURE_LISTENER, CaptureSpec, ClusterName, DNS_LISTENER, Destination, DirectClusterSpec,
     DirectName, FixedCluster, FixedClusterSpec, GATEWAY_LISTENER, GatewayClusterSpec, GatewayListenerSpec,
@@ -49,9 +49,14 @@ fn addresses(key: &ViewKey, service: &ServiceEndpoints) -> Vec<IpAddr> {
     if !own.is_empty() || is_home_host(key, service) {
         return own.to_vec();
     }
-    let virtual_ip = service.virtual_ip.map(IpAddr::from);
-    let virtual_ip = virtual_ip.filter(|_| hosts::use_virtual_ip(service));
-    virtual_ip.into_iter().filter(|ip| key.families.reach(*ip)).collect()
+    let virtual_ip = match key.families {
+        AddressFamilies::V6 => service.virtual_ip_v6().map(IpAddr::from),
+        AddressFamilies::V4 | AddressFamilies::Dual | AddressFamilies::Unknown => service.virtual_ip.map(IpAddr::from),
+    };
+    virtual_ip
+        .filter(|_| hosts::use_virtual_ip(service))
+        .into_iter()
+        .collect()
 }
 
 fn is_home_host(key: &ViewKey, service: &ServiceEndpoints) -> bool {
@@ -197,8 +202,12 @@ pub(super) fn sidecar_spec(
         }
         ResourceType::ClusterLoadAssignment | ResourceType::Secret => None,
         ResourceType::Listener => match name {
-            CAPTURE_LISTENER => Some(ResourceSpec::Capture(CaptureSpec { settings })),
+            CAPTURE_LISTENER => Some(ResourceSpec::Capture(CaptureSpec {
+                families: key.families,
+                settings,
+            })),
             INBOUND_LISTENER => Some(ResourceSpec::Inbound(InboundSpec {
+                families: key.families,
                 policy: Arc::clone(key.inbound.as_ref()?),
                 settings,
             })),
@@ -206,6 +215,7 @@ pub(super) fn sidecar_spec(
                 let listener = OutboundListener::parse(name)?;
                 let (target, hosts) = target(table, key, listener)?;
                 Some(ResourceSpec::Outbound(OutboundSpec {
+                    families: key.families,
                     listener,
                     target,
                     hosts,
@@ -276,6 +286,7 @@ pub(super) fn gateway_spec(
     match kind {
         ResourceType::Listener => (**name == *GATEWAY_LISTENER).then(|| {
             ResourceSpec::GatewayListener(GatewayListenerSpec {
+                families: key.families,
                 hosts: hosts::at_gateway(table, key, settings),
                 settings: Arc::clone(settings),
             })

@@ -7,8 +7,9 @@ use envoy_types::pb::envoy::config::listener::v3::Listener;
 
 use super::CAPTURE_LISTENER;
 use super::cluster::FixedCluster;
-use super::filters::{address, chain, direct, tcp_proxy, yes};
+use super::filters::{any_address, chain, direct, tcp_proxy, yes};
 use super::settings::{Outside, TrafficSettings};
+use crate::model::AddressFamilies;
 use crate::resources::{Resource, ResourceType, Version};
 
 /// The port that rules redirect outgoing connections to, as in Istio.
@@ -27,6 +28,8 @@ impl Outside {
 /// Everything that decides the content of the capturing listener.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CaptureSpec {
+    /// What the viewer listens on.
+    pub families: AddressFamilies,
     /// The settings.
     pub settings: Arc<TrafficSettings>,
 }
@@ -42,7 +45,7 @@ impl CaptureSpec {
         let outside = settings.outside.cluster().name();
         let listener = Listener {
             name: CAPTURE_LISTENER.to_owned(),
-            address: Some(address("0.0.0.0", PORT)),
+            address: Some(any_address(self.families, PORT)),
             use_original_dst: yes(),
             filter_chains: vec![
                 direct(settings, "outbound", PORT),

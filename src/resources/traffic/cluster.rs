@@ -99,7 +99,7 @@ impl FixedClusterSpec {
         cluster.cluster_discovery_type = Some(ClusterDiscoveryType::Type(kind.into()));
         if kind == DiscoveryType::OriginalDst {
             cluster.lb_policy = LbPolicy::ClusterProvided.into();
-            cluster.typed_extension_protocol_options = as_downstream(0);
+            cluster.typed_extension_protocol_options = as_downstream(None);
         }
         if self.cluster == FixedCluster::Inbound {
             cluster.upstream_bind_config = Some(BindConfig {
@@ -132,7 +132,7 @@ impl SidecarClusterSpec {
         let name: Arc<str> = self.name.encode(&settings.domain).into();
         let mut cluster = eds(&name);
         outlier::detect(&mut cluster, &settings.outlier);
-        cluster.typed_extension_protocol_options = as_downstream(settings.requests_per_connection);
+        cluster.typed_extension_protocol_options = as_downstream(Some(settings));
         speak_mutual_tls(&mut cluster, settings, &self.name, &self.name.service.namespace);
         Resource::encode(ResourceType::Cluster, name, self.version(), &cluster)
     }
@@ -175,7 +175,7 @@ impl DirectClusterSpec {
         let mut cluster = base(&name);
         cluster.cluster_discovery_type = Some(ClusterDiscoveryType::Type(DiscoveryType::OriginalDst.into()));
         cluster.lb_policy = LbPolicy::ClusterProvided.into();
-        cluster.typed_extension_protocol_options = as_downstream(0);
+        cluster.typed_extension_protocol_options = as_downstream(None);
         cluster.lb_config = self.port.map(|port| {
             LbConfig::OriginalDstLbConfig(OriginalDstLbConfig {
                 upstream_port_override: uint(port.into()),
@@ -268,14 +268,18 @@ fn user_timeout() -> SocketOption {
     }
 }
 
-/// HTTP goes on in the version that it came in.
-pub(super) fn as_downstream(requests_per_connection: u32) -> std::collections::HashMap<String, Any> {
+/// HTTP goes on in the version that it came in. Settings are for whatever may be behind a gateway, which chooses a pod for each
+/// connection: requests get around to all pods, and to those that are new, as connections are replaced.
+pub(super) fn as_downstream(replaced: Option<&TrafficSettings>) -> std::collections::HashMap<String, Any> {
+    let requests = replaced.map_or(0, |settings| settings.requests_per_connection);
+    let age = replaced.map_or(Duration::ZERO, |settings| settings.connection_age);
     let options = HttpProtocolOptions {
         common_http_protocol_options: Some(CommonHttpOptions {
-            max_requests_per_connection: match requests_per_connection {
+            max_requests_per_connection: match requests {
                 0 => None,
                 limit => uint(limit),
             },
+            max_connection_duration: (!age.is_zero()).then(|| duration(age)),
             ..CommonHttpOptions::default()
         }),
         upstream_protocol_options: Some(UpstreamProtocolOptions::UseDownstreamProtocolConfig(

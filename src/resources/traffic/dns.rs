@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressOneof;
 use envoy_types::pb::envoy::config::core::v3::socket_address::Protocol;
-use envoy_types::pb::envoy::config::core::v3::{Address, DnsResolverOptions, TypedExtensionConfig, UdpSocketConfig};
-use envoy_types::pb::envoy::config::listener::v3::{Listener, ListenerFilter, UdpListenerConfig, listener_filter};
+use envoy_types::pb::envoy::config::core::v3::{
+    Address, DnsResolverOptions, SocketAddress, TypedExtensionConfig, UdpSocketConfig,
+};
+use envoy_types::pb::envoy::config::listener::v3::{
+    AdditionalAddress, Listener, ListenerFilter, UdpListenerConfig, listener_filter,
+};
 use envoy_types::pb::envoy::data::dns::v3::DnsTable;
 use envoy_types::pb::envoy::data::dns::v3::dns_table::dns_endpoint::EndpointConfig;
 use envoy_types::pb::envoy::data::dns::v3::dns_table::{AddressList, DnsEndpoint, DnsVirtualDomain};
@@ -22,6 +26,7 @@ use envoy_types::pb::google::protobuf::UInt64Value;
 use super::DNS_LISTENER;
 use super::filters::{duration, packed, socket_address};
 use super::settings::TrafficSettings;
+use crate::model::AddressFamilies;
 use crate::resources::{Resource, ResourceType, Version};
 
 /// The port that rules redirect questions to, as in Istio.
@@ -76,13 +81,14 @@ impl DnsName {
 pub struct DnsSpec {
     /// All names, in order, each once.
     names: Vec<DnsName>,
+    families: AddressFamilies,
     settings: Arc<TrafficSettings>,
 }
 
 impl DnsSpec {
     /// Of valid names only; of equal ones the first.
     #[must_use]
-    pub fn new(mut names: Vec<DnsName>, settings: Arc<TrafficSettings>) -> Self {
+    pub fn new(mut names: Vec<DnsName>, families: AddressFamilies, settings: Arc<TrafficSettings>) -> Self {
         for name in &mut names {
             name.name.make_ascii_lowercase();
             name.addresses.truncate(ADDRESSES);
@@ -90,7 +96,11 @@ impl DnsSpec {
         names.retain(|name| name.is_valid() && !name.addresses.is_empty());
         names.sort_by(|a, b| a.name.cmp(&b.name));
         names.dedup_by(|later, earlier| later.name == earlier.name);
-        Self { names, settings }
+        Self {
+            names,
+            families,
+            settings,
+        }
     }
 
     pub(in crate::resources) fn version(&self) -> Version {
@@ -123,13 +133,29 @@ impl DnsSpec {
             }),
             ..DnsFilterConfig::default()
         };
-        let mut address = socket_address("127.0.0.1", PORT);
-        address.protocol = Protocol::Udp.into();
+        let at = |ip| SocketAddress {
+            protocol: Protocol::Udp.into(),
+            ..socket_address(ip, PORT)
+        };
+        // Where ip6tables redirects to is ::1.
+        let (address, more) = match self.families {
+            AddressFamilies::V4 | AddressFamilies::Unknown => (at("127.0.0.1"), None),
+            AddressFamilies::V6 => (at("::1"), None),
+            AddressFamilies::Dual => (at("127.0.0.1"), Some(at("::1"))),
+        };
+        let address_of = |address| Address {
+            address: Some(AddressOneof::SocketAddress(address)),
+        };
         let listener = Listener {
             name: DNS_LISTENER.to_owned(),
-            address: Some(Address {
-                address: Some(AddressOneof::SocketAddress(address)),
-            }),
+            address: Some(address_of(address)),
+            additional_addresses: more
+                .map(|address| AdditionalAddress {
+                    address: Some(address_of(address)),
+                    ..AdditionalAddress::default()
+                })
+                .into_iter()
+                .collect(),
             udp_listener_config: Some(UdpListenerConfig {
                 downstream_socket_config: Some(UdpSocketConfig {
                     max_rx_datagram_size: Some(UInt64Value { value: DATAGRAM }),

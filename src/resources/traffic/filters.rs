@@ -34,6 +34,7 @@ use envoy_types::pb::google::protobuf::{Any, BoolValue, UInt32Value};
 
 use super::cluster::FixedCluster;
 use super::settings::TrafficSettings;
+use crate::model::AddressFamilies;
 
 /// In the order of a sentence: when, which way, who, what, how it ended, where it went.
 const HTTP_FORMAT: &str = "[%START_TIME%] DIRECTION http %DOWNSTREAM_REMOTE_ADDRESS% peer=%DOWNSTREAM_PEER_URI_SAN% \
@@ -90,6 +91,19 @@ pub(super) fn socket_address(address: &str, port: u16) -> SocketAddress {
 pub(super) fn address(ip: &str, port: u16) -> Address {
     Address {
         address: Some(AddressOneof::SocketAddress(socket_address(ip, port))),
+    }
+}
+
+/// All addresses of a port, of the families that the viewer has: where it has IPv6, one socket for both.
+pub(super) fn any_address(families: AddressFamilies, port: u16) -> Address {
+    if !families.listens_on_v6() {
+        return address("0.0.0.0", port);
+    }
+    Address {
+        address: Some(AddressOneof::SocketAddress(SocketAddress {
+            ipv4_compat: true,
+            ..socket_address("::", port)
+        })),
     }
 }
 

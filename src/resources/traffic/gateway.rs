@@ -8,8 +8,9 @@ use envoy_types::pb::envoy::extensions::filters::network::sni_cluster::v3::SniCl
 
 use super::GATEWAY_LISTENER;
 use super::cluster::FixedCluster;
-use super::filters::{address, chain, network_filter, packed, tcp_proxy_to_service, tls_inspector};
+use super::filters::{any_address, chain, network_filter, packed, tcp_proxy_to_service, tls_inspector};
 use super::settings::TrafficSettings;
+use crate::model::AddressFamilies;
 use crate::resources::{Resource, ResourceType, Version};
 
 /// The port of an east-west gateway, as in Istio.
@@ -18,6 +19,8 @@ const PORT: u16 = 15443;
 /// Everything that decides the content of a gateway's listener.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct GatewayListenerSpec {
+    /// What the viewer listens on.
+    pub families: AddressFamilies,
     /// The names of clusters that are of hosts outside of the domain, sorted.
     pub hosts: Vec<Arc<str>>,
     /// The settings.
@@ -55,7 +58,7 @@ impl GatewayListenerSpec {
         }
         let listener = Listener {
             name: GATEWAY_LISTENER.to_owned(),
-            address: Some(address("0.0.0.0", PORT)),
+            address: Some(any_address(self.families, PORT)),
             listener_filters: vec![tls_inspector()],
             filter_chains: chains,
             ..Listener::default()

@@ -71,14 +71,14 @@ impl HostClusterSpec {
         };
         if let Some(settings) = &self.settings {
             // What we tell of may be workloads of the mesh, behind gateways too; what a proxy looks up is somebody else's.
-            let requests = match self.way {
+            let replaced = match self.way {
                 HostWay::Endpoints => {
                     outlier::detect(&mut cluster, &settings.outlier);
-                    settings.requests_per_connection
+                    Some(&**settings)
                 }
-                HostWay::Names(_) | HostWay::Name(_) | HostWay::Original => 0,
+                HostWay::Names(_) | HostWay::Name(_) | HostWay::Original => None,
             };
-            cluster.typed_extension_protocol_options = as_downstream(requests);
+            cluster.typed_extension_protocol_options = as_downstream(replaced);
             if self.may_be_mutual() {
                 speak_mutual_tls(&mut cluster, settings, &self.name, &self.namespace);
             }

@@ -15,14 +15,14 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use super::INBOUND_LISTENER;
 use super::cluster::FixedCluster;
 use super::filters::{
-    address, chain, direct, duration, http, http_inspector, manager, original_dst, set_state, tcp_proxy, tls_inspector,
-    uint, yes,
+    any_address, chain, direct, duration, http, http_inspector, manager, original_dst, set_state, tcp_proxy,
+    tls_inspector, uint, yes,
 };
 use super::outbound::{PLAIN_HTTP, SNIFFING};
 use super::routes;
 use super::settings::{Application, TrafficSettings};
 use super::tls::{self, BYTES_INSIDE, HTTP_INSIDE};
-use crate::model::{InboundPolicy, MtlsMode};
+use crate::model::{AddressFamilies, InboundPolicy, MtlsMode};
 use crate::resources::{Resource, ResourceType, Version};
 
 /// The port that rules redirect incoming connections to, as in Istio.
@@ -33,6 +33,8 @@ const DESTINATION: &str = "envoy.network.transport_socket.original_dst_address";
 /// Everything that decides the content of the inbound listener.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct InboundSpec {
+    /// What the viewer listens on.
+    pub families: AddressFamilies,
     /// What the workload asks of who connects.
     pub policy: Arc<InboundPolicy>,
     /// The settings.
@@ -68,7 +70,7 @@ impl InboundSpec {
         }
         let listener = Listener {
             name: INBOUND_LISTENER.to_owned(),
-            address: Some(address("0.0.0.0", PORT)),
+            address: Some(any_address(self.families, PORT)),
             listener_filters,
             listener_filters_timeout: Some(duration(SNIFFING)),
             continue_on_listener_filters_timeout: takes_plaintext,
@@ -126,11 +128,17 @@ impl InboundSpec {
         chains
     }
 
-    /// Sends to 127.0.0.1 instead of the pod's address, where applications listen there only.
+    /// Sends to 127.0.0.1, or ::1 where there is IPv6 only, instead of the pod's address, where applications listen there only.
     fn destination(&self) -> Vec<Filter> {
         match self.settings.application {
             Application::PodIp => Vec::new(),
-            Application::Localhost => vec![set_state(DESTINATION, "127.0.0.1:%DOWNSTREAM_LOCAL_PORT%")],
+            Application::Localhost => {
+                let local = match self.families {
+                    AddressFamilies::V6 => "[::1]",
+                    AddressFamilies::V4 | AddressFamilies::Dual | AddressFamilies::Unknown => "127.0.0.1",
+                };
+                vec![set_state(DESTINATION, &format!("{local}:%DOWNSTREAM_LOCAL_PORT%"))]
+            }
         }
     }
 

@@ -12,11 +12,13 @@ use envoy_types::pb::google::protobuf::BoolValue;
 use super::super::config_source::ads;
 use super::destination::Destination;
 use super::filters::{
-    address, chain, duration, http, http_inspector, manager, set_state, tcp_proxy, tcp_proxy_to_service, tls_inspector,
+    address, any_address, chain, duration, http, http_inspector, manager, set_state, tcp_proxy, tcp_proxy_to_service,
+    tls_inspector,
 };
 use super::names::OutboundListener;
 use super::settings::TrafficSettings;
 use super::tls::{BYTES_INSIDE, HTTP_INSIDE};
+use crate::model::AddressFamilies;
 use crate::resources::{ClusterName, Resource, ResourceType, Version};
 
 /// What overrides a cluster's ALPN for one connection.
@@ -57,6 +59,8 @@ impl OutsideHosts {
 /// Everything that decides the content of an outbound listener.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OutboundSpec {
+    /// What the viewer listens on.
+    pub families: AddressFamilies,
     /// Where the connections were going.
     pub listener: OutboundListener,
     /// What it is for.
@@ -76,10 +80,9 @@ impl OutboundSpec {
         let settings = &*self.settings;
         let OutboundListener { address: ip, port } = self.listener;
         let name = self.listener.encode();
-        let ip = ip.map_or_else(|| "0.0.0.0".to_owned(), |ip| ip.to_string());
         let mut listener = Listener {
             name: name.clone(),
-            address: Some(address(&ip, port)),
+            address: Some(ip.map_or_else(|| any_address(self.families, port), |ip| address(&ip.to_string(), port))),
             // Connections are handed over by the capturing listener and never arrive on their own.
             bind_to_port: Some(BoolValue { value: false }),
             traffic_direction: TrafficDirection::Outbound.into(),

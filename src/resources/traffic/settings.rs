@@ -19,6 +19,8 @@ pub struct TrafficSettings {
     /// After how many requests a sidecar opens a new connection, so that one connection through a gateway does not pin one
     /// pod behind it; 0 for never.
     pub requests_per_connection: u32,
+    /// At what age a sidecar replaces a connection by a new one, for the same reason where requests are few; 0 for never.
+    pub connection_age: Duration,
     /// Whether sidecars answer for names that the local DNS does not know.
     pub dns: bool,
     /// The file that Envoys write their access log to; none is written without.

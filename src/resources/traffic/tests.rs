@@ -10,6 +10,7 @@ use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::tls_parameters::TlsProtocol;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{CommonTlsContext, UpstreamTlsContext};
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::google::protobuf::Any;
 use prost::Message;
@@ -26,6 +27,7 @@ fn settings() -> TrafficSettings {
         outside: Outside::Block,
         application: Application::PodIp,
         requests_per_connection: 7,
+        connection_age: std::time::Duration::from_secs(10),
         dns: true,
         access_log: None,
         outlier: Outlier {
@@ -67,6 +69,26 @@ fn sans(context: &CommonTlsContext) -> Vec<String> {
         .collect()
 }
 
+/// By the number of requests and by age, or never.
+#[test]
+fn connections_are_replaced() {
+    for (requests, age, expected) in [(7, 10, (Some(7), Some(10))), (0, 0, (None, None))] {
+        let cluster = cluster(TrafficSettings {
+            requests_per_connection: requests,
+            connection_age: std::time::Duration::from_secs(age),
+            ..settings()
+        });
+        let options = cluster.typed_extension_protocol_options.values().next().unwrap();
+        let options = HttpProtocolOptions::decode(&*options.value).unwrap();
+        let common = options.common_http_protocol_options.unwrap();
+        let seen = (
+            common.max_requests_per_connection.map(|limit| limit.value),
+            common.max_connection_duration.map(|age| age.seconds),
+        );
+        assert_eq!(seen, expected);
+    }
+}
+
 #[test]
 fn a_sidecar_speaks_mutual_tls_with_pods_of_the_services_namespace() {
     let cluster = cluster(settings());
@@ -92,6 +114,7 @@ fn inbound(settings: TrafficSettings, mode: MtlsMode, ports: &[(u16, MtlsMode)],
     let policy = InboundPolicy::new(mode, ports.iter().copied().collect(), probes);
     read(
         &InboundSpec {
+            families: crate::model::AddressFamilies::V4,
             policy: Arc::new(policy),
             settings: Arc::new(settings),
         }
@@ -247,4 +270,37 @@ fn what_fails_goes_by_how_much_of_it_failed_and_all_of_it_may_go() {
     let detection = self::cluster(off).outlier_detection.expect("all of it is off");
     assert_eq!(number(detection.enforcing_failure_percentage), 0);
     assert_eq!(number(detection.enforcing_consecutive_5xx), 0);
+}
+
+fn sockets(listener: Listener) -> Vec<(String, bool)> {
+    use envoy_types::pb::envoy::config::core::v3::address::Address;
+    let more = listener.additional_addresses.into_iter().map(|more| more.address);
+    let all = std::iter::once(listener.address).chain(more);
+    all.map(|address| match address.unwrap().address.unwrap() {
+        Address::SocketAddress(socket) => (socket.address, socket.ipv4_compat),
+        other => panic!("{other:?}"),
+    })
+    .collect()
+}
+
+#[test]
+fn listeners_are_there_for_the_families_of_the_viewer() {
+    use crate::model::AddressFamilies::{Dual, Unknown, V4, V6};
+    let settings = Arc::new(settings());
+    for (families, all, local) in [
+        (V4, ("0.0.0.0", false), &["127.0.0.1"][..]),
+        (Unknown, ("0.0.0.0", false), &["127.0.0.1"]),
+        (V6, ("::", true), &["::1"]),
+        (Dual, ("::", true), &["127.0.0.1", "::1"]),
+    ] {
+        let capture = super::capture::CaptureSpec {
+            families,
+            settings: Arc::clone(&settings),
+        };
+        let all = (all.0.to_owned(), all.1);
+        assert_eq!(sockets(read(&capture.encode())), [all], "{families}");
+        let dns = super::dns::DnsSpec::new(Vec::new(), families, Arc::clone(&settings));
+        let local: Vec<_> = local.iter().map(|ip| ((*ip).to_owned(), false)).collect();
+        assert_eq!(sockets(read(&dns.encode())), local, "{families}");
+    }
 }

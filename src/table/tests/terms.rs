@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::model::{Audience, MemberWeight, Preference, Reach, Viewer};
+use crate::model::{Audience, Locality, MemberWeight, Preference, Reach, Viewer, ZoneWeight};
 use crate::table::{ClusterLocal, Distribution, ExportTo, NamespaceRecord, TableSettings, TermsRecord};
 
 fn export(names: &[&str]) -> Option<ExportTo> {
@@ -132,6 +132,46 @@ fn networks_and_services_have_weights() {
     assert_eq!(services(&changes), ["web.shop"]);
     let standing = table.service(&web_key()).unwrap().ports[0].standing(&key);
     assert_eq!((standing.network.percent(), standing.service.percent()), (50, 300));
+}
+
+#[test]
+fn zones_have_weights_and_only_services_with_endpoints_there_notice() {
+    let table = east();
+    let said = |zone: &str| TableSettings {
+        zones: [ZoneWeight {
+            zone: Locality::new("", zone, ""),
+            weight: MemberWeight::DRAINED,
+        }]
+        .into_iter()
+        .collect(),
+        ..settings()
+    };
+    let place = table.service(&web_key()).unwrap().ports[0]
+        .groups()
+        .values()
+        .next()
+        .unwrap()
+        .endpoints()[0]
+        .locality
+        .clone();
+    assert_eq!(place.zone(), "z1");
+    assert_eq!(services(&table.set_settings(said("z9"))), [] as [&str; 0]);
+    let said = TableSettings {
+        zones: [ZoneWeight {
+            zone: Locality::new(place.region(), "z1", ""),
+            weight: MemberWeight::DRAINED,
+        }]
+        .into_iter()
+        .collect(),
+        ..settings()
+    };
+    let changes = table.set_settings(said);
+    assert_eq!(services(&changes), ["web.shop"]);
+    let web = table.service(&web_key()).unwrap();
+    assert_eq!(web.ports[0].zone(&place).unwrap().weight, MemberWeight::DRAINED);
+    // Nodes that move take their pods along.
+    table.apply(upsert("east", node("node-1", "z2")));
+    assert!(table.service(&web_key()).unwrap().ports[0].zones_are_even());
 }
 
 #[test]

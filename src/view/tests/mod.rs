@@ -64,16 +64,45 @@ fn gateways(list: Vec<NetworkGateway>) -> GatewaySet {
 fn with_standings(port: &PortEndpoints, of: impl Fn(&GroupKey) -> GroupStanding) -> PortEndpoints {
     let standings = port.groups().keys().map(|key| (key.clone(), of(key)));
     let terms = port.terms().cloned().map(std::sync::Arc::new);
-    PortEndpoints::with_terms(port.port.clone(), port.groups().clone(), standings.collect(), terms)
+    let standings = Standings {
+        groups: standings.collect(),
+        ..Standings::default()
+    };
+    PortEndpoints::with_terms(port.port.clone(), port.groups().clone(), standings, terms)
+}
+
+/// With what each zone counts: `(region, zone, percent)`.
+fn with_zones(port: &PortEndpoints, said: &[(&str, &str, u16)]) -> PortEndpoints {
+    let said = said.iter().map(|(region, zone, percent)| ZoneWeight {
+        zone: Locality::new(region, zone, ""),
+        weight: MemberWeight::new(*percent).unwrap(),
+    });
+    let said: ZoneWeights = said.collect();
+    let endpoints = port.groups().values().flat_map(|group| group.endpoints());
+    let zones = endpoints.filter_map(|each| Some((each.locality.clone(), said.of(&each.locality)?.clone())));
+    let standings = Standings {
+        zones: zones.collect(),
+        groups: standings_of(port),
+    };
+    let terms = port.terms().cloned().map(std::sync::Arc::new);
+    PortEndpoints::with_terms(port.port.clone(), port.groups().clone(), standings, terms)
+}
+
+fn standings_of(port: &PortEndpoints) -> std::collections::BTreeMap<GroupKey, GroupStanding> {
+    let standings = port.groups().keys().map(|key| (key.clone(), port.standing(key)));
+    standings.collect()
 }
 
 /// On these terms.
 fn with_terms(port: &PortEndpoints, terms: ServiceTerms) -> PortEndpoints {
-    let standings = port.groups().keys().map(|key| (key.clone(), port.standing(key)));
+    let standings = Standings {
+        groups: standings_of(port),
+        ..Standings::default()
+    };
     PortEndpoints::with_terms(
         port.port.clone(),
         port.groups().clone(),
-        standings.collect(),
+        standings,
         Some(std::sync::Arc::new(terms)),
     )
 }
@@ -99,6 +128,16 @@ fn shown(assignment: &Assignment) -> Vec<String> {
     entries.collect()
 }
 
+/// An endpoint on net1, and three on net2.
+fn one_here_three_there() -> PortEndpoints {
+    port(vec![
+        ("east", endpoint("10.1.0.1", "net1")),
+        ("west", endpoint("10.2.0.1", "net2")),
+        ("west", endpoint("10.2.0.2", "net2")),
+        ("west", endpoint("10.2.0.3", "net2")),
+    ])
+}
+
 fn reasons(explanation: &Explanation) -> Vec<&'static str> {
     let verdicts = explanation.candidates.iter().map(|candidate| match &candidate.verdict {
         Verdict::Direct(_) => "direct",
@@ -110,12 +149,7 @@ fn reasons(explanation: &Explanation) -> Vec<&'static str> {
 
 #[test]
 fn the_same_service_from_two_networks() {
-    let port = port(vec![
-        ("east", endpoint("10.1.0.1", "net1")),
-        ("west", endpoint("10.2.0.1", "net2")),
-        ("west", endpoint("10.2.0.2", "net2")),
-        ("west", endpoint("10.2.0.3", "net2")),
-    ]);
+    let port = one_here_three_there();
     let gateways = gateways(vec![
         gateway("net1", "east", "192.0.2.1"),
         gateway("net2", "west", "192.0.2.2"),
@@ -148,12 +182,7 @@ fn without_a_gateway_the_endpoints_are_withheld_and_it_says_so() {
 
 #[test]
 fn two_gateways_split_without_a_rest_and_a_gateway_elsewhere_changes_nothing() {
-    let port = port(vec![
-        ("east", endpoint("10.1.0.1", "net1")),
-        ("west", endpoint("10.2.0.1", "net2")),
-        ("west", endpoint("10.2.0.2", "net2")),
-        ("west", endpoint("10.2.0.3", "net2")),
-    ]);
+    let port = one_here_three_there();
     let mut list = vec![
         gateway("net2", "west", "192.0.2.2"),
         gateway("net2", "west", "192.0.2.3"),

@@ -70,8 +70,13 @@ fn any_terms() -> impl Strategy<Value = ServiceTerms> {
 
 fn any_port() -> impl Strategy<Value = PortEndpoints> {
     let endpoints = proptest::collection::vec((0u8..4, any_endpoint()), 0..40);
-    let all = (endpoints, any_standings(), any_standings(), any_terms());
-    all.prop_map(|(endpoints, members, networks, terms)| {
+    let zones = prop_oneof![
+        2 => Just(vec![]),
+        1 => (0u16..=1000).prop_map(|percent| vec![("r", "z1", percent)]),
+        1 => Just(vec![("r", "", 0), ("r", "z2", 50)]),
+    ];
+    let all = (endpoints, any_standings(), any_standings(), any_terms(), zones);
+    all.prop_map(|(endpoints, members, networks, terms, zones)| {
         let endpoints = endpoints
             .into_iter()
             .map(|(of, endpoint)| (member(&format!("m{of}")), endpoint));
@@ -90,9 +95,10 @@ fn any_port() -> impl Strategy<Value = PortEndpoints> {
                 member,
                 service,
                 network: network.map(|(_, weight)| *weight).unwrap_or_default(),
+                ..GroupStanding::default()
             }
         });
-        with_terms(&port, terms)
+        with_zones(&with_terms(&port, terms), &zones)
     })
 }
 

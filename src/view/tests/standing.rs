@@ -19,12 +19,7 @@ fn standing(port: &PortEndpoints, standings: &[(&str, u16, Rank)]) -> PortEndpoi
 
 #[test]
 fn a_member_of_another_weight_has_its_exact_share() {
-    let port = port(vec![
-        ("east", endpoint("10.1.0.1", "net1")),
-        ("west", endpoint("10.2.0.1", "net2")),
-        ("west", endpoint("10.2.0.2", "net2")),
-        ("west", endpoint("10.2.0.3", "net2")),
-    ]);
+    let port = one_here_three_there();
     let gateways = gateways(vec![
         gateway("net2", "west", "192.0.2.2"),
         gateway("net2", "west", "192.0.2.3"),
@@ -124,6 +119,7 @@ fn weights_of_member_network_and_service_multiply_and_each_drains_for_its_own_re
                 100
             }),
             service: weight(if key.member == member("west") { service_is } else { 100 }),
+            ..GroupStanding::default()
         };
         explain(&viewer("net1"), &with_standings(&port, of), &gateways)
     };
@@ -139,4 +135,77 @@ fn weights_of_member_network_and_service_multiply_and_each_drains_for_its_own_re
         let (of_member, of_network, of_service) = weights;
         assert_eq!(reasons(&seen(of_member, of_network, of_service)), expected);
     }
+}
+
+#[test]
+fn a_zone_is_drained_direct_and_behind_gateways_and_its_weight_multiplies() {
+    let at = |address: &str, on: &str, region: &str, zone: &str| Endpoint {
+        locality: Locality::new(region, zone, ""),
+        ..endpoint(address, on)
+    };
+    let port = port(vec![
+        ("east", at("10.1.0.1", "net1", "r1", "a")),
+        ("east", at("10.1.0.2", "net1", "r1", "b")),
+        ("west", at("10.2.0.1", "net2", "r2", "a")),
+        ("west", at("10.2.0.2", "net2", "r2", "b")),
+    ]);
+    let gateways = gateways(vec![gateway("net2", "west", "192.0.2.2")]);
+    let seen = |zones: &[(&str, &str, u16)]| explain(&viewer("net1"), &with_zones(&port, zones), &gateways);
+    let told = seen(&[("r1", "a", 0), ("r2", "b", 0)]);
+    assert_eq!(reasons(&told), ["zone_drained", "direct", "via", "zone_drained"]);
+    assert_eq!(ranked(&told.assignment), ["0: 10.1.0.2*1", "0: 192.0.2.2*1"]);
+    let Verdict::Withheld(reason) = &told.candidates[0].verdict else {
+        panic!("{told:?}");
+    };
+    assert_eq!(
+        reason.to_string(),
+        "zone r1/a is drained: its weight is 0 in `zones` of the settings"
+    );
+    // A region, but one zone of it; and a gateway stands for each as much as it counts.
+    let told = seen(&[("r1", "", 0), ("r1", "b", 50), ("r2", "b", 250)]);
+    assert_eq!(reasons(&told), ["zone_drained", "direct", "via", "via"]);
+    assert_eq!(ranked(&told.assignment), ["0: 10.1.0.2*1", "0: 192.0.2.2*7"]);
+    let behind: Vec<_> = told.gateways[0]
+        .parts
+        .iter()
+        .map(|part| (part.ready, told.counts(part.standing)))
+        .collect();
+    assert_eq!(behind, [(1, 2), (1, 5)]);
+    // Of a whole network nothing is left: no gateway of it, and no member of it either.
+    assert_eq!(
+        ranked(&seen(&[("r2", "", 0)]).assignment),
+        ["0: 10.1.0.1*1", "0: 10.1.0.2*1"]
+    );
+}
+
+#[test]
+fn what_is_draining_serves_where_all_that_is_ready_is_in_a_drained_zone() {
+    let mut draining = endpoint("10.1.0.1", "net1");
+    draining.health = Health::Draining;
+    draining.locality = Locality::new("r", "z2", "");
+    let port = port(vec![("east", draining), ("west", endpoint("10.1.0.2", "net1"))]);
+    let told = |port: &PortEndpoints| reasons(&explain(&viewer("net1"), port, &GatewaySet::default()));
+    assert_eq!(told(&port), ["draining", "direct"]);
+    assert_eq!(told(&with_zones(&port, &[("r", "z1", 0)])), ["direct", "zone_drained"]);
+}
+
+#[test]
+fn priorities_of_a_drained_zone_are_not_there() {
+    let at = |address: &str, zone: &str| Endpoint {
+        locality: Locality::new("r", zone, ""),
+        ..endpoint(address, "net1")
+    };
+    let port = port(vec![("east", at("10.1.0.1", "a")), ("east", at("10.1.0.2", "b"))]);
+    let port = with_terms(
+        &port,
+        ServiceTerms {
+            preference: Preference::same_zone(),
+            ..ServiceTerms::default()
+        },
+    );
+    let mut viewer = viewer("net1");
+    viewer.vantage.locality = Locality::new("r", "a", "");
+    let seen = |port: &PortEndpoints| ranked(&assign(&viewer, port, &GatewaySet::default()));
+    assert_eq!(seen(&port), ["0: 10.1.0.1*1", "1: 10.1.0.2*1"]);
+    assert_eq!(seen(&with_zones(&port, &[("r", "a", 0)])), ["0: 10.1.0.2*1"]);
 }

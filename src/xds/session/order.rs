@@ -123,7 +123,7 @@ impl<'a> Order<'a> {
     }
 
     /// Whether a client has yet to say what it has of the types that name clusters. An Envoy that is back says all of it at once,
-    /// clusters first.
+    /// but type by type and in no order to rely on.
     fn is_untold(&self) -> bool {
         users(self.role).iter().any(|kind| self.kinds.get(*kind).is_none())
     }

@@ -10,13 +10,15 @@ use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::config::endpoint::v3 as endpoint;
 use envoy_types::pb::google::protobuf::Duration;
 use parallax::cache::{Cache, Source};
-use parallax::model::{AddressFamilies, NetworkId, NetworkOrigin, Standpoint, Vantage, ViewKey, Viewer};
+use parallax::model::{AddressFamilies, NetworkId, NetworkOrigin, Role, Standpoint, Vantage, ViewKey, Viewer};
 use parallax::resources::ResourceType::{Cluster as CDS, ClusterLoadAssignment as EDS};
 use parallax::resources::{Resource, ResourceType, Version};
 use parallax::tls::{Acceptor, Listener};
 use parallax::xds::{
     AdsServer, ConnectionMetrics, Detail, Streams, TypeStatus, XdsConfig, XdsMetrics, serve as serve_connections,
 };
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::super::envoys::DEADLINE;
@@ -24,14 +26,19 @@ use super::super::harness::{Dialect, Envoy, EnvoyOptions, eventually};
 
 type Content = BTreeMap<(ResourceType, Arc<str>), Arc<Resource>>;
 
-#[derive(Debug, Default)]
-struct World(Mutex<Content>);
+/// What there is, and the role of everybody.
+#[derive(Debug)]
+struct World(Mutex<Content>, Role);
 
 impl Source for World {
     fn locate(&self, _: &Viewer) -> Standpoint {
+        let network = NetworkId::new("net1").expect("a good name");
         Standpoint {
-            key: ViewKey::endpoints(NetworkId::new("net1").expect("a good name"), AddressFamilies::Dual),
-            inbound: None,
+            key: ViewKey {
+                role: self.1,
+                ..ViewKey::endpoints(network, AddressFamilies::Dual)
+            },
+            inbound: (self.1 == Role::Sidecar).then(Arc::default),
             origin: NetworkOrigin::Default,
             contradiction: None,
             vantage: Vantage::default(),
@@ -63,6 +70,7 @@ impl Source for World {
 struct Life {
     streams: Arc<Streams>,
     cache: Arc<Cache>,
+    metrics: XdsMetrics,
     _stop: DropGuard,
 }
 
@@ -76,9 +84,14 @@ pub(super) struct Lab {
 
 impl Lab {
     pub(super) async fn start() -> Self {
+        Self::of(Role::Endpoints).await
+    }
+
+    /// Whoever comes gets what is for this role.
+    pub(super) async fn of(role: Role) -> Self {
         let listener = Listener::tcp(([127, 0, 0, 1], 0).into()).expect("a port");
         let mut lab = Self {
-            world: Arc::default(),
+            world: Arc::new(World(Mutex::default(), role)),
             address: listener.local_addr().expect("an address"),
             life: None,
             folder: tempfile::tempdir().expect("a folder"),
@@ -96,13 +109,14 @@ impl Lab {
             stopped.await;
             trigger.begin();
         });
+        let xds_metrics = XdsMetrics::new();
         let ads = AdsServer::new(
             Arc::clone(&cache),
             XdsConfig {
                 drain_spread: std::time::Duration::ZERO,
                 ..XdsConfig::default()
             },
-            XdsMetrics::new(),
+            xds_metrics.clone(),
             || true,
             watcher.token(),
         );
@@ -113,6 +127,7 @@ impl Lab {
         self.life = Some(Life {
             streams,
             cache,
+            metrics: xds_metrics,
             _stop: stop.drop_guard(),
         });
     }
@@ -149,10 +164,12 @@ impl Lab {
         let id = format!("sidecar~10.1.0.50~{name}.shop~shop.svc.cluster.local");
         let mut options = EnvoyOptions::new(id, self.address, folder);
         options.dialect = dialect;
+        options.listeners = self.world.1 != Role::Endpoints;
+        let options = options.with_metadata("CLUSTER_ID", "east");
         Envoy::start(options).await.expect("Envoy starts")
     }
 
-    fn change(&self, kind: ResourceType, name: &str, resource: Option<Resource>) {
+    pub(super) fn change(&self, kind: ResourceType, name: &str, resource: Option<Resource>) {
         let name: Arc<str> = name.into();
         let mut world = self.world.0.lock().expect("no panic before");
         match resource {
@@ -226,6 +243,17 @@ impl Lab {
 
     pub(super) fn no_assignment(&self, name: &str) {
         self.change(EDS, name, None);
+    }
+
+    /// How often this life of the server gave up waiting for its order.
+    pub(super) fn given_up(&self) -> String {
+        let mut registry = Registry::default();
+        self.life.as_ref().expect("it runs").metrics.register(&mut registry);
+        let mut text = String::new();
+        encode(&mut text, &registry).expect("a String takes everything");
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix("xds_order_given_up_total "));
+        value.expect("it is told").to_owned()
     }
 
     /// What the session of the one stream knows of CDS and EDS.

@@ -1,5 +1,6 @@
 //! The rules of the protocol that need the whole program, or a real Envoy.
 
+mod away;
 mod client;
 mod content;
 mod lab;

@@ -13,14 +13,14 @@ use super::client::BOTH;
 use super::lab::Lab;
 
 /// Below Envoy's 15 s, and far above what it takes.
-const SOON: Duration = Duration::from_secs(12);
+pub(super) const SOON: Duration = Duration::from_secs(12);
 
 fn ports(held: &Clusters, name: &str) -> Option<BTreeSet<u16>> {
     let hosts = held.get(name)?;
     Some(hosts.iter().map(|host| host.port).collect())
 }
 
-async fn holds(envoy: &mut Envoy, name: &str, expected: &[u16]) {
+pub(super) async fn holds(envoy: &mut Envoy, name: &str, expected: &[u16]) {
     let expected: BTreeSet<u16> = expected.iter().copied().collect();
     let what = format!("{name} at {expected:?}");
     let held = envoy

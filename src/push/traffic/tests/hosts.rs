@@ -53,3 +53,42 @@ fn a_host_takes_no_address_of_a_service() {
     mesh.say("east", Record::ServiceEntry(Box::new(thief)));
     assert_eq!(listener(&stream, "10.96.0.5_5432"), db);
 }
+
+#[test]
+fn a_host_with_a_star_is_no_name_at_a_gateway() {
+    use crate::table::{Workload, WorkloadAddress};
+    let mesh = Mesh::new(Some(settings()));
+    let gateway = mesh.proxy(Role::Gateway, "east", "istio-system");
+    let (before, clusters) = (listener(&gateway, "eastwest"), names(&gateway, CDS));
+    // Wherever connections were going, or to somebody else's: nothing of it is behind a gateway.
+    let mut below = entry("below", 443, "tls");
+    below.hosts = vec![EntryHost::Below(HostName::new("example.com").unwrap())];
+    below.resolution = Resolution::None;
+    mesh.say("east", Record::ServiceEntry(Box::new(below.clone())));
+    assert_eq!(
+        (listener(&gateway, "eastwest"), names(&gateway, CDS)),
+        (before.clone(), clusters)
+    );
+    // With endpoints inside, which a host with a name of its own shows: still nothing is called so.
+    below.resolution = Resolution::Static;
+    below.location = Location::Internal;
+    below.endpoints = vec![Workload {
+        address: WorkloadAddress::Ip("10.1.0.50".parse().unwrap()),
+        ports: Vec::new(),
+        labels: Vec::new(),
+        network: None,
+        locality: None,
+        weight: 1,
+        account: None,
+        mtls: true,
+    }];
+    mesh.say("east", Record::ServiceEntry(Box::new(below.clone())));
+    assert_eq!(listener(&gateway, "eastwest"), before);
+    below
+        .hosts
+        .push(EntryHost::Exact(HostName::new("api.example.com").unwrap()));
+    mesh.say("east", Record::ServiceEntry(Box::new(below)));
+    let now = listener(&gateway, "eastwest");
+    assert!(now.contains("outbound_.443_._.api.example.com"), "{now}");
+    assert!(!now.contains("_.*."), "{now}");
+}

@@ -32,6 +32,7 @@ fn settings() -> TrafficSettings {
         outside: Outside::Passthrough,
         application: Application::PodIp,
         requests_per_connection: 1,
+        connection_age: std::time::Duration::from_secs(10),
         dns: true,
         access_log: None,
         outlier: crate::resources::Outlier {
@@ -230,12 +231,12 @@ fn routes_have_every_name_and_bare_ones_are_of_the_own_namespace() {
     assert_eq!(
         keys,
         [
-            "net1/dual/sidecar",
-            "net1/dual/sidecar inbound PERMISSIVE",
-            "net1/dual/sidecar@east/shop",
-            "net2/dual/sidecar",
-            "net2/dual/sidecar inbound PERMISSIVE",
-            "net2/dual/sidecar@west/other"
+            "net1/any/sidecar",
+            "net1/any/sidecar inbound PERMISSIVE",
+            "net1/any/sidecar@east/shop",
+            "net2/any/sidecar",
+            "net2/any/sidecar inbound PERMISSIVE",
+            "net2/any/sidecar@west/other"
         ]
     );
 }
