@@ -156,6 +156,7 @@ async fn what_is_near_comes_first_and_what_fails_or_is_drained_or_not_for_others
 
     what_is_not_for_others(&world).await;
     what_is_drained(&world, &pods).await;
+    what_fails_mostly(&world).await;
     zones_that_are_drained(&world).await;
     what_fails(&mut world).await;
     world.nobody_refused_anything();
@@ -208,6 +209,50 @@ async fn what_is_drained(world: &World, pods: &[Placed]) {
     why("network net2 is drained: its weight is 0 in `networks` of the settings");
     world.add_settings("");
     world.far_answers(200).await;
+}
+
+/// A pod that answers well now and then never fails often enough in a row: what takes it out is how much of all fails.
+async fn what_fails_mostly(world: &World) {
+    let acted = |rule: &str| world.stat("client-2", &["80||far.shop", "outlier_detection", rule]);
+    world.settled("client-2", (FAR, 80), "far.shop", "web-3").await;
+    let begun = Instant::now();
+    let mut requests = 0;
+    while acted("ejections_active") == 0 {
+        assert!(
+            begun.elapsed() < DEADLINE,
+            "{requests} requests\n{}",
+            world.everything()
+        );
+        // The three pods take turns: web-3 answers one in 14 of those that it gets.
+        for turn in 0..14 {
+            let path = if turn == 0 { "/" } else { "/?fail=web-3" };
+            for _ in 0..3 {
+                world
+                    .ask("client-2", (FAR, 80), "far.shop", path)
+                    .expect("a sidecar answers");
+                requests += 1;
+            }
+        }
+    }
+    eprintln!(
+        "a pod that mostly fails is taken out after {:?} and {requests} requests",
+        begun.elapsed()
+    );
+    assert_eq!(acted("ejections_enforced_failure_percentage"), 1);
+    assert_eq!(acted("ejections_enforced_total"), 1);
+    assert_eq!(acted("ejections_enforced_consecutive"), 0);
+    // Workers may hear of it a second later: Envoy merges what changes in the health of endpoints within one.
+    let only_others = async || {
+        for _ in 0..12 {
+            match world.ask("client-2", (FAR, 80), "far.shop", "/?fail=web-3") {
+                Ok(answer) if answer.status == 200 && told(&answer)["pod"] != "web-3" => {}
+                other => return Err(format!("{other:?}")),
+            }
+        }
+        Ok(())
+    };
+    world.until("web-3 to be asked nothing", only_others).await;
+    assert_eq!(acted("ejections_active"), 1);
 }
 
 async fn zones_that_are_drained(world: &World) {

@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
+use super::fleet::Fleet;
 use super::harness::DnsServer;
 use super::space::resolver;
-use super::world::World;
 
 /// The type of IPv4 addresses.
 pub(crate) const A: u16 = 1;
@@ -20,11 +20,16 @@ pub(crate) struct Reply {
     pub(crate) addresses: Vec<IpAddr>,
 }
 
-impl World {
+impl Fleet {
     /// A server where the pods of a network have their DNS.
     pub(crate) fn dns_in(&self, network: &str) -> DnsServer {
-        let router = self.ground.router(network);
         let address = resolver(if network == "net1" { "10.1.0.0" } else { "10.2.0.0" });
+        self.dns_at(network, address)
+    }
+
+    /// A server at an address of a network's router.
+    pub(crate) fn dns_at(&self, network: &str, address: Ipv4Addr) -> DnsServer {
+        let router = self.ground.router(network);
         let socket = router
             .within(|| UdpSocket::bind((address, 53)))
             .expect("the port is free");

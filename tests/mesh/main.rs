@@ -31,6 +31,7 @@ mod names;
 mod networks;
 mod pod;
 mod refused;
+mod resolved;
 mod space;
 mod thief;
 mod three;

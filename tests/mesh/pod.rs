@@ -258,9 +258,12 @@ fn serve(mut stream: TcpStream, name: &str) -> std::io::Result<()> {
             .split_once("wait=")
             .and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
         std::thread::sleep(Duration::from_millis(wait.unwrap_or(0)));
+        // Or that one pod fails: `?fail=web-1`.
+        let fails = first.split_once("fail=").and_then(|(_, rest)| rest.split(' ').next()) == Some(name);
+        let status = if fails { "500 Internal Server Error" } else { "200 OK" };
         let body = json!({ "pod": name, "peer": peer, "asked": first.trim() }).to_string();
         let head = format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
         stream.write_all((head + &body).as_bytes())?;

@@ -13,6 +13,7 @@ use super::ground::{APART, Network};
 use super::harness::{self, Kubernetes, SERVICE_ENTRY, WORKLOAD_ENTRY, eventually, install_kind, kubeconfig_of};
 use super::mesh::{DEADLINE, Mesh};
 use super::pod;
+use super::resolved::{self, Names, Service};
 use super::space::need_namespaces;
 
 const TOGETHER: [Network; 1] = [("net1", "10.1.0", "192.168.100.1")];
@@ -100,6 +101,7 @@ async fn requests_flow_in_each_of_the_four_topologies() {
         let layout = Layout::of(networks);
         build(&mut mesh, topology, &layout, &accounts, &people).await;
         check(&mesh, &layout).await;
+        names_resolve(&mut mesh, &layout).await;
         somebody_elses_service_is_reached(&mesh, &layout).await;
         mesh.refuses_a_stolen_name(layout.pods[0], layout.pods[1]).await;
         mesh.nobody_refused_anything();
@@ -236,6 +238,38 @@ async fn check(mesh: &Mesh, layout: &Layout) {
     }
 }
 
+/// Clients ask for names as applications do, and go where these lead: a Service of both clusters by its short name and by the one
+/// for all of the mesh, and what only the other cluster has.
+async fn names_resolve(mesh: &mut Mesh, layout: &Layout) {
+    let ready = ["web-1", "web-2", "web-3", "web-vm"];
+    let [east, west] = [("desk", &ready[..1]), ("till", &ready[1..])];
+    for (member, (name, _)) in [("east", east), ("west", west)] {
+        let spec =
+            json!({ "selector": { "app": "web" }, "ports": [{ "name": "http", "port": 80, "targetPort": 8080 }] });
+        let metadata = json!({ "name": name, "namespace": "shop" });
+        let service = json!({ "apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec });
+        mesh.clusters[member].apply(&service).await;
+    }
+    for client in layout.pods.iter().filter(|pod| pod.account() == "client") {
+        let (own, other) = if client.member == "east" {
+            (east, west)
+        } else {
+            (west, east)
+        };
+        let names = Names::of(mesh, client, &["web", own.0]).await;
+        for (name, service, pods) in [
+            ("web", Service::Own("web"), &ready[..]),
+            ("web.shop.global", Service::Own("web"), &ready),
+            (own.0, Service::Own(own.0), own.1),
+            (other.0, Service::Others, other.1),
+            (&format!("{}.shop.svc.cluster.local", other.0), Service::Others, other.1),
+            (&format!("{}.shop.global", other.0), Service::Others, other.1),
+        ] {
+            names.lead_to(mesh, name, service, pods).await;
+        }
+    }
+}
+
 /// A machine of nobody in the mesh, between the networks, by the name that a `ServiceEntry` in east gives it: directly, from all.
 async fn somebody_elses_service_is_reached(mesh: &Mesh, layout: &Layout) {
     let machine = mesh.ground.outside("api", "192.168.100.80");
@@ -248,7 +282,10 @@ async fn somebody_elses_service_is_reached(mesh: &Mesh, layout: &Layout) {
             "hosts": ["api.example.com"],
             "location": "MESH_EXTERNAL",
             "resolution": "STATIC",
-            "ports": [{ "number": 80, "name": "http", "protocol": "HTTP", "targetPort": 8080 }],
+            "ports": [
+                { "number": 80, "name": "http", "protocol": "HTTP", "targetPort": 8080 },
+                { "number": 9000, "name": "first", "protocol": "TCP" },
+            ],
             "endpoints": [{ "address": "192.168.100.80" }],
         },
     });
@@ -274,6 +311,13 @@ async fn somebody_elses_service_is_reached(mesh: &Mesh, layout: &Layout) {
         eventually("its way to be logged", DEADLINE, logged)
             .await
             .expect("it is direct");
+        // The entry says no address: the name leads to a virtual one, at which bytes get there that say no name.
+        let address = resolved::virtual_address(mesh, client.name, "api.example.com").await;
+        let answer = mesh.get(client.name, (address, 80), "api.example.com");
+        assert_eq!(told(&answer.expect("it answers"))["pod"], "api");
+        let space = &mesh.pods[client.name].space;
+        let said = space.within(|| super::client::listen_to((address, 9000).into()));
+        assert_eq!(said.expect("it speaks"), "api", "{}", mesh.accesses(client.name, 5));
     }
 }
 
