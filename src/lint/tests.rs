@@ -77,7 +77,11 @@ fn a_zone_of_the_settings_where_nothing_runs_is_named_with_those_there_are() {
     zones(&[(&region, "z1")]);
     assert_eq!(found(&table), Vec::<String>::new());
     zones(&[(&region, "z1"), (&region, "z2")]);
-    only(&table, "warning  settings [zones.", "/z2] no endpoint runs there");
+    only(
+        &table,
+        "warning  settings [zones.",
+        "/z2] no endpoint counts by its weight of 0",
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Finding, Severity};
 use crate::model::{Locality, ServiceEndpoints, ZoneWeights};
 
-/// Zones where no endpoint runs: mostly they are spelt otherwise.
+/// What no endpoint counts by: mostly it is spelt otherwise. Hosts that proxies look up are not seen here.
 pub(super) fn findings(zones: &ZoneWeights, services: &[Arc<ServiceEndpoints>], findings: &mut Vec<Finding>) {
     if zones.is_empty() {
         return;
@@ -28,7 +28,7 @@ pub(super) fn findings(zones: &ZoneWeights, services: &[Arc<ServiceEndpoints>], 
         let finding = Finding::of(Severity::Warning, "", "settings").at(format!("zones.{}", said.zone));
         findings.push(finding.says(
             format!(
-                "no endpoint runs there, so its weight of {} changes nothing",
+                "no endpoint counts by its weight of {}; only hosts that proxies look up may",
                 said.weight
             ),
             format!("write the region and zone as the labels of the Nodes have them; {known}"),

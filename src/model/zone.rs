@@ -38,11 +38,17 @@ impl ZoneWeights {
         self.regions.is_empty()
     }
 
-    /// What is said of a place, if anything.
+    /// What is said of a place, if anything. Where its region is not known (the Nodes of its member may not be read) its zone
+    /// tells alone, first in the order of regions.
     #[must_use]
     pub fn of(&self, place: &Locality) -> Option<&ZoneWeight> {
-        let zones = self.regions.get(place.region())?;
-        zones.get(place.zone()).or_else(|| zones.get(""))
+        match self.regions.get(place.region()) {
+            Some(zones) => zones.get(place.zone()).or_else(|| zones.get("")),
+            None if place.region().is_empty() && !place.zone().is_empty() => {
+                self.regions.values().find_map(|zones| zones.get(place.zone()))
+            }
+            None => None,
+        }
     }
 
     /// All that is said, by region and zone.
@@ -55,16 +61,17 @@ impl ZoneWeights {
 mod tests {
     use super::*;
 
+    fn weights(said: &[(&str, &str, u16)]) -> ZoneWeights {
+        let weights = said.iter().map(|(region, zone, percent)| ZoneWeight {
+            zone: Locality::new(region, zone, ""),
+            weight: MemberWeight::new(*percent).unwrap(),
+        });
+        weights.collect()
+    }
+
     #[test]
     fn a_zones_own_word_counts_before_that_of_its_region() {
-        let said = [("r1", "", 0), ("r1", "b", 50), ("", "z", 20)];
-        let weights: ZoneWeights = said
-            .map(|(region, zone, percent)| ZoneWeight {
-                zone: Locality::new(region, zone, ""),
-                weight: MemberWeight::new(percent).unwrap(),
-            })
-            .into_iter()
-            .collect();
+        let weights = weights(&[("r1", "", 0), ("r1", "b", 50), ("", "z", 20)]);
         let of = |region, zone| {
             let said = weights.of(&Locality::new(region, zone, "rack"))?;
             Some((said.zone.to_string(), said.weight.percent()))
@@ -74,5 +81,12 @@ mod tests {
         assert_eq!(of("r1", "b"), Some(("r1/b".to_owned(), 50)));
         assert_eq!(of("", "z"), Some(("/z".to_owned(), 20)));
         assert_eq!((of("r2", "b"), of("", "")), (None, None));
+    }
+
+    #[test]
+    fn where_the_region_is_not_known_the_zone_tells_alone() {
+        let weights = weights(&[("r1", "", 0), ("r1", "b", 50)]);
+        let of = |zone| Some(weights.of(&Locality::new("", zone, ""))?.weight.percent());
+        assert_eq!((of("b"), of("a"), of("")), (Some(50), None, None));
     }
 }

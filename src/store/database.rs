@@ -11,7 +11,7 @@ use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 use super::pending::{OfMember, Pending};
 use super::row;
 use crate::model::{ClusterId, MemberWeight, NetworkId, ObjectName};
-use crate::table::{Kind, Record};
+use crate::table::{Kept, Kind, Record};
 
 /// Raised whenever rows change their form. A file of another schema is set aside, and a new one begun.
 const SCHEMA: u64 = 8;
@@ -203,7 +203,7 @@ impl Database {
                         objects.retain_in(
                             (member, kind, "", "")..(member, kind + 1, "", ""),
                             |(.., namespace, name), _| {
-                                !words.spared.is_empty() && words.spared.contains(&ObjectName::new(namespace, name))
+                                words.spared != Kept::default() && words.spared.keeps(&ObjectName::new(namespace, name))
                             },
                         )?;
                     }

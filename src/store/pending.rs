@@ -1,6 +1,6 @@
 //! What waits to be written: the latest word on each object, so that it is bounded by the number of objects. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::row;
 use crate::model::{ClusterId, MemberWeight, NetworkId, ObjectName};
@@ -12,7 +12,7 @@ pub(super) struct Words {
     /// Everything that the file has of this kind goes before the objects below are written.
     pub(super) replaces: bool,
     /// All but these.
-    pub(super) spared: BTreeSet<ObjectName>,
+    pub(super) spared: Kept,
     /// The bytes of each object; none for one that is gone.
     pub(super) objects: BTreeMap<ObjectName, Option<Vec<u8>>>,
 }
@@ -20,12 +20,12 @@ pub(super) struct Words {
 impl Words {
     /// Puts a list in place of what was said before, but for what is kept.
     fn replace(&mut self, records: &[Record], kept: &Kept) {
-        if let Kept::These(names) = kept {
+        if *kept != Kept::All {
             let older = std::mem::replace(
                 self,
                 Self {
                     replaces: true,
-                    spared: names.clone(),
+                    spared: kept.clone(),
                     objects: BTreeMap::new(),
                 },
             );
@@ -37,12 +37,12 @@ impl Words {
     /// Takes what was said earlier of what is spared, and forgets the rest.
     fn spare(&mut self, older: Self) {
         for (name, word) in older.objects {
-            if self.spared.contains(&name) {
+            if self.spared.keeps(&name) {
                 self.objects.entry(name).or_insert(word);
             }
         }
         if older.replaces {
-            self.spared.retain(|name| older.spared.contains(name));
+            self.spared = self.spared.and(&older.spared);
         }
     }
 }
@@ -82,12 +82,11 @@ impl Pending {
             }
             RegistryChange::Replace(lists) => {
                 for (kind, records) in lists {
-                    self.words(&event.member, *kind)
-                        .replace(records, &Kept::These(BTreeSet::new()));
+                    self.words(&event.member, *kind).replace(records, &Kept::default());
                 }
             }
             RegistryChange::ReplaceExcept { lists, kept } => {
-                let nothing = Kept::These(BTreeSet::new());
+                let nothing = Kept::default();
                 for (kind, records) in lists {
                     let kept = kept.get(kind).unwrap_or(&nothing);
                     self.words(&event.member, *kind).replace(records, kept);

@@ -377,6 +377,15 @@ pub enum Kept {
     All,
     /// These, where they are held.
     These(BTreeSet<ObjectName>),
+    /// Everything that is held of a namespace, and these.
+    Namespace(Arc<str>, BTreeSet<ObjectName>),
+}
+
+impl Default for Kept {
+    /// Nothing.
+    fn default() -> Self {
+        Self::These(BTreeSet::new())
+    }
 }
 
 impl Kept {
@@ -386,6 +395,27 @@ impl Kept {
         match self {
             Self::All => true,
             Self::These(names) => names.contains(name),
+            Self::Namespace(namespace, names) => name.namespace == *namespace || names.contains(name),
+        }
+    }
+
+    /// What stays by both words.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let named = |one: &Self, other: &Self| match one {
+            Self::All => BTreeSet::new(),
+            Self::These(names) | Self::Namespace(_, names) => {
+                names.iter().filter(|name| other.keeps(name)).cloned().collect()
+            }
+        };
+        let mut names = named(self, other);
+        names.append(&mut named(other, self));
+        match (self, other) {
+            (Self::All, other) | (other, Self::All) => other.clone(),
+            (Self::Namespace(one, _), Self::Namespace(other, _)) if one == other => {
+                Self::Namespace(Arc::clone(one), names)
+            }
+            _ => Self::These(names),
         }
     }
 }

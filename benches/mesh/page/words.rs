@@ -132,8 +132,9 @@ pub(super) const MISSED: &str = "
   common is kept once, and readers keep hashes of names. That made 2.5 MB per 1,000 endpoints 0.55; of it some 0.4 are endpoints,
   and the rest is what each member has for itself: connections, watches, tasks. Slices went from 35.5 to 26.3 MB by rows in place
   of trees with one leaf, vectors without spare room, and addresses in the room of IPv4.
-- **What a member left behind.** The first that joins and leaves costs 18 MB once, mostly the allocator's for reading folders; later
-  ones leave less than 3 %. An arena for each CPU (`percpu_arena:percpu`) saves 3 % of the slope.
+  Tried and not taken: an arena for each CPU (`percpu_arena:percpu`) saves 3 %. Left: the name of a pod in one allocation in place of two.
+- **What a member left behind.** The first that joins and leaves costs 18 MB once, nearly all of it in two mappings of jemalloc; later
+  ones leave less than 3 %. Idle pages are given back within ten seconds: a run that looks earlier sees some of them.
 - **B6.** The floor alone, with the same HTTP/2 and TLS, is 57 to 60 MB. What is ours is mostly what each session remembers of
   each resource, two for a service: name, version sent, version taken. What helped: no buffer of the first message (143 to 72 MB
   plaintext), names shared with the clusters, maps packed after they grew, 24 bytes for what is known of a resource instead of 56,
@@ -147,8 +148,6 @@ pub(super) const MISSED: &str = "
   out, which made it 329 to 302 MB. An endpoint has 25 bytes then, and that is the least: four messages within each other, an
   address as text and a port. Of the CPU time 43 % are the kernel's, half of it in sending; 19 % put answers together out of parts
   that are encoded once, 15 % go through what each session knows of its 240 resources, and 6 % read the change and build the views.
-- **Memory kept after members left.** jemalloc gives pages back within ten seconds of idleness; a run that looks earlier, or whose
-  members come and go again, sees some of them.
 ";
 
 pub(super) const END: &str = r#"

@@ -112,7 +112,9 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<ServiceEntryRecord> {
 }
 
 fn export(subject: &mut Subject<'_>) -> Option<ExportTo> {
-    let is_said = !subject.list(&["spec", "exportTo"]).is_empty();
+    let said = subject.field("spec").and_then(|spec| spec.get("exportTo"));
+    // What is no list is a word too, and shows it to nobody.
+    let is_said = said.is_some_and(|said| !said.is_null() && said.as_array().is_none_or(|names| !names.is_empty()));
     let names = texts(subject, "exportTo");
     is_said.then(|| export_to(subject, "spec.exportTo", names))
 }

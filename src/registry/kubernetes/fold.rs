@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -18,6 +19,8 @@ pub(super) enum Heard {
     Listed(Record),
     /// An object of the list that can't be read as a whole, and what can.
     ListedInPart(ObjectName, Option<Record>),
+    /// The list is without this namespace, which can't be read.
+    ListLacks(Arc<str>),
     /// The list is complete.
     ListEnds(Word),
     /// An object that can't be read as a whole was added or changed, and what can.
@@ -54,6 +57,8 @@ struct OfKind {
     told: Names,
     /// Objects of the list that can't be read as a whole: what was known of them is kept.
     in_part: BTreeSet<ObjectName>,
+    /// The namespace that the list is without: what was known of it is kept.
+    lacks: Option<Arc<str>>,
     /// How many objects the table has from before, whose names are not known here.
     before: usize,
     /// How many objects are kept that a list left out, until another list says the same.
@@ -70,6 +75,7 @@ impl OfKind {
     /// Takes a complete list, and says what else is kept.
     fn take(&mut self, list: &[Record], word: Word) -> Kept {
         let listed: Names = list.iter().collect();
+        let lacks = self.lacks.take();
         let in_part = std::mem::take(&mut self.in_part);
         let named = |name: &Names| in_part.iter().filter(|one| !name.has(one)).count();
         let missing = match self.before {
@@ -88,6 +94,11 @@ impl OfKind {
         }
         (self.doubted, self.before) = (0, 0);
         let told = std::mem::replace(&mut self.told, listed);
+        if let Some(namespace) = lacks {
+            // Which of them are in there, no hash tells.
+            self.told.0.extend(told.0);
+            return Kept::Namespace(namespace, in_part);
+        }
         let still = in_part.iter().filter(|name| told.has(name)).map(Names::hash);
         self.told.0.extend(still);
         Kept::These(in_part)
@@ -210,6 +221,11 @@ impl Fold {
             Heard::ListBegins => {
                 of_kind.listing = Vec::new();
                 of_kind.in_part = BTreeSet::new();
+                of_kind.lacks = None;
+                None
+            }
+            Heard::ListLacks(namespace) => {
+                of_kind.lacks = Some(namespace);
                 None
             }
             Heard::Listed(mut record) => {
@@ -304,7 +320,7 @@ fn replace(kinds: impl IntoIterator<Item = (Kind, Vec<Record>, Kept)>) -> Regist
     let (mut lists, mut kept) = (BTreeMap::new(), BTreeMap::new());
     for (kind, list, keep) in kinds {
         lists.insert(kind, list);
-        if keep != Kept::These(BTreeSet::new()) {
+        if keep != Kept::default() {
             kept.insert(kind, keep);
         }
     }

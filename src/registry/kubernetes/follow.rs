@@ -18,6 +18,7 @@ use super::failure::Failure;
 use super::item::{Event, Item, event, object, page};
 use super::lines::{Broken, Lines, whole};
 use super::listener::Listener;
+use super::pace::Pace;
 use super::resource::{Place, Resource};
 use crate::lifecycle::Backoff;
 
@@ -48,8 +49,6 @@ const LISTS_AT_ONCE: usize = 4;
 /// A kind that we are not allowed to read, and go without, is asked for again after this time and some more.
 const DENIED_AGAIN: Duration = Duration::from_secs(45);
 const DENIED_SPREAD: Duration = Duration::from_secs(30);
-/// A watch that held for this long was a good one.
-const HELD: Duration = Duration::from_secs(10);
 /// So many failures to connect in a row, and the kubeconfig is read again: the address may be another by now.
 const UNREACHABLE_IN_A_ROW: u32 = 5;
 
@@ -72,7 +71,7 @@ pub(super) async fn follow(
     let kind = resource.kind;
     let places = listener.scope().places(kind);
     let mut follower = Follower {
-        parts: places.into_iter().map(|place| Part { place, position: None }).collect(),
+        parts: places.into_iter().map(Part::of).collect(),
         list_by: ListBy::Watch,
         asker: Asker {
             client,
@@ -140,6 +139,22 @@ struct Part {
     place: Place,
     /// The version that is known; `None` where a list is needed.
     position: Option<String>,
+    /// We are not allowed to read it, and go without.
+    is_lacking: bool,
+}
+
+impl Part {
+    fn of(place: Place) -> Self {
+        Self {
+            place,
+            position: None,
+            is_lacking: false,
+        }
+    }
+
+    fn is_known(&self) -> bool {
+        self.is_lacking || self.position.is_some()
+    }
 }
 
 /// What all parts have in common.
@@ -156,6 +171,7 @@ impl Follower<'_> {
     fn forget(&mut self) {
         for part in &mut self.parts {
             part.position = None;
+            part.is_lacking = false;
         }
     }
 
@@ -164,7 +180,7 @@ impl Follower<'_> {
         if self.asker.confirm_is_due() {
             self.forget();
         }
-        let is_known = self.parts.iter().all(|part| part.position.is_some());
+        let is_known = self.parts.iter().all(Part::is_known);
         if !is_known
             && self.list_by == ListBy::Watch
             && let [part] = &mut *self.parts
@@ -193,7 +209,7 @@ impl Follower<'_> {
         for some in self.parts.chunks_mut(LISTS_AT_ONCE) {
             let mut lists = FuturesUnordered::new();
             for part in some {
-                lists.push(self.asker.list(part));
+                lists.push(self.asker.list_or_lack(part));
             }
             while let Some(listed) = lists.next().await {
                 listed?;
@@ -222,6 +238,39 @@ impl Asker<'_> {
     fn confirm_is_due(&self) -> bool {
         let due = self.listener.confirm_due(self.resource.kind);
         due.is_some_and(|due| due <= Instant::now())
+    }
+
+    /// Whether we go on without this part, which we are not allowed to read.
+    fn lacks(&self, part: &mut Part, result: &Result<(), Failure>) -> bool {
+        let Err(Failure::Forbidden { message, .. }) = result else {
+            return false;
+        };
+        let Some(namespace) = self.listener.scope().may_lack(self.resource.kind, &part.place) else {
+            return false;
+        };
+        part.is_lacking = true;
+        self.listener.lacks(self.resource.kind, namespace, message);
+        true
+    }
+
+    async fn list_or_lack(&self, part: &mut Part) -> Result<(), Failure> {
+        let result = self.list(part).await;
+        if self.lacks(part, &result) { Ok(()) } else { result }
+    }
+
+    /// Waits until a part may be read that is gone without: then all are listed again.
+    async fn keep_asking(&self, part: &Part) -> Failure {
+        self.begins();
+        let path = self.resource.path(&part.place);
+        let mut spread = Backoff::new(DENIED_SPREAD, DENIED_SPREAD);
+        loop {
+            tokio::time::sleep(DENIED_AGAIN + spread.next_delay()).await;
+            // Whatever else is wrong, the other parts tell.
+            let params = ListParams::default().limit(PAGE);
+            if self.text(Request::new(&path).list(&params)).await.is_ok() {
+                return Failure::Expired;
+            }
+        }
     }
 
     async fn list(&self, part: &mut Part) -> Result<(), Failure> {
@@ -285,8 +334,14 @@ impl Asker<'_> {
     async fn keep_watching(&self, part: &mut Part) -> Result<(), Failure> {
         let mut pace = Pace::new();
         loop {
+            if part.is_lacking {
+                return Err(self.keep_asking(part).await);
+            }
             let begun = Instant::now();
             let result = self.watch(part).await;
+            if self.lacks(part, &result) {
+                continue;
+            }
             if self.confirm_is_due() || !matches!(result, Ok(()) | Err(Failure::Cut(_))) {
                 return result;
             }
@@ -441,33 +496,5 @@ impl Asker<'_> {
 fn advance(position: &mut String, version: Option<String>) {
     if let Some(version) = version {
         *position = version;
-    }
-}
-
-/// Rests between rounds: not at all after a good one, longer and longer, with jitter, while they fail.
-struct Pace {
-    backoff: Backoff,
-    short_rounds: u32,
-}
-
-impl Pace {
-    fn new() -> Self {
-        Self {
-            backoff: super::backoff(),
-            short_rounds: 0,
-        }
-    }
-
-    async fn rest(&mut self, begun: Instant, result: &Result<(), Failure>) {
-        if begun.elapsed() >= HELD {
-            self.backoff.reset();
-            self.short_rounds = 0;
-        }
-        self.short_rounds += 1;
-        let harmless = matches!(result, Ok(()) | Err(Failure::Expired | Failure::Cut(_)));
-        if harmless && self.short_rounds == 1 {
-            return;
-        }
-        tokio::time::sleep(self.backoff.next_delay()).await;
     }
 }

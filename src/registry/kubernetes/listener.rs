@@ -1,7 +1,7 @@
 //! Where the watches of a member meet: the table is told, and the status kept.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -14,8 +14,9 @@ use super::super::status::{KindState, MemberStatus, Topic};
 use super::budget::{Account, Pace};
 use super::failure::Failure;
 use super::fold::{Fold, Heard, Word};
+use super::listing::{Listing, topic};
 use super::optional::PAUSE;
-use super::scope::Scope;
+use super::scope::{self, Scope};
 use crate::model::ClusterId;
 use crate::table::{EventSink, Kind, Record, RegistryEvent};
 
@@ -46,18 +47,8 @@ struct State {
     doubted: BTreeMap<Kind, Instant>,
 }
 
-/// A list that is being read.
-#[derive(Debug, Default)]
-struct Listing {
-    objects: u64,
-    problems: BTreeMap<Topic, Vec<Problem>>,
-}
-
 /// What an object costs while it is looked at, though nothing of it is kept: about, in bytes.
 const UNUSED: usize = 64;
-
-/// Problems of so many objects are told, and so many of objects without a name.
-const MOST_TOPICS: usize = 1_000;
 
 /// A list that leaves too much out is confirmed by another one after this time.
 const CONFIRM_AFTER: Duration = Duration::from_secs(5);
@@ -162,22 +153,26 @@ impl<'a> Listener<'a> {
 
     /// The member is read without this kind, which it does not let us read. What is held of it stays.
     pub(super) fn goes_without(&self, kind: Kind, failure: &Failure) {
-        let what = match kind {
-            Kind::Namespace => "the network label of the member's system namespace is not known",
-            _ => "localities are those that slices tell, and gateways of type NodePort have no addresses",
-        };
-        let remedy = match kind {
-            Kind::Namespace => "or say the member's network where it is listed",
-            _ => "or leave it so",
-        };
-        let subject = format!("member {}", self.name);
-        let problem = Problem::new(subject, format!("{failure}; without {kind} objects {what}"), remedy);
+        let problem = scope::without(self.name, kind, failure);
         self.missing(kind, KindState::NotAllowed, vec![problem]);
         let mut state = self.state();
         if state.without.insert(kind) {
             self.status.count_failure();
         }
         self.show(&state);
+    }
+
+    /// A kind is read without a namespace that would count too, which the member does not let us read. What is held of it stays.
+    pub(super) fn lacks(&self, kind: Kind, namespace: &Arc<str>, message: &str) {
+        let problem = scope::lacking(self.name, kind, namespace, message);
+        let mut state = self.state();
+        if let Some(listing) = state.listing.get_mut(&kind) {
+            listing.lacking.push(problem);
+            drop(state);
+            self.hear(kind, Heard::ListLacks(Arc::clone(namespace)));
+        } else {
+            self.status.problems(Topic::Lacking(kind), vec![problem]);
+        }
     }
 
     fn missing(&self, kind: Kind, why: KindState, problems: Vec<Problem>) {
@@ -188,6 +183,7 @@ impl<'a> Listener<'a> {
         drop(state);
         self.status.missing(kind, why);
         self.status.problems(Topic::Kind(kind), problems);
+        self.status.problems(Topic::Lacking(kind), Vec::new());
         self.hear(kind, Heard::Missing);
         self.note_doubts();
     }
@@ -295,18 +291,12 @@ impl<'a> Listener<'a> {
 
     /// An object of a list. One too many is an error: the list is not read on.
     pub(super) fn listed(&self, kind: Kind, converted: Converted) -> Result<(), Failure> {
-        let converted = self.scope.within(kind, converted);
+        let mut converted = self.scope.within(kind, converted);
         let mut state = self.state();
         let size = converted.record.as_ref().map_or(UNUSED, Record::size);
         state.account.listed(kind, size);
         self.within_budget(&state)?;
-        let listing = state.listing.entry(kind).or_default();
-        listing.objects += 1;
-        if !converted.problems.is_empty() && listing.problems.len() < MOST_TOPICS {
-            let told = listing.problems.entry(topic(kind, &converted)).or_default();
-            told.extend(converted.problems);
-            told.truncate(MOST_TOPICS);
-        }
+        state.listing.entry(kind).or_default().take(kind, &mut converted);
         drop(state);
         match (converted.is_unreadable, converted.name, converted.record) {
             (true, Some(name), record) => self.hear(kind, Heard::ListedInPart(name, record)),
@@ -348,9 +338,15 @@ impl<'a> Listener<'a> {
     pub(super) fn list_ends(&self, kind: Kind) {
         let mut state = self.state();
         state.account.list_ends(kind);
-        let Listing { objects, problems } = state.listing.remove(&kind).unwrap_or_default();
+        let listing = state.listing.remove(&kind).unwrap_or_default();
+        let Listing {
+            objects,
+            problems,
+            lacking,
+        } = listing;
         drop(state);
         self.status.told(kind, objects);
+        self.status.problems(Topic::Lacking(kind), lacking);
         let keep: BTreeSet<_> = problems.keys().cloned().collect();
         self.status.forget_problems(kind, &keep);
         for (topic, problems) in problems {
@@ -477,12 +473,5 @@ impl<'a> Listener<'a> {
     fn state(&self) -> MutexGuard<'_, State> {
         // Whatever panicked has ended the member's task, which alone uses this.
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
-
-fn topic(kind: Kind, converted: &Converted) -> Topic {
-    match &converted.name {
-        Some(name) => Topic::Object(kind, name.clone()),
-        None => Topic::Nameless(kind),
     }
 }

@@ -23,8 +23,8 @@ use super::failure::Failure;
 
 /// How long a program may take. Some ask a cloud's servers, over a proxy.
 const ANSWER: Duration = Duration::from_secs(15);
-/// How much it may print; what comes after is passed over.
-const MOST_OUTPUT: u64 = 1 << 20;
+/// How much it may print. One that prints more is killed.
+const MOST_OUTPUT: usize = 1 << 20;
 /// A token is replaced this long before it expires.
 const AHEAD: SignedDuration = SignedDuration::from_secs(60);
 
@@ -114,14 +114,19 @@ impl Told {
         let status = printed.and_then(|printed| printed.status);
         let status = status.ok_or_else(|| failed("printed no ExecCredential"))?;
         let until = status.expiration_timestamp.as_deref().map(str::parse).transpose();
-        self.until = until.map_err(|_| failed("printed an expirationTimestamp that is none"))?;
+        let until = until.map_err(|_| failed("printed an expirationTimestamp that is none"))?;
         let header = status.token.as_ref().map(|token| {
             let mut header = HeaderValue::try_from(format!("Bearer {}", token))?;
             header.set_sensitive(true);
             Ok(header)
         });
         let header = header.transpose();
-        self.header = header.map_err(|_: http::header::InvalidHeaderValue| failed("printed a token that is none"))?;
+        let header = header.map_err(|_: http::header::InvalidHeaderValue| failed("printed a token that is none"))?;
+        // Whoever once had a token would go on without any, and never be asked again.
+        if header.is_none() && self.header.is_some() {
+            return Err(failed("printed no token"));
+        }
+        (self.header, self.until) = (header, until);
         Ok(status)
     }
 }
@@ -152,10 +157,12 @@ async fn output(exec: &ExecConfig, limit: Duration) -> Result<Vec<u8>, Failure> 
         .as_mut()
         .map_err(|error| failed(&format!("can't be run: {error}")))?;
     let mut group = Group::of(child);
-    let mut stdout = child.stdout.take().expect("it is piped").take(MOST_OUTPUT);
+    let mut stdout = child.stdout.take().expect("it is piped").take(MOST_OUTPUT as u64 + 1);
     let ends = async {
         let mut printed = Vec::new();
-        stdout.read_to_end(&mut printed).await?;
+        if stdout.read_to_end(&mut printed).await? > MOST_OUTPUT {
+            return Err(std::io::Error::other("it prints more than 1 MiB"));
+        }
         Ok::<(Vec<u8>, ExitStatus), std::io::Error>((printed, child.wait().await?))
     };
     let ended = timeout(limit, ends).await;
@@ -247,6 +254,36 @@ mod tests {
         assert_eq!(token(&program).await, "Bearer t2");
         assert_eq!(token(&program).await, "Bearer t2");
         assert_eq!(runs(), 2);
+    }
+
+    #[tokio::test]
+    async fn one_that_tells_no_token_any_more_is_asked_again_and_nobody_goes_without() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = r#"echo >> "$FOLDER/runs"; n=$(wc -l < "$FOLDER/runs"); ok="token: t$n, expirationTimestamp:"
+            case $n in
+                1) echo "status: {$ok '2020-01-01T00:00:00Z'}";;
+                2) echo "status: {}";;
+                3) echo "status: {clientCertificateData: c, clientKeyData: k}";;
+                4) echo "status: {token: \"\\u0001\", expirationTimestamp: '2120-01-01T00:00:00Z'}";;
+                *) echo "status: {$ok '2120-01-01T00:00:00Z'}";;
+            esac"#;
+        let program = Program::run(&mut script(text, folder.path())).await.unwrap().unwrap();
+        for expected in ["no token", "no token", "a token that is none"] {
+            let said = program.clone().header().await.unwrap_err().to_string();
+            assert!(said.contains(expected), "{said}");
+        }
+        assert_eq!(token(&program).await, "Bearer t5");
+    }
+
+    #[tokio::test]
+    async fn one_that_prints_without_end_is_killed_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let user = script(r#"echo $$ > "$FOLDER/pid"; exec yes"#, folder.path());
+        let said = output(&user.exec.unwrap(), Duration::from_secs(20)).await.unwrap_err();
+        assert!(said.to_string().contains("more than 1 MiB"), "{said}");
+        let pid = std::fs::read_to_string(folder.path().join("pid")).unwrap();
+        let command = format!("/proc/{}/cmdline", pid.trim());
+        until(|| std::fs::read(&command).map_or(true, |text| text.is_empty())).await;
     }
 
     #[tokio::test]

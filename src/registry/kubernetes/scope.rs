@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use super::super::MemberOptions;
 use super::super::convert::Converted;
+use super::super::{MemberOptions, Problem};
+use super::failure::Failure;
 use super::resource::Place;
+use crate::model::ClusterId;
 use crate::table::Kind;
 
 /// What of a member is read.
@@ -61,6 +63,16 @@ impl Scope {
         system.filter(|system| !self.namespaces.contains(system))
     }
 
+    /// The namespace of a place that a kind is read without, where we are not allowed to: the others count all the same.
+    pub(super) fn may_lack<'a>(&self, kind: Kind, place: &'a Place) -> Option<&'a Arc<str>> {
+        match place {
+            Place::Namespace(namespace) if kind == Kind::PeerAuthentication => {
+                Some(namespace).filter(|namespace| self.unread_system() == Some(*namespace))
+            }
+            _ => None,
+        }
+    }
+
     /// All of `other` is read here too, so that nothing of it may be missing.
     pub(super) fn covers(&self, other: &Self) -> bool {
         !self.is_partial() || other.is_partial() && other.namespaces.iter().all(|name| self.namespaces.contains(name))
@@ -83,6 +95,32 @@ impl Scope {
         }
         converted
     }
+}
+
+/// What is wrong where a member is read without a kind.
+pub(super) fn without(member: &ClusterId, kind: Kind, failure: &Failure) -> Problem {
+    let (what, remedy) = match kind {
+        Kind::Namespace => (
+            "the network label of the member's system namespace is not known",
+            "or say the member's network where it is listed",
+        ),
+        _ => (
+            "localities are those that slices tell, and gateways of type NodePort have no addresses",
+            "or leave it so",
+        ),
+    };
+    let problem = format!("{failure}; without {kind} objects {what}");
+    Problem::new(format!("member {member}"), problem, remedy)
+}
+
+/// What is wrong where it is read without what the system namespace has of a kind; `message` is the server's.
+pub(super) fn lacking(member: &ClusterId, kind: Kind, namespace: &str, message: &str) -> Problem {
+    let problem = format!(
+        "{kind} objects of {namespace}, which count for all of the member, can't be read: {message}; what is known of them is \
+         kept, and where nothing is, traffic.mtls counts in their place"
+    );
+    let remedy = format!("give the Role of namespace-reader.yaml in {namespace} too");
+    Problem::new(format!("member {member}"), problem, remedy)
 }
 
 #[cfg(test)]

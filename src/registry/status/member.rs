@@ -400,7 +400,7 @@ impl MemberStatus {
         self.change(|entry| {
             entry.problems.retain(|topic, _| match topic {
                 Topic::Object(of, _) | Topic::Nameless(of) => *of != kind || keep.contains(topic),
-                Topic::Kind(_) | Topic::Folder | Topic::Pace => true,
+                Topic::Kind(_) | Topic::Lacking(_) | Topic::Folder | Topic::Pace => true,
             });
             entry.problem_count = entry.problems.values().map(Vec::len).sum();
             self.count_problems(entry.problem_count);

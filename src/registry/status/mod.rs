@@ -43,6 +43,8 @@ pub(super) enum Topic {
     Nameless(Kind),
     /// All objects of a kind.
     Kind(Kind),
+    /// What a kind is read without.
+    Lacking(Kind),
     /// Everything in a folder.
     Folder,
     /// How fast the member changes.

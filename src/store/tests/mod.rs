@@ -323,6 +323,15 @@ fn what_a_list_is_not_trusted_to_remove_stays() {
         except(vec![node("d", "z1")], Kept::All),
         upsert("east", node("b", "z2")),
         except(vec![node("d", "z3")], Kept::These([name("b"), name("never")].into())),
+        // Of a namespace that can't be read all stays; nodes have none.
+        except(
+            vec![node("d", "z3")],
+            Kept::Namespace("".into(), [name("never")].into()),
+        ),
+        except(
+            vec![node("d", "z3")],
+            Kept::Namespace("shop".into(), [name("b")].into()),
+        ),
     ];
     let expected = [node("b", "z2"), node("d", "z3")];
     let folder = tempfile::tempdir().unwrap();

@@ -128,6 +128,10 @@ fn what_is_wrong_or_not_supported_is_told_with_its_field_and_costs_only_that() {
             "spec.exportTo: \"Tools\" is no namespace",
         ),
         (
+            json!({"hosts": ["a.b"], "ports": port, "exportTo": "."}),
+            "spec.exportTo is no list",
+        ),
+        (
             json!({"hosts": ["a.b"], "ports": port, "addresses": ["10.0.0.0/8"]}),
             "ranges are not supported",
         ),

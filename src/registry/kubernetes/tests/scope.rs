@@ -177,32 +177,104 @@ async fn a_member_is_read_without_nodes_where_these_are_forbidden() {
     running.until_synced().await;
 }
 
+const SYSTEM_POLICIES: &str = "peerauthentications@istio-system";
+
+/// One policy in each of three namespaces.
+fn with_policies() -> FakeApi {
+    let api = three_namespaces(FakeApi::new());
+    api.install("security.istio.io/v1");
+    for namespace in ["istio-system", "other", "shop"] {
+        put_policy(&api, namespace, "STRICT");
+    }
+    api
+}
+
+fn put_policy(api: &FakeApi, namespace: &str, mode: &str) {
+    let policy = json!({"metadata": {"namespace": namespace}, "spec": {"mtls": {"mode": mode}}});
+    api.put("peerauthentications", &format!("of-{namespace}"), policy);
+}
+
+impl Running {
+    async fn has_policies(&self, expected: &[&str]) {
+        let read = |recorder: &Recorder| {
+            let names = recorder.names("east").into_iter();
+            let names = names.filter_map(|name| name.strip_prefix("PeerAuthentication ").map(str::to_owned));
+            names.collect::<Vec<_>>() == expected
+        };
+        self.recorder.until(&format!("policies {expected:?}"), read).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_policy_of_the_system_namespace_counts_for_the_namespaces_that_are_read() {
-    let security = "security.istio.io/v1";
-    let api = three_namespaces(FakeApi::new());
-    api.install(security);
-    for namespace in ["istio-system", "other", "shop"] {
-        let policy = json!({"metadata": {"namespace": namespace}, "spec": {"mtls": {"mode": "STRICT"}}});
-        api.put("peerauthentications", &format!("of-{namespace}"), policy);
+    let running = start(with_policies(), &["shop"]).await;
+    let both = ["istio-system/of-istio-system", "shop/of-shop"];
+    running.has_policies(&both).await;
+    // Where it can't be read any more, nothing of it is forgotten, and the others are followed all the same.
+    running.api.fail(SYSTEM_POLICIES, Fault::Status(403, "not there"));
+    running.api.cut("peerauthentications");
+    running.until_problems(1).await;
+    running.until_kind(Kind::PeerAuthentication, KindState::Connected).await;
+    running.api.delete("peerauthentications", "of-shop");
+    running.has_policies(&both[..1]).await;
+    // Nor by a list, also that of another reader, who knows no names.
+    put_policy(&running.api, "shop", "STRICT");
+    running.has_policies(&both).await;
+    running.api.delete_silently("peerauthentications", "of-shop");
+    running.api.delete_silently("peerauthentications", "of-istio-system");
+    running.api.say(
+        "peerauthentications",
+        "{\"type\": \"ERROR\", \"object\": {\"code\": 410}}\n",
+    );
+    running.has_policies(&both[..1]).await;
+    put_policy(&running.api, "shop", "STRICT");
+    running.has_policies(&both).await;
+    assert!(running.members.reconfigure(&id("east"), options(&["cart"])));
+    running.has_policies(&both[..1]).await;
+    running.until_problems(1).await;
+    // Once it may be read again its list counts.
+    running.api.heal();
+    running.has_policies(&[]).await;
+    running.until_problems(0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_system_namespace_is_forbidden_the_policies_of_the_others_count_and_that_is_told() {
+    let api = with_policies();
+    api.fail(SYSTEM_POLICIES, Fault::Status(403, "no Role there"));
+    let running = start(api, &["cart", "shop"]).await;
+    running.has_policies(&["shop/of-shop"]).await;
+    let problems = running.until_problems(1).await;
+    for part in [
+        "PeerAuthentication objects of istio-system",
+        "no Role there",
+        "traffic.mtls",
+        "namespace-reader.yaml",
+    ] {
+        assert!(problems[0].contains(part), "{problems:?}");
     }
-    let running = start(api, &["shop"]).await;
-    let policies = [
-        "PeerAuthentication istio-system/of-istio-system",
-        "PeerAuthentication shop/of-shop",
-    ];
-    let read = |recorder: &Recorder| {
-        let names = recorder.names("east").into_iter();
-        let names: Vec<_> = names.filter(|name| name.starts_with("PeerAuthentication")).collect();
-        names == policies
+    let report = running.until_kind(Kind::PeerAuthentication, KindState::Connected).await;
+    assert_eq!(report.state, MemberState::Synced);
+    // What changes arrives, and nothing is listed again but what is missing.
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    put_policy(&running.api, "cart", "STRICT");
+    running.has_policies(&["cart/of-cart", "shop/of-shop"]).await;
+    let lists = |of: &str| {
+        let requests = running.api.requests(of);
+        requests.iter().filter(|request| *request == "list").count()
     };
-    running.recorder.until("both policies", read).await;
-    // Where one of them can't be read, nothing is forgotten.
-    let system = "peerauthentications@istio-system";
-    running.api.fail(system, Fault::Status(403, "not there"));
+    assert_eq!(lists("peerauthentications@shop"), 1);
+    assert!((4..=8).contains(&lists(SYSTEM_POLICIES)), "{}", lists(SYSTEM_POLICIES));
+    // The Role is given.
+    running.api.heal();
+    running
+        .has_policies(&["cart/of-cart", "istio-system/of-istio-system", "shop/of-shop"])
+        .await;
+    running.until_problems(0).await;
+    // One of the namespaces that are asked for is another matter: then the kind can't be read.
+    running.api.fail("peerauthentications@cart", Fault::Status(403, "no"));
     running.api.cut("peerauthentications");
     running
         .until_kind(Kind::PeerAuthentication, KindState::NotAllowed)
         .await;
-    assert!(read(&running.recorder));
 }
