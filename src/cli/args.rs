@@ -273,7 +273,7 @@ pub struct ViewerArgs {
     #[arg(long)]
     pub member: Option<String>,
     /// The address families that the viewer can use [default: dual]
-    #[arg(long, value_parser = ["v4", "v6", "dual"])]
+    #[arg(long, value_parser = ["v4", "v6", "dual", "any"])]
     pub families: Option<String>,
 }
 

@@ -25,7 +25,7 @@ pub(super) enum Unanswerable {
     NoViewer,
     #[error("a proxy says itself where it stands; leave out network, member and families")]
     TwoViewers,
-    #[error("{0:?} is none of the address families v4, v6 and dual")]
+    #[error("{0:?} is none of the address families v4, v6, dual and any")]
     NotFamilies(String),
     #[error(transparent)]
     NotAnId(#[from] InvalidId),

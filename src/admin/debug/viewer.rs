@@ -124,6 +124,7 @@ fn families(text: &str) -> Result<AddressFamilies, Unanswerable> {
         "" | "dual" => Ok(AddressFamilies::Dual),
         "v4" => Ok(AddressFamilies::V4),
         "v6" => Ok(AddressFamilies::V6),
+        "any" => Ok(AddressFamilies::Unknown),
         other => Err(Unanswerable::NotFamilies(shorten(other))),
     }
 }
@@ -240,13 +241,14 @@ mod tests {
             of("a", "", "").unwrap().1.proxy,
             "sidecar~10.1.0.9~a.shop~shop.svc.cluster.local"
         );
+        assert_eq!(of("", "net7", "any").unwrap().0.to_string(), "net7/any");
         let (key, viewer) = of("", "net7", "v6").unwrap();
         assert_eq!(key.to_string(), "net7/v6");
         assert!(viewer.contradiction.contains("misspelt"), "{viewer:?}");
         for (proxy, network, families, says) in [
             ("", "", "", "who looks?"),
             ("a", "net1", "", "says itself"),
-            ("", "net1", "v5", "v4, v6 and dual"),
+            ("", "net1", "v5", "v4, v6, dual and any"),
             ("", "-", "", "network name"),
         ] {
             let error = of(proxy, network, families).unwrap_err().to_string();

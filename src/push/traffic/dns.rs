@@ -112,7 +112,8 @@ fn names(table: &EndpointTable, settings: &TrafficSettings, key: &ViewKey) -> Ve
         if addresses.is_empty() {
             return;
         }
-        // An A record too, or musl believes no AAAA; a pod without IPv4 has no way to it, so resolvers put it last.
+        // An A record too, or musl believes no AAAA; a pod without IPv4 has no way to it, so resolvers put it last. What has no
+        // virtual address has none to give.
         if key.families == AddressFamilies::V6 {
             addresses.truncate(7);
             addresses.extend(service.virtual_ip.map(IpAddr::from));

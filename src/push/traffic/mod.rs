@@ -177,7 +177,8 @@ pub(super) fn sidecar_spec(
     match kind {
         ResourceType::Cluster => {
             if let Some(cluster) = FixedCluster::parse(name) {
-                return Some(ResourceSpec::FixedCluster(FixedClusterSpec { cluster }));
+                let families = key.families;
+                return Some(ResourceSpec::FixedCluster(FixedClusterSpec { cluster, families }));
             }
             if let Some(name) = DirectName::parse(name, &settings.domain) {
                 let service = table.service(&name.0.service)?;
@@ -295,8 +296,8 @@ pub(super) fn gateway_spec(
         ResourceType::RouteConfiguration | ResourceType::Secret => None,
         ResourceType::Cluster | ResourceType::ClusterLoadAssignment => {
             if kind == ResourceType::Cluster && FixedCluster::parse(name) == Some(FixedCluster::BlackHole) {
-                let cluster = FixedCluster::BlackHole;
-                return Some(ResourceSpec::FixedCluster(FixedClusterSpec { cluster }));
+                let (cluster, families) = (FixedCluster::BlackHole, key.families);
+                return Some(ResourceSpec::FixedCluster(FixedClusterSpec { cluster, families }));
             }
             let SniName { service, port } = SniName::parse(name, &settings.domain)?;
             let service = table.service(&service)?;

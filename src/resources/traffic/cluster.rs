@@ -11,8 +11,8 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::{
 use envoy_types::pb::envoy::config::cluster::v3::{CircuitBreakers, Cluster, UpstreamConnectionOptions};
 use envoy_types::pb::envoy::config::core::v3::socket_option::{SocketState, Value as SocketValue};
 use envoy_types::pb::envoy::config::core::v3::{
-    BindConfig, Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions as CommonHttpOptions, SocketOption,
-    TcpKeepalive,
+    BindConfig, ExtraSourceAddress, Http1ProtocolOptions, Http2ProtocolOptions,
+    HttpProtocolOptions as CommonHttpOptions, SocketOption, TcpKeepalive,
 };
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
@@ -28,6 +28,7 @@ use super::names::SniName;
 use super::outlier;
 use super::settings::{Outlier, TrafficSettings};
 use super::tls;
+use crate::model::AddressFamilies;
 use crate::resources::{ClusterName, Resource, ResourceType, Version};
 
 /// How long an Envoy tries to connect to where a connection was going anyway; Istio's default for all.
@@ -42,8 +43,10 @@ const ALIVE_INTERVAL: u32 = 5;
 const ALIVE_PROBES: u32 = 3;
 /// Level, name and milliseconds.
 const USER_TIMEOUT: (i64, i64, i64) = (6, 18, 25_000);
-/// Where a sidecar connects to its own application from: rules that capture traffic let this address pass, as Istio's do.
+/// Where a sidecar connects to its own application from: rules that capture traffic let these addresses pass, as Istio's do.
+/// That of IPv6 is there only where somebody gave it to the loopback interface.
 const INBOUND_SOURCE: &str = "127.0.0.6";
+const INBOUND_SOURCE_V6: &str = "::6";
 
 /// A cluster that leads to no service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,6 +85,8 @@ impl FixedCluster {
 pub struct FixedClusterSpec {
     /// Which one.
     pub cluster: FixedCluster,
+    /// What the viewer's application is called by.
+    pub families: AddressFamilies,
 }
 
 impl FixedClusterSpec {
@@ -102,12 +107,27 @@ impl FixedClusterSpec {
             cluster.typed_extension_protocol_options = as_downstream(None);
         }
         if self.cluster == FixedCluster::Inbound {
-            cluster.upstream_bind_config = Some(BindConfig {
-                source_address: Some(socket_address(INBOUND_SOURCE, 0)),
-                ..BindConfig::default()
-            });
+            cluster.upstream_bind_config = Some(inbound_source(self.families));
         }
         Resource::encode(ResourceType::Cluster, name, self.version(), &cluster)
+    }
+}
+
+/// Envoy takes that of the family that it connects by, of two.
+fn inbound_source(families: AddressFamilies) -> BindConfig {
+    let (first, second) = match families {
+        AddressFamilies::V4 | AddressFamilies::Unknown => (INBOUND_SOURCE, None),
+        AddressFamilies::V6 => (INBOUND_SOURCE_V6, None),
+        AddressFamilies::Dual => (INBOUND_SOURCE, Some(INBOUND_SOURCE_V6)),
+    };
+    let extra = second.map(|ip| ExtraSourceAddress {
+        address: Some(socket_address(ip, 0)),
+        ..ExtraSourceAddress::default()
+    });
+    BindConfig {
+        source_address: Some(socket_address(first, 0)),
+        extra_source_addresses: extra.into_iter().collect(),
+        ..BindConfig::default()
     }
 }
 

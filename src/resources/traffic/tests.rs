@@ -304,3 +304,26 @@ fn listeners_are_there_for_the_families_of_the_viewer() {
         assert_eq!(sockets(read(&dns.encode())), local, "{families}");
     }
 }
+
+#[test]
+fn an_application_is_called_from_an_address_of_each_family() {
+    use super::cluster::{FixedCluster, FixedClusterSpec};
+    use crate::model::AddressFamilies::{Dual, Unknown, V4, V6};
+    for (families, sources) in [
+        (V4, &["127.0.0.6"][..]),
+        (Unknown, &["127.0.0.6"]),
+        (V6, &["::6"]),
+        (Dual, &["127.0.0.6", "::6"]),
+    ] {
+        let bind = |cluster| {
+            let cluster: Cluster = read(&FixedClusterSpec { cluster, families }.encode());
+            cluster.upstream_bind_config
+        };
+        let bound = bind(FixedCluster::Inbound).unwrap();
+        let extra = bound.extra_source_addresses.into_iter().map(|extra| extra.address);
+        let all = std::iter::once(bound.source_address).chain(extra);
+        let all: Vec<_> = all.map(|socket| socket.unwrap().address).collect();
+        assert_eq!(all, sources, "{families}");
+        assert_eq!(bind(FixedCluster::Passthrough), None, "{families}");
+    }
+}
