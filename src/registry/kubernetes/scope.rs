@@ -116,8 +116,8 @@ pub(super) fn without(member: &ClusterId, kind: Kind, failure: &Failure) -> Prob
 /// What is wrong where it is read without what the system namespace has of a kind; `message` is the server's.
 pub(super) fn lacking(member: &ClusterId, kind: Kind, namespace: &str, message: &str) -> Problem {
     let problem = format!(
-        "{kind} objects of {namespace}, which count for all of the member, can't be read: {message}; what is known of them is \
-         kept, and where nothing is, traffic.mtls counts in their place"
+        "{kind} objects of {namespace}, which count for all of the member, can't be read; what is known of them is kept, and \
+         where nothing is, traffic.mtls counts in their place: {message}"
     );
     let remedy = format!("give the Role of namespace-reader.yaml in {namespace} too");
     Problem::new(format!("member {member}"), problem, remedy)
