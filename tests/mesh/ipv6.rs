@@ -78,7 +78,7 @@ async fn start(space: &Space, folder: &Path, name: &'static str, addresses: &[&s
         "cluster": name,
         "metadata": { "CLUSTER_ID": "west", "INSTANCE_IPS": addresses.join(",") },
     });
-    let bootstrap = pod::bootstrap(&node, "[fd00:66::1]:15010".parse().unwrap(), true);
+    let bootstrap = pod::bootstrap(&node, "[fd00:66::1]:15010".parse().expect("an address"), true);
     fs::write(folder.join("bootstrap.json"), bootstrap.to_string()).expect("it can be written");
     Envoy::start(space, folder, name).await
 }

@@ -19,6 +19,7 @@ use super::item::{Event, Item, event, object, page};
 use super::lines::{Broken, Lines, whole};
 use super::listener::Listener;
 use super::pace::Pace;
+use super::part::{Part, advance};
 use super::resource::{Place, Resource};
 use crate::lifecycle::Backoff;
 
@@ -133,30 +134,6 @@ struct Follower<'a> {
     parts: Vec<Part>,
 }
 
-/// A part of a kind that has watches of its own.
-#[derive(Debug)]
-struct Part {
-    place: Place,
-    /// The version that is known; `None` where a list is needed.
-    position: Option<String>,
-    /// We are not allowed to read it, and go without.
-    is_lacking: bool,
-}
-
-impl Part {
-    fn of(place: Place) -> Self {
-        Self {
-            place,
-            position: None,
-            is_lacking: false,
-        }
-    }
-
-    fn is_known(&self) -> bool {
-        self.is_lacking || self.position.is_some()
-    }
-}
-
 /// What all parts have in common.
 struct Asker<'a> {
     client: &'a Client,
@@ -169,10 +146,7 @@ struct Asker<'a> {
 
 impl Follower<'_> {
     fn forget(&mut self) {
-        for part in &mut self.parts {
-            part.position = None;
-            part.is_lacking = false;
-        }
+        self.parts.iter_mut().for_each(Part::forget);
     }
 
     /// Lists if need be, and watches until a watch ends.
@@ -489,12 +463,5 @@ impl Asker<'_> {
             Broken::Cut(error) => Failure::Cut(super::failure::chain(&*error)),
             Broken::TooLong(bytes) => self.malformed(&format_args!("it has more than {bytes} bytes in one piece")),
         }
-    }
-}
-
-/// An object without a version leaves the position where it is: then it is told again, which does no harm.
-fn advance(position: &mut String, version: Option<String>) {
-    if let Some(version) = version {
-        *position = version;
     }
 }

@@ -25,6 +25,7 @@ mod listener;
 mod listing;
 mod optional;
 mod pace;
+mod part;
 mod program;
 mod proxy;
 mod resource;
