@@ -20,6 +20,7 @@ mod fleet;
 mod gateways;
 mod ground;
 mod held;
+mod ipv6;
 mod issued;
 mod load;
 mod locality;

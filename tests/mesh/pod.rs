@@ -53,24 +53,21 @@ pub(crate) struct Envoy {
     folder: PathBuf,
 }
 
-/// Captures all TCP, and questions to the DNS, but those of Envoy's own user, as Istio's init container does.
+/// The rules that a user reads in docs/traffic.md, to the letter.
+pub(crate) fn capture_rules() -> &'static str {
+    let page = include_str!("../../docs/traffic.md");
+    let after = page
+        .split_once("## Capture a pod's traffic")
+        .expect("it is on the page")
+        .1;
+    let script = after.split_once("```sh\n").expect("it has a script").1;
+    script.split_once("```").expect("it ends").0
+}
+
+/// Captures all TCP of IPv4, and questions to the DNS, but those of Envoy's own user, as Istio's init container does.
 pub(crate) fn capture(space: &Space) {
-    space.shell(&format!(
-        "N='iptables -w -t nat'
-         $N -N TO_IN; $N -A TO_IN -p tcp -j REDIRECT --to-ports 15006
-         $N -N OUT; $N -A OUTPUT -p tcp -j OUT
-         $N -A OUT -s 127.0.0.6/32 -o lo -j RETURN
-         $N -A OUT ! -d 127.0.0.1/32 -o lo -m owner --uid-owner {ENVOY_USER} -j TO_IN
-         $N -A OUT -m owner --uid-owner {ENVOY_USER} -j RETURN
-         $N -A OUT -o lo -j RETURN
-         $N -A OUT -d 127.0.0.0/8 -j RETURN
-         $N -A OUT -p tcp -j REDIRECT --to-ports 15001
-         $N -N IN; $N -A PREROUTING -p tcp -j IN
-         $N -A IN -p tcp -m multiport --dports 15000,15006,15021,15090 -j RETURN
-         $N -A IN -p tcp -j TO_IN
-         $N -A OUTPUT -p udp --dport 53 -m owner --uid-owner {ENVOY_USER} -j RETURN
-         $N -A OUTPUT -p udp --dport 53 -j REDIRECT --to-ports 15053"
-    ));
+    let parts = capture_rules().split_once("# Where the pod has IPv6");
+    space.shell(parts.expect("IPv6 comes last").0);
 }
 
 impl Envoy {
