@@ -9,7 +9,7 @@ use super::changes::{self, CHANGES};
 use super::client;
 use super::harness::eventually;
 use super::held::Held;
-use super::mesh::DEADLINE;
+use super::mesh::{DEADLINE, Mesh};
 use super::space::need_namespaces;
 use super::three::{PODS, Three, WEB};
 use super::trial::{AFTER, Posts, Trial};
@@ -52,6 +52,7 @@ async fn pods_leave(trial: &mut Trial) {
         trial.answered_by(&without(&[pod])).await;
         trial.three.mesh.drain(pod);
         trial.load.goes_on(AFTER).await;
+        no_connection_is_left(&trial.three.mesh, pod).await;
         trial.three.mesh.stop_pod(pod).await;
         trial.after(&format!("{pod} leaves")).await;
         let spec = PODS.iter().find(|spec| spec.name == pod).expect("it is one of them");
@@ -59,6 +60,17 @@ async fn pods_leave(trial: &mut Trial) {
         trial.answered_by(&WEB).await;
         trial.after(&format!("{pod} comes back")).await;
     }
+}
+
+/// A connection through a gateway is in use until its pod gives it back.
+async fn no_connection_is_left(mesh: &Mesh, pod: &str) {
+    let connections = |which| mesh.stat(pod, &[&format!("http.inbound.downstream_cx_{which}")]);
+    assert_ne!(connections("total"), 0, "{pod} was asked");
+    let left = async || match connections("active") {
+        0 => Ok(()),
+        left => Err(format!("{left} are left")),
+    };
+    mesh.until("a pod's connections to be given back", left).await;
 }
 
 /// Who has been told of it sends nothing more through it, so its end breaks nothing off.

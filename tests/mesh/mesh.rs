@@ -137,7 +137,7 @@ impl Mesh {
     /// What a hook before the end does (docs/traffic.md): connections that are in use are given back by their next answer.
     pub(crate) fn drain(&self, pod: &str) {
         let hook = r"exec 3<>/dev/tcp/127.0.0.1/15000
-            printf 'POST /drain_listeners?graceful&skip_exit HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n' >&3
+            printf 'POST /healthcheck/fail HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n' >&3
             read -r said <&3
             [[ $said == *' 200 OK'* ]]";
         succeeds_in(&self.pods[pod].space, "bash", &["-euc", hook]);
