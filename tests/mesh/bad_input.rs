@@ -59,6 +59,8 @@ spec: {spec}
 /// What is wrong of hosts and machines outside of Kubernetes.
 fn wrong_outside() -> Vec<String> {
     let long = format!("{}.example.com", vec!["a".repeat(60); 5].join("."));
+    // As long as a server name of Envoy's lets it be.
+    let longest = format!("{}.{}.com", vec!["b".repeat(57); 3].join("."), "b".repeat(58));
     let of = |name: &str, spec: &str| entry("ServiceEntry", name, spec);
     let machine = |name: &str, spec: &str| entry("WorkloadEntry", name, spec);
     let https = "{number: 443, name: tls, protocol: TLS}";
@@ -95,6 +97,12 @@ fn wrong_outside() -> Vec<String> {
             "wild",
             &format!(
                 "{{hosts: ['*.w.example.com', '*.b.w.example.com', 'a.w.example.com'], resolution: NONE, ports: [{https}, {{number: 80, name: http, protocol: HTTP}}]}}"
+            ),
+        ),
+        of(
+            "longest",
+            &format!(
+                "{{hosts: ['{longest}'], resolution: STATIC, ports: [{{number: 65535, name: http, protocol: HTTP}}], endpoints: [{{address: 192.0.2.9}}]}}"
             ),
         ),
         of("no-hosts", &format!("{{hosts: [], resolution: DNS, ports: [{https}]}}")),

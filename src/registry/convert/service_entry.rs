@@ -40,6 +40,8 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<ServiceEntryRecord> {
     let resolution = resolution(subject, &spec)?;
     let mut hosts = hosts(subject);
     let selected = object(subject, "spec.workloadSelector", spec.get("workloadSelector"));
+    let of = spec.get("workloadSelector").cloned().unwrap_or_default();
+    subject.only("spec.workloadSelector", &of, &["labels"]);
     let mut selector = selector(subject, "spec.workloadSelector.labels", selected.get("labels"));
     let mut endpoints = endpoints(subject, resolution);
     if resolution == Resolution::None && (selector.is_some() || !endpoints.is_empty()) {
@@ -157,6 +159,9 @@ fn location(subject: &mut Subject<'_>, spec: &Value) -> Location {
     }
 }
 
+/// The longest host, in bytes: Envoy takes no server name of more than 255, and `outbound_.65535_._.` stands before it.
+const LONGEST_HOST: usize = 255 - 19;
+
 fn hosts(subject: &mut Subject<'_>) -> Vec<EntryHost> {
     let mut hosts = BTreeSet::new();
     for (at, text) in texts(subject, "hosts").into_iter().enumerate() {
@@ -168,6 +173,7 @@ fn hosts(subject: &mut Subject<'_>) -> Vec<EntryHost> {
         let host = HostName::new(name).map_err(|error| error.to_string());
         let host = host.and_then(|host| match host.as_str().contains('_') {
             true => Err(format!("{text:?} has an underscore")),
+            false if host.as_str().len() > LONGEST_HOST => Err(format!("{text:?} is longer than {LONGEST_HOST} bytes")),
             false => Ok(host),
         });
         match host {

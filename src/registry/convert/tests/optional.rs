@@ -124,6 +124,14 @@ fn what_is_wrong_or_not_supported_is_told_with_its_field_and_costs_only_that() {
         (json!({"hosts": ["a.b", "*"], "ports": port}), "spec.hosts[1]"),
         (json!({"hosts": ["a.b", "a_b.c"], "ports": port}), "underscore"),
         (
+            json!({"hosts": ["a.b", format!("{}.d", "a23456789.".repeat(23) + "bcdef")], "ports": port}),
+            "longer than 236 bytes",
+        ),
+        (
+            json!({"hosts": ["a.b"], "ports": port, "resolution": "STATIC", "workloadSelector": {"labels": {"a": "b"}, "matchLabels": {"a": "b"}}}),
+            "spec.workloadSelector.matchLabels is not supported",
+        ),
+        (
             json!({"hosts": ["a.b"], "ports": port, "exportTo": ["Tools"]}),
             "spec.exportTo: \"Tools\" is no namespace",
         ),
