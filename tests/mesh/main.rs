@@ -19,6 +19,7 @@ mod files;
 mod fleet;
 mod gateways;
 mod ground;
+mod grpc;
 mod held;
 mod ipv6;
 mod issued;

@@ -3,37 +3,24 @@
 use std::io::Write;
 use std::net::SocketAddr;
 
-use hyper_util::rt::TokioIo;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::Code;
-use tonic::transport::{Channel, Endpoint, Server};
+use tonic::transport::Channel;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
 use super::client::{self, Answer, get_over};
+use super::grpc;
 use super::harness::eventually;
 use super::manifests;
-use super::space::{Space, need_namespaces};
+use super::space::need_namespaces;
 use super::tls::{first_byte, open};
 use super::world::{DEADLINE, WEB_IN_EAST, World, told, workload};
 
 const POD: [u8; 4] = [10, 1, 0, 20];
-const GRPC: u16 = 8083;
+const GRPC: u16 = grpc::PORT;
 
 fn pod(port: u16) -> SocketAddr {
     (POD, port).into()
-}
-
-/// The health service of gRPC, as an application that speaks HTTP/2 without TLS.
-fn health_service(space: &Space) {
-    let listener = space
-        .within(|| std::net::TcpListener::bind(("0.0.0.0", GRPC)))
-        .expect("the port is free");
-    listener.set_nonblocking(true).expect("it can be set");
-    let listener = tokio::net::TcpListener::from_std(listener).expect("there is a runtime");
-    let (_, service) = tonic_health::server::health_reporter();
-    let server = Server::builder().add_service(service);
-    tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
 }
 
 impl World {
@@ -56,18 +43,8 @@ impl World {
     }
 
     async fn ask_grpc(&self) -> HealthClient<Channel> {
-        let stream = self.pods["kubelet"]
-            .space
-            .within(|| client::connect(pod(GRPC)))
-            .expect("it is accepted");
-        stream.set_nonblocking(true).expect("it can be set");
-        let mut stream = Some(tokio::net::TcpStream::from_std(stream).expect("there is a runtime"));
-        let connector = tower::service_fn(move |_| {
-            let stream = stream.take().map(TokioIo::new);
-            async move { stream.ok_or_else(|| std::io::Error::other("one connection is all there is")) }
-        });
-        let endpoint = Endpoint::from_static("http://probe").timeout(DEADLINE);
-        HealthClient::new(endpoint.connect_with_connector(connector).await.expect("it connects"))
+        let client = grpc::health_client(&self.pods["kubelet"].space, pod(GRPC)).await;
+        client.expect("it connects")
     }
 
     /// `web` with one pod, whose containers are probed so.
@@ -169,7 +146,7 @@ async fn a_workload_has_a_way_in_of_its_own() {
     world.add(workload("client-1", "east", "10.1.0.10"), "0.0.0.0").await;
     // Listening at the address of the pod only.
     world.add(world.web()[0].clone(), "10.1.0.20").await;
-    health_service(&world.pods["web-1"].space);
+    grpc::health_service(&world.pods["web-1"].space);
     world.settled("client-1", (WEB_IN_EAST, 80), "web", "web-1").await;
 
     probes_pass_and_nothing_else(&world).await;
