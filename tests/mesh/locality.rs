@@ -158,6 +158,7 @@ async fn what_is_near_comes_first_and_what_fails_or_is_drained_or_not_for_others
     what_is_drained(&world, &pods).await;
     what_fails_mostly(&world).await;
     zones_that_are_drained(&world).await;
+    what_a_service_says(&world, &pods).await;
     what_fails(&mut world).await;
     world.nobody_refused_anything();
 }
@@ -253,6 +254,40 @@ async fn what_fails_mostly(world: &World) {
     };
     world.until("web-3 to be asked nothing", only_others).await;
     assert_eq!(acted("ejections_active"), 1);
+}
+
+/// Where the settings treat all alike, a Service may want its callers served nearby, and weigh what is in a member.
+async fn what_a_service_says(world: &World, pods: &[Placed]) {
+    let to = (WEB_IN_EAST, 80);
+    let say = |annotations: &str, spec: &str| {
+        for (member, ip) in [("east", WEB_IN_EAST), ("east2", WEB_IN_EAST), ("west", WEB_IN_WEST)] {
+            let annotations = if member == "east2" { annotations } else { "" };
+            let text = service("web", ip, annotations, member, pods);
+            let head = "spec:\n  clusterIP";
+            assert!(text.contains(head), "{text}");
+            let text = text.replacen(head, &format!("spec:\n{spec}  clusterIP"), 1);
+            world.say(member, "web.yaml", &text);
+        }
+    };
+    let all = ["web-1", "web-2", "web-3", "web-4", "web-5"];
+    world.change_settings(|text| text.replace("{mode: failover}", "{mode: off}"));
+    world.answered_by("client-1", to, &all).await;
+    say("", "  trafficDistribution: PreferSameZone\n");
+    world.answered_by("client-1", to, &["web-1"]).await;
+    say("parallax.dev/weight: '50'", "");
+    // The one pod of that member counts half of one of the other four.
+    let shares = async || {
+        let counts = world.count("client-1", to, 90);
+        let is = |pod: &str, share: usize| counts.get(pod).is_some_and(|count| count.abs_diff(share) <= 3);
+        match is("web-2", 10) && all.iter().filter(|pod| **pod != "web-2").all(|pod| is(pod, 20)) {
+            true => Ok(()),
+            false => Err(format!("{counts:?}")),
+        }
+    };
+    world.until("half a share", shares).await;
+    say("", "");
+    world.change_settings(|text| text.replace("{mode: off}", "{mode: failover}"));
+    world.answered_by("client-1", to, &["web-1"]).await;
 }
 
 async fn zones_that_are_drained(world: &World) {
