@@ -291,6 +291,20 @@ async fn policies_count_and_clients_follow(world: &World) {
     world.unsay_policy("both", "shop");
     world.answers("GET /", 403).await;
     world.hears_of(client).await;
+
+    // Without mutual TLS at all, by one workload or by its namespace: clients know, and the port takes what comes.
+    for spec in [
+        "{selector: {matchLabels: {app: web}}, mtls: {mode: DISABLE}}",
+        "{mtls: {mode: DISABLE}}",
+    ] {
+        world.say_policy("none", "shop", spec);
+        world.hears_of("").await;
+        world.answers("GET /", 200).await;
+        world.says(&["get", "proxies"], &["DISABLE"]).await;
+        world.unsay_policy("none", "shop");
+        world.hears_of(client).await;
+        world.answers("GET /", 403).await;
+    }
 }
 
 async fn settings_count_while_we_run(world: &World) {
