@@ -140,6 +140,8 @@ pub(super) const MISSED: &str = "
   plaintext), names shared with the clusters, maps packed after they grew, 24 bytes for what is known of a resource instead of 56,
   one task for a connection and its streams without an HTTP server in between. A heap profile has per proxy: 32 kB of buffers of
   HTTP/2 for reading and writing, 4 for its header tables, 4 of TLS, some 8 for sessions and subscriptions, 10 for all else.
+- **B8, requests.** A watch is a request, and five kinds are watched; the sixth request tells which of the kinds there are that a
+  member may lack, each of which has one too. Less would be to watch less: Nodes, for instance, tell regions and NodePorts.
 - **B9, elsewhere.** The goal is below what the protocol allows for names of this length. A delta answer has to have the type URL
   twice (142 bytes), the name twice (124), two versions, a nonce, the name of the control plane, and an address with its locality
   (60). Versions have 22 letters; of the 414 bytes that there were with 32, 310 would be left

@@ -34,7 +34,9 @@ pub(crate) async fn run(options: &Options, results: &Results) -> anyhow::Result<
                 row("ready after", "s").values(ready).goal(Some(Goal::AtMost(5.0))),
                 row("CPU", "s").values(cpu),
                 row("peak memory", "MB").values(peak),
-                row("requests per API server", "").values(requests),
+                row("requests per API server", "")
+                    .values(requests)
+                    .goal(Some(Goal::AtMost(4.0))),
             ])?;
         }
     }
