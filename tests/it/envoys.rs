@@ -87,6 +87,16 @@ impl Envoys {
         }
     }
 
+    /// Waits until each has a stream to a control plane.
+    pub(crate) async fn connected(&mut self) {
+        for (name, envoy) in &mut self.0 {
+            let connected = envoy
+                .wait_for_stat("control_plane.connected_state", DEADLINE, |value| value == 1)
+                .await;
+            connected.unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        }
+    }
+
     pub(crate) fn each(&mut self) -> impl Iterator<Item = (&str, &mut Envoy)> {
         self.0.iter_mut().map(|(name, envoy)| (name.as_str(), envoy))
     }

@@ -4,11 +4,13 @@ use k8s_openapi::api::core::v1::{Node, Service};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::control_plane::ControlPlane;
 use super::envoys::{DEADLINE, Envoys};
-use super::harness::{DnsAnswer, DnsServer, Kubernetes, eventually};
+use super::harness::{DnsAnswer, DnsServer, Fault, Kubernetes, eventually, seconds};
 use super::kubernetes::{create, furnish, run_pod};
+use super::outages::watch;
 
 const EAST: &str = "10.1.0.1:8080*1@net1/z1";
 const NAME: &str = "gateway.west.example";
@@ -86,6 +88,9 @@ async fn envoys_follow_a_gateways_host_name_and_its_nodes() {
     let explained = control_plane.say(&["explain", "web.shop", "--network", "net1", "--families", "v4"]);
     assert!(explained.contains(NAME), "{explained}");
 
+    let watched = watch(Fault::DnsGone, &mut envoys).await;
+    let begun = Instant::now();
+    let mut noticed = None;
     // The server fails, says that there is no such name, falls silent: what is known stays, and is shown.
     for (answer, shown) in [
         (DnsAnswer::Failure, "the DNS server says"),
@@ -94,11 +99,18 @@ async fn envoys_follow_a_gateways_host_name_and_its_nodes() {
     ] {
         dns.say(NAME, answer);
         control_plane.says(&["get", "networks"], shown).await;
+        noticed.get_or_insert(begun.elapsed());
         envoys.hold(&[EAST, &west("192.0.2.9:15443")]).await;
         assert!(control_plane.metric("parallax_gateway_host_failing").await > 0.5);
     }
+    let seen = watched.end().await.expect("the Envoys answer");
+    assert!(seen.nothing(), "{seen:#?}");
     dns.leads_to(NAME, &["192.0.2.10"]);
+    let begun = Instant::now();
     envoys.hold(&[EAST, &west("192.0.2.10:15443")]).await;
+    let noticed = format!("{}, with since when", seconds(noticed.unwrap_or_default()));
+    let over = format!("the new address is there after {}", seconds(begun.elapsed()));
+    seen.record(&noticed, &over).expect("it can be written");
     let asked = dns.asked(NAME);
     assert!(asked < 200, "asked {asked} times");
 

@@ -34,6 +34,7 @@ mod networks;
 mod pod;
 mod refused;
 mod resolved;
+mod silence;
 mod space;
 mod thief;
 mod three;

@@ -346,6 +346,7 @@ impl<'a> Listener<'a> {
         } = listing;
         drop(state);
         self.status.told(kind, objects);
+        self.status.listed(kind);
         self.status.problems(Topic::Lacking(kind), lacking);
         let keep: BTreeSet<_> = problems.keys().cloned().collect();
         self.status.forget_problems(kind, &keep);
