@@ -3,6 +3,7 @@
 mod audience;
 mod cidr;
 mod endpoint;
+mod envoy;
 mod gateway;
 mod groups;
 mod host;
@@ -20,6 +21,7 @@ mod zone;
 pub use audience::{Audience, Reach, Unseen};
 pub use cidr::{Cidr, InvalidCidr};
 pub use endpoint::{Addresses, Endpoint, Health, Mtls};
+pub use envoy::{EnvoyVersion, Schema};
 pub use gateway::{
     GatewayOrigin, GatewaySet, GatewaySource, GatewayWay, NetworkGateway, UnusableGateway, UnusableReason,
 };

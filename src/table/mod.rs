@@ -448,6 +448,7 @@ impl EndpointTable {
                 inbound: None,
                 vantage: Vantage::default(),
                 balancing: viewer.balancing,
+                schema: viewer.schema,
             },
             vantage: Vantage {
                 member: viewer.member.clone(),
