@@ -52,7 +52,10 @@ impl World {
             let here: Vec<_> = web.iter().filter(|pod| pod.member == member).collect();
             let mut text = manifests::service("kinds", &ip.to_string(), &PORTS, &here);
             for (port, says) in [(SAID_HTTP, "http"), (SAID_TCP, "tcp")] {
-                text = text.replace(&format!("port: {port}}}"), &format!("port: {port}, appProtocol: {says}}}"));
+                text = text.replace(
+                    &format!("port: {port}}}"),
+                    &format!("port: {port}, appProtocol: {says}}}"),
+                );
             }
             self.say(member, "kinds.yaml", &text);
         }
@@ -138,7 +141,10 @@ async fn each_port_speaks_what_it_is_declared_to_or_what_comes() {
             ("TLS", plain.within(|| own_tls(at(own_tls::PORT), &certificates))),
             ("HTTP", plain.within(|| pod(at(8080), "web"))),
             ("bytes", plain.within(|| tell(at(8080)))),
-            ("a server that speaks first", plain.within(|| client::listen_to(at(9000)))),
+            (
+                "a server that speaks first",
+                plain.within(|| client::listen_to(at(9000))),
+            ),
         ] {
             let answered = asked.as_deref().ok().filter(|said| !said.is_empty());
             assert_eq!(answered, takes, "{mode}: {what}: {asked:?}");

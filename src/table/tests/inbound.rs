@@ -232,11 +232,18 @@ fn while_policies_are_not_known_sidecars_wait_and_then_the_strictest_counts() {
         assert_eq!(changes.locations, Locations::Changed);
         let (policy, by) = table.inbound(&viewer("shop", "web-1")).unwrap();
         assert_eq!(policy.mode() == MtlsMode::Strict, strict, "{settings_say}: {by}");
-        assert_eq!(by.contains("can't be read"), settings_say == MtlsMode::Permissive, "{by}");
+        assert_eq!(
+            by.contains("can't be read"),
+            settings_say == MtlsMode::Permissive,
+            "{by}"
+        );
         // Once they are listed the lists tell, whatever is said then.
         let changes = table.apply(lists(&[Kind::PeerAuthentication]));
         assert_eq!(changes.locations, Locations::Changed);
-        assert_eq!(asked(&table, "shop", "web-1"), format!("{settings_say} by settings (traffic.mtls)"));
+        assert_eq!(
+            asked(&table, "shop", "web-1"),
+            format!("{settings_say} by settings (traffic.mtls)")
+        );
         assert!(table.apply(says(Policies::Awaited)).is_empty());
         assert!(!waits(&table));
     }

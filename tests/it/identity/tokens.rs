@@ -271,7 +271,11 @@ async fn tokens_are_reviewed_where_no_keys_are_shown(world: &World, token: &Path
     }
     // And a real Envoy.
     let mut claims = vec!["--pod", "shop/client-1", "--service-account", "client"];
-    let (xds, ca, token) = (reviewer.xds.to_string(), ca.display().to_string(), token.display().to_string());
+    let (xds, ca, token) = (
+        reviewer.xds.to_string(),
+        ca.display().to_string(),
+        token.display().to_string(),
+    );
     claims.extend(["--xds", &xds, "--ca", &ca, "--token", &token]);
     let folder = reviewer.folder("client");
     let mut envoy = start(&folder, bootstrap(&folder, &claims), envoy_versions()[0]).await;
