@@ -32,7 +32,8 @@ pub use inbound::{InboundPolicy, MtlsMode, Probe, ProbeQuestion};
 pub use locality::Locality;
 pub use preference::{Distance, Preference, Shared};
 pub use service::{
-    Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, ServiceTerms, Standings, Sums,
+    Conflict, GroupKey, Naming, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, ServiceTerms, Standings,
+    Sums,
 };
 pub use standing::{GroupStanding, MemberStanding, MemberWeight, Rank};
 pub use vantage::{Aspect, Counts, Vantage};

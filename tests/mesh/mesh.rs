@@ -120,11 +120,16 @@ impl Mesh {
 
     /// Starts a pod's Envoy, again if it ran, and reports the pod ready.
     pub(crate) async fn restart_envoy(&mut self, pod: &str) {
+        self.start_envoy(pod).await;
+        self.report(pod, true).await;
+    }
+
+    /// Starts a pod's Envoy, again if it ran, and waits until it was served.
+    pub(crate) async fn start_envoy(&mut self, pod: &str) {
         let folder = self.ground.path(pod);
         let running = self.pods.get_mut(pod).expect("it is there");
         running.kill_envoy();
         running.envoy = Some(Envoy::start(&running.space, &folder, pod).await);
-        self.report(pod, true).await;
     }
 
     /// Lets nothing get to a machine or away from it, as when its cable is cut: nobody is told that connections are gone.

@@ -48,7 +48,7 @@ impl World {
     }
 
     /// `web` with one pod, whose containers are probed so.
-    fn say_probed(&self, path: &str) {
+    pub(super) fn say_probed(&self, path: &str) {
         let web = self.web();
         let ports = [("http", 80, 8080), ("tcp-first", 9000, 9000), ("grpc", 83, GRPC)];
         let text = manifests::service("web", &WEB_IN_EAST.to_string(), &ports, &[&web[0]]);
@@ -71,7 +71,7 @@ status:
         );
     }
 
-    async fn answers(&self, request: &str, status: u16) {
+    pub(super) async fn answers(&self, request: &str, status: u16) {
         let what = format!("{request} to be answered with {status}");
         let look = async || match self.ask(request, 8080) {
             Ok(answer) if answer.status == status => Ok(()),
@@ -331,5 +331,17 @@ async fn settings_count_while_we_run(world: &World) {
     change("mtls: permissive", "mtls: strict\n  outside: block");
     outside(502).await;
     world.answers("GET /", 403).await;
-    world.says(&["get", "settings"], &["in force   3"]).await;
+    // Without mutual TLS in all of the mesh: its clients call it in plaintext, and other networks don't reach it.
+    let client = "spiffe://cluster.local/ns/shop/sa/client";
+    world.hears_of(client).await;
+    change("mtls: strict", "mtls: disable");
+    world.hears_of("").await;
+    world.answers("GET /", 200).await;
+    world.says(&["get", "proxies"], &["DISABLE"]).await;
+    let far = ["explain", "web.shop:80", "--network", "net2"];
+    world.says(&far, &["mtls_disabled"]).await;
+    change("mtls: disable", "mtls: strict");
+    world.hears_of(client).await;
+    world.answers("GET /", 403).await;
+    world.says(&["get", "settings"], &["in force   5"]).await;
 }

@@ -114,7 +114,8 @@ impl InboundSpec {
                     chains.push(matching(port, chain("probes", filters), "raw_buffer", &[]));
                 }
             }
-            // Other TLS is the application's own.
+            // Other TLS is the application's own. Where Envoy knows a chain for what the transport is, it looks at no chain without
+            // it: each needs one of its own.
             MtlsMode::Permissive | MtlsMode::Disable => chains.extend([
                 matching(
                     port,
@@ -122,7 +123,8 @@ impl InboundSpec {
                     "raw_buffer",
                     &PLAIN_HTTP,
                 ),
-                matching(port, chain("plain-bytes", self.bytes()), "", &[]),
+                matching(port, chain("plain-bytes", self.bytes()), "raw_buffer", &[]),
+                matching(port, chain("plain-tls", self.bytes()), "tls", &[]),
             ]),
         }
         chains
