@@ -422,6 +422,12 @@ impl ServiceEndpoints {
         addresses
     }
 
+    /// How many steps there are from its nearest endpoints to any others, where somebody prefers what is near.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.terms.as_ref().map_or(0, |terms| terms.preference.steps())
+    }
+
     /// True where somebody in this member and namespace may know of it: some member that has the Service shows it. The one place
     /// that decides whether there are names, routes and clusters for it.
     #[must_use]

@@ -247,6 +247,7 @@ pub(super) fn sidecar_spec(
                         service: service.key.clone(),
                         addresses: addresses(key, service),
                         to: pods::by_name(key, service, port),
+                        steps: service.steps(),
                     })
                     .collect(),
                 settings,

@@ -181,6 +181,7 @@ fn listeners(settings: &Arc<TrafficSettings>) -> Vec<ResourceSpec> {
                 service: ServiceKey::new("shop", "web"),
                 addresses: vec![IpAddr::from([10, 96, 0, 1])],
                 to: Destination::Endpoints(web()),
+                steps: 3,
             }],
             settings: settings(),
         }),

@@ -33,6 +33,8 @@ const RETRY_ON: &str = "connect-failure,refused-stream,reset-before-request";
 /// What of requests that only ask, in whose nature it is that they may be done twice: also what broke off before an answer, as
 /// when a pod or a gateway dies, and 503, which is what a sidecar says for an application that it can't reach.
 const RETRY_SAFE_ON: &str = "connect-failure,refused-stream,reset,retriable-status-codes";
+/// How often, at least.
+const RETRIES: u32 = 2;
 /// The methods that only ask (RFC 9110, 9.2.1) and that applications use.
 const SAFE: &str = "GET|HEAD|OPTIONS";
 
@@ -45,6 +47,8 @@ pub struct VirtualService {
     pub addresses: Vec<IpAddr>,
     /// Where requests to it go.
     pub to: Destination,
+    /// How many steps there are from its nearest endpoints to any others; 0 where all are alike.
+    pub steps: usize,
 }
 
 impl VirtualService {
@@ -117,7 +121,7 @@ impl RoutesSpec {
                 VirtualHost {
                     name: format!("{}:{}", service.service.host(domain), self.port),
                     domains,
-                    routes: to_service(&cluster).into(),
+                    routes: to_service(&cluster, service.steps).into(),
                     ..VirtualHost::default()
                 }
             })
@@ -170,7 +174,7 @@ fn to_cluster(cluster: String, retry_policy: Option<RetryPolicy>) -> Route {
 }
 
 /// First those that only ask, then all others.
-fn to_service(cluster: &str) -> [Route; 2] {
+fn to_service(cluster: &str, steps: usize) -> [Route; 2] {
     let elsewhere = RetryHostPredicate {
         name: "envoy.retry_host_predicates.previous_hosts".to_owned(),
         config_type: Some(retry_host_predicate::ConfigType::TypedConfig(packed(
@@ -179,7 +183,8 @@ fn to_service(cluster: &str) -> [Route; 2] {
     };
     let retries = RetryPolicy {
         retry_on: RETRY_ON.to_owned(),
-        num_retries: uint(2),
+        // Each time in the next priority: a region that dies may be several, one after the other.
+        num_retries: uint(u32::try_from(steps).unwrap_or(RETRIES).max(RETRIES)),
         retry_host_predicate: vec![elsewhere],
         // Where all that is near is dead, as a zone may be, another of it is no better.
         retry_priority: Some(RetryPriority {

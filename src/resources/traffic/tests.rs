@@ -208,6 +208,7 @@ fn a_name_that_two_services_claim_is_the_first_ones() {
             service: ServiceKey::new(namespace, name),
             port: 80,
         }),
+        steps: 0,
     };
     let spec = RoutesSpec {
         port: 80,
@@ -250,6 +251,7 @@ fn only_requests_that_ask_are_repeated_after_they_broke_off() {
                 service: ServiceKey::new("shop", "web"),
                 port: 80,
             }),
+            steps: 0,
         }],
         settings: Arc::new(settings()),
     };
