@@ -16,6 +16,7 @@ mod horizons;
 mod hostile;
 mod identity;
 mod kubernetes;
+mod large_member;
 mod lifecycle;
 mod lint;
 mod manifests;
