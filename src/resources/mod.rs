@@ -4,6 +4,8 @@ mod assignment;
 mod cluster;
 mod config_source;
 mod encode;
+#[cfg(test)]
+mod fields;
 mod listener;
 mod name;
 mod resource;

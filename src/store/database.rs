@@ -15,7 +15,7 @@ use crate::model::{ClusterId, HostName, MemberWeight, NetworkId, ObjectName};
 use crate::table::{Kept, Kind, Record};
 
 /// Raised whenever rows change their form. A file of another schema is set aside, and a new one begun.
-const SCHEMA: u64 = 8;
+const SCHEMA: u64 = 9;
 
 /// Member, kind, namespace and name, to the record.
 const OBJECTS: TableDefinition<(&str, u8, &str, &str), &[u8]> = TableDefinition::new("objects");

@@ -78,6 +78,8 @@ impl Pending {
             RegistryChange::Joined { network } => self.of(&event.member).network = Some(network.clone()),
             // Its rank is a matter of how old its words are, which a restart begins to count anew.
             RegistryChange::Stands(standing) => self.of(&event.member).weight = Some(standing.weight),
+            // Nothing that would be known after a restart.
+            RegistryChange::Policies(_) => {}
             RegistryChange::Left => {
                 let left = OfMember {
                     left: true,

@@ -41,7 +41,7 @@ pub struct ServiceChange {
     /// Every address by which connections to it may go otherwise now: where its face changed all that it had, and of a
     /// headless one those of pods that came, went or changed.
     pub addresses: BTreeSet<IpAddr>,
-    /// Whether more than endpoints changed.
+    /// Whether more than endpoints changed: what is known by name.
     pub face: Face,
     /// Whether it was headless, so that connections go to pods and not to it.
     pub headless: bool,
@@ -141,6 +141,11 @@ impl ServiceChange {
         if !change.defined.is_empty() || before != after || moved {
             change.face = Face::Changed;
             change.addresses = both().flat_map(ServiceEndpoints::addresses).collect();
+        }
+        // Routes ask again as often as there are steps.
+        let [old_steps, new_steps] = [old, new].map(|service| service.map(ServiceEndpoints::steps));
+        if old_steps != new_steps {
+            change.face = Face::Changed;
         }
         let differing = old_ways.symmetric_difference(&new_ways);
         change.addresses.extend(differing.map(|(address, ..)| *address));

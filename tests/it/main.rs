@@ -3,6 +3,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod attached;
 mod bad_input;
 mod bad_members;
 mod control_plane;

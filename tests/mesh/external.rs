@@ -252,6 +252,13 @@ async fn machines_and_external_services_are_reached() {
     world
         .settled("client-2", (NOWHERE, 80), "a.inside.example.com", "vm-1")
         .await;
+    // What no gateway leads to is not tried there: the sidecar itself says that there is nothing.
+    let far = world.get("client-1", (NOWHERE, 80), "a.inside.example.com");
+    assert_eq!(far.expect("a sidecar answers").status, 503);
+    let unreached = "cluster=outbound|80||*.inside.example.com upstream=-";
+    world.logged("client-1", unreached).await;
+    let why = world.ask_by_command(&["explain", "*.inside.example.com:80", "--as", "client-1.shop"]);
+    assert!(why.contains("its host begins with a star"), "{why}");
     names_at_the_gateway(&world, &outside).await;
     // What is wrong hurts nobody else, and is told.
     world.settled("client-1", (WEB_IN_EAST, 80), "web", "web-1").await;

@@ -10,6 +10,7 @@ use crate::table::EndpointTable;
 pub(in super::super) fn cluster(
     name: ClusterName,
     entry: &HostEntry,
+    key: &ViewKey,
     domain: &Arc<str>,
     settings: Option<&Arc<TrafficSettings>>,
 ) -> ResourceSpec {
@@ -22,6 +23,8 @@ pub(in super::super) fn cluster(
             Resolution::DnsRoundRobin => HostWay::Name(targets()),
         },
         namespace: Arc::clone(&entry.namespace),
+        schema: key.schema,
+        families: key.families,
         domain: Arc::clone(domain),
         settings: settings.cloned(),
         name,

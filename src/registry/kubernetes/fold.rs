@@ -189,8 +189,8 @@ impl Fold {
         self.is_settled(&Kind::CORE)
     }
 
-    /// Each of these was listed, or is known to be missing.
-    fn is_settled(&self, kinds: &[Kind]) -> bool {
+    /// Each of these was listed, or is not waited for.
+    pub(super) fn is_settled(&self, kinds: &[Kind]) -> bool {
         let settled = |of_kind: &OfKind| of_kind.listed || of_kind.missing;
         kinds.iter().all(|kind| self.kinds.get(kind).is_some_and(settled))
     }
