@@ -152,11 +152,20 @@ impl ControlPlane {
 
     /// Waits until the log has these words.
     pub(crate) async fn logs(&self, words: &str) {
+        self.logs_times(words, 1).await;
+    }
+
+    /// Waits until the log has these words so often.
+    pub(crate) async fn logs_times(&self, words: &str, times: usize) {
         let look = async || {
             let log = std::fs::read_to_string(self.process.log()).map_err(|error| error.to_string())?;
-            if log.contains(words) { Ok(()) } else { Err(log) }
+            if log.matches(words).count() >= times {
+                Ok(())
+            } else {
+                Err(log)
+            }
         };
-        eventually(&format!("{words:?} in the log"), DEADLINE, look)
+        eventually(&format!("{words:?} in the log {times} times"), DEADLINE, look)
             .await
             .expect("it is logged");
     }

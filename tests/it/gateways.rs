@@ -63,7 +63,12 @@ async fn envoys_follow_a_gateways_host_name_and_its_nodes() {
     .await;
     run_pod(&east_client, "web-1", "10.1.0.1", true).await;
     run_pod(&west_client, "web-1", "10.2.0.1", true).await;
-    let mut settings = format!("dns: {{servers: ['{}']}}\nmembers:\n", dns.address());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut settings = format!(
+        "dns: {{servers: ['{}']}}\nstore: {{path: {}}}\nmembers:\n",
+        dns.address(),
+        folder.path().join("known.redb").display()
+    );
     for (name, member) in [("east", &east), ("west", &west_member)] {
         settings += &format!(
             "  - name: {name}\n    kubeconfig: {}\n",
@@ -97,6 +102,24 @@ async fn envoys_follow_a_gateways_host_name_and_its_nodes() {
         envoys.hold(&[EAST, &west("192.0.2.9:15443")]).await;
         assert!(control_plane.metric("parallax_gateway_host_failing").await > 0.5);
     }
+
+    // A restart while the server is silent: what is known stays for those who come now too, with its age.
+    control_plane
+        .says_metric("parallax_store_waiting", |waiting| waiting == 0.0)
+        .await;
+    let mut control_plane = control_plane.again();
+    control_plane.ready().await;
+    let mut newcomers = Envoys::start(&control_plane, "east", "10.1.0.51").await;
+    newcomers.hold(&[EAST, &west("192.0.2.9:15443")]).await;
+    newcomers.are_content().await;
+    drop(newcomers);
+    control_plane.says(&["get", "networks"], "don't answer").await;
+    let resolved = control_plane
+        .metric("parallax_gateway_host_resolved_timestamp_seconds")
+        .await;
+    assert!(resolved > 1.0, "the age of the answer from before is lost: {resolved}");
+    envoys.hold(&[EAST, &west("192.0.2.9:15443")]).await;
+
     dns.leads_to(NAME, &["192.0.2.10"]);
     envoys.hold(&[EAST, &west("192.0.2.10:15443")]).await;
     let asked = dns.asked(NAME);

@@ -17,6 +17,7 @@ mod horizons;
 mod hostile;
 mod identity;
 mod kubernetes;
+mod large_member;
 mod lifecycle;
 mod lint;
 mod manifests;

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::client::{self, get_over};
 use super::manifests;
+use super::own_tls;
 use super::space::need_namespaces;
 use super::world::{Certificates, WEB_IN_EAST, World, spiffe_id, told, workload};
 
@@ -76,6 +77,8 @@ async fn applications_on_localhost_are_reached() {
     // A kubelet's probes get there too, and nothing else that shows no certificate.
     world.answers("GET /healthz", 200).await;
     world.answers("GET /", 403).await;
+    let own = own_tls::application(&world.pods["web-1"].space, "web-1", "127.0.0.1");
+    world.probes_in_tls_pass(&own);
     world.nobody_refused_anything();
 }
 

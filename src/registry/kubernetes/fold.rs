@@ -87,7 +87,8 @@ impl OfKind {
             // That is the least that is missing.
             before => before.saturating_sub(listed.0.len() + named(&listed)),
         };
-        if word == Word::First && is_doubtful(self.count(), missing) {
+        let is_in_list = listed.0.len() + in_part.len();
+        if word == Word::First && is_doubtful(self.count(), missing, is_in_list) {
             self.doubted = missing;
             self.told.0.extend(listed.0);
             return Kept::All;

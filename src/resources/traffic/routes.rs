@@ -231,18 +231,19 @@ pub(super) fn outside(outside: Outside) -> Route {
 
 /// All requests to the application beside the sidecar.
 pub(super) fn inbound() -> RouteConfiguration {
-    inward(vec![to_application()])
+    inward(vec![to_application(FixedCluster::Inbound)])
 }
 
 /// These questions of a kubelet only. Everything else is refused by the sidecar and reaches no application.
 pub(super) fn probes<'a>(questions: impl Iterator<Item = &'a ProbeQuestion>) -> RouteConfiguration {
     let mut routes: Vec<_> = questions
         .map(|question| {
-            let (method, path) = match question {
-                ProbeQuestion::Http(path) => ("GET", &**path),
-                ProbeQuestion::Grpc => ("POST", "/grpc.health.v1.Health/Check"),
+            let (method, path, to) = match question {
+                ProbeQuestion::Http(path) => ("GET", &**path, FixedCluster::Inbound),
+                ProbeQuestion::Https(path) => ("GET", &**path, FixedCluster::InboundTls),
+                ProbeQuestion::Grpc => ("POST", "/grpc.health.v1.Health/Check", FixedCluster::Inbound),
             };
-            let mut route = to_application();
+            let mut route = to_application(to);
             let matched = route.r#match.as_mut().expect("each route matches something");
             // The whole of it with the query, and as it came: whatever could be read as another path differs.
             matched.headers = vec![exactly(":method", method), exactly(":path", path)];
@@ -267,8 +268,8 @@ fn exactly(header: &str, value: &str) -> HeaderMatcher {
     }
 }
 
-fn to_application() -> Route {
-    to_cluster(FixedCluster::Inbound.name().to_owned(), None)
+fn to_application(by: FixedCluster) -> Route {
+    to_cluster(by.name().to_owned(), None)
 }
 
 fn inward(routes: Vec<Route>) -> RouteConfiguration {

@@ -162,6 +162,17 @@ fn strict_has_no_chain_without_a_certificate_but_those_that_ports_ask_for() {
         .filter(|chain| chain.name.ends_with("-8080"));
     assert_eq!(again.count(), 4);
 
+    // A probe in TLS takes the place of mutual TLS that says nothing of what is inside.
+    let in_tls = Probe {
+        port: 8443,
+        question: ProbeQuestion::Https("/healthz".into()),
+    };
+    let probed = inbound(settings(), MtlsMode::Strict, &[], &[in_tls]);
+    assert_eq!(open(&probed), <[&str; 0]>::default());
+    let of_port = probed.filter_chains.iter().map(|chain| &*chain.name);
+    let of_port: Vec<_> = of_port.filter(|name| name.ends_with("-8443")).collect();
+    assert_eq!(of_port, ["mtls-http-8443", "mtls-bytes-8443", "probes-tls-8443"]);
+
     let mixed = inbound(settings(), MtlsMode::Strict, &[(9000, MtlsMode::Permissive)], &[probe]);
     let of_9000 = ["plain-http-9000", "plain-bytes-9000", "plain-tls-9000"];
     assert_eq!(open(&mixed), [&["probes-8080"], &of_9000[..]].concat());
