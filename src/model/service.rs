@@ -389,14 +389,17 @@ impl ServiceEndpoints {
             .map(|ip| Ipv6Addr::from_bits(0x2001_0002 << 96 | u128::from(ip.to_bits())))
     }
 
-    /// Whether it has use for an address of the whole mesh: something answers for it, and no address is given to it everywhere.
+    /// Whether it has use for an address of the whole mesh: something answers for it, and no address is given to it everywhere, or
+    /// none of a family.
     #[must_use]
     pub fn needs_virtual_ip(&self) -> bool {
         match &self.entry {
             None => self.has_endpoints(),
             Some(entry) => {
                 let answers = entry.resolution.is_dns() || self.has_endpoints();
-                answers && entry.addresses.is_empty() && !self.is_pass_through() && !self.key.name.starts_with('*')
+                let lacks = |is: fn(&IpAddr) -> bool| !entry.addresses.iter().any(is);
+                let is_lacking = lacks(IpAddr::is_ipv4) || lacks(IpAddr::is_ipv6);
+                answers && is_lacking && !self.is_pass_through() && !self.key.name.starts_with('*')
             }
         }
     }

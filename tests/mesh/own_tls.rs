@@ -60,9 +60,9 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, name: &str) -> Result<()>
     stream.flush()
 }
 
-/// Asks somebody for a path, in TLS, believing everybody: who was shown, and what was answered.
-pub(crate) fn ask(to: SocketAddr, path: &str) -> Result<(CertificateDer<'static>, Answer)> {
-    let mut stream = open(to, "own.example.com", &[], None)?;
+/// Asks for a path, in TLS with this name, believing everybody: who was shown, and what was answered.
+pub(crate) fn ask(to: SocketAddr, sni: &str, path: &str) -> Result<(CertificateDer<'static>, Answer)> {
+    let mut stream = open(to, sni, &[], None)?;
     write!(stream, "GET {path} HTTP/1.1\r\nhost: own\r\nconnection: close\r\n\r\n")?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;

@@ -275,6 +275,11 @@ impl Scene {
             },
         });
         mesh.clusters["east"].apply(&entry).await;
+        let explained = async || match mesh.parallax_at(OTHER, &["get", "endpoints", "vm.shop", "-o", "json"]) {
+            text if text.contains("rack-9") => Ok(()),
+            text => Err(text),
+        };
+        mesh.until("its place to be shown", explained).await;
         let [near, far] = ["10.2.0.31:8080", "192.168.100.12:15443"];
         for (client, member, way) in [("client-1", "east", far), ("client-2", "west", near)] {
             let to = mesh.clusters[member].cluster_ip("vm").await;
@@ -308,7 +313,7 @@ impl Scene {
             ("told.example.com", "STATIC", machines.map(|(_, address)| address)),
             ("named.example.com", "DNS", names),
         ] {
-            let entry = json!({
+            let mut entry = json!({
                 "apiVersion": "networking.istio.io/v1",
                 "kind": "ServiceEntry",
                 "metadata": { "name": host, "namespace": "shop" },
@@ -323,6 +328,14 @@ impl Scene {
             mesh.clusters["east"].apply(&entry).await;
             let expected = [("api-1", 30), ("api-2", 10)];
             self.shares("client-1", NOWHERE, host, &expected).await;
+            // Not for this namespace: it is as unknown as any other.
+            entry["spec"]["exportTo"] = json!(["other"]);
+            mesh.clusters["east"].apply(&entry).await;
+            let hidden = async || match mesh.get("client-1", (NOWHERE, 80), host) {
+                Ok(answer) if answer.status == 503 => Ok(()),
+                other => Err(format!("{other:?}")),
+            };
+            mesh.until(&format!("{host} to be hidden"), hidden).await;
         }
         drop(spaces);
     }

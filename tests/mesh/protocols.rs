@@ -6,8 +6,10 @@ use std::io::{BufRead, BufReader, Result, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use rustls::pki_types::CertificateDer;
+use tonic_health::pb::HealthCheckRequest;
 
 use super::client;
+use super::grpc::{self, Asked};
 use super::manifests;
 use super::own_tls;
 use super::space::{Space, need_namespaces};
@@ -29,8 +31,9 @@ const SAID_TCP: u16 = 703;
 const HTTPS: u16 = 443;
 const TLS: u16 = 704;
 const SNIFFED_TLS: u16 = 705;
+const SNIFFED_GRPC: u16 = 706;
 /// Name, number and port of the pods. What two of them are called counts for nothing: they say `appProtocol`.
-const PORTS: [(&str, u16, u16); 7] = [
+const PORTS: [(&str, u16, u16); 8] = [
     ("raw", SNIFFED, 8080),
     ("first", SNIFFED_FIRST, 9000),
     ("tcp-http", SAID_HTTP, 8080),
@@ -38,6 +41,7 @@ const PORTS: [(&str, u16, u16); 7] = [
     ("https", HTTPS, own_tls::PORT),
     ("tls-own", TLS, own_tls::PORT),
     ("own", SNIFFED_TLS, own_tls::PORT),
+    ("calls", SNIFFED_GRPC, grpc::PORT),
 ];
 
 /// A multiple of what each pod answers of four.
@@ -103,7 +107,7 @@ fn pod(to: SocketAddr, host: &str) -> Result<String> {
 
 /// The pod that was shown and answered.
 fn own_tls(to: SocketAddr, certificates: &BTreeMap<&str, CertificateDer<'_>>) -> Result<String> {
-    let (shown, answer) = own_tls::ask(to, "/")?;
+    let (shown, answer) = own_tls::ask(to, "own.example.com", "/")?;
     let whose = certificates.iter().find(|(_, certificate)| **certificate == shown);
     let whose = whose.map_or("somebody else", |(pod, _)| *pod);
     match answer.body == format!("{whose} GET / HTTP/1.1") {
@@ -118,6 +122,9 @@ async fn each_port_speaks_what_it_is_declared_to_or_what_comes() {
     for mode in ["strict", "permissive"] {
         let world = World::usual(&format!("  mtls: {mode}\n")).await;
         let certificates = world.say_kinds();
+        let asked = ALL
+            .map(|pod| (pod, grpc::health_service(&world.pods[pod].space)))
+            .into();
         for (client, web, (_, ip), gateway) in [
             ("client-1", WEB_IN_EAST, KINDS[0], GATEWAY_2),
             ("client-2", WEB_IN_WEST, KINDS[2], GATEWAY_1),
@@ -125,6 +132,7 @@ async fn each_port_speaks_what_it_is_declared_to_or_what_comes() {
             a_server_may_speak_first(&world, client, web, mode).await;
             what_is_declared_counts(&world, client, ip).await;
             what_is_undeclared_is_found_out(&world, client, ip);
+            calls_are_found_out(&world, client, ip, &asked).await;
             for port in [HTTPS, TLS, SNIFFED_TLS] {
                 let what = format!("TLS on port {port}");
                 world.all_answer_alike(client, &what, || own_tls((ip, port).into(), &certificates));
@@ -149,6 +157,11 @@ async fn each_port_speaks_what_it_is_declared_to_or_what_comes() {
             let answered = asked.as_deref().ok().filter(|said| !said.is_empty());
             assert_eq!(answered, takes, "{mode}: {what}: {asked:?}");
         }
+        let called = match grpc::health_client(&plain, at(grpc::PORT), "web").await {
+            Ok(mut client) => client.check(HealthCheckRequest::default()).await.is_ok(),
+            Err(_) => false,
+        };
+        assert_eq!(called, takes.is_some(), "{mode}: gRPC");
         world.nobody_refused_anything();
     }
 }
@@ -189,4 +202,20 @@ fn what_is_undeclared_is_found_out(world: &World, client: &str, ip: Ipv4Addr) {
     let space = &world.pods[client].space;
     let said = space.within(|| client::listen_to((ip, SNIFFED_FIRST).into()));
     assert!(said.as_ref().is_ok_and(|pod| ALL.contains(&&**pod)), "{said:?}");
+}
+
+/// HTTP/2 from the first byte, on one connection of the client's.
+async fn calls_are_found_out(world: &World, client: &str, ip: Ipv4Addr, asked: &BTreeMap<&str, Asked>) {
+    let counts = || ALL.map(|pod| asked[pod].lock().expect("nobody panicked").len());
+    let before = counts();
+    let connected = grpc::health_client(&world.pods[client].space, (ip, SNIFFED_GRPC).into(), "kinds").await;
+    let mut calls = connected.expect("it connects");
+    for _ in 0..REQUESTS {
+        let answer = calls.check(HealthCheckRequest::default()).await;
+        answer.unwrap_or_else(|status| panic!("{client}: {status}\n{}", world.accesses(client, 3)));
+    }
+    let share = REQUESTS / ALL.len();
+    let shares: Vec<_> = counts().iter().zip(before).map(|(now, before)| now - before).collect();
+    let even = shares.iter().all(|count| (share - 2..=share + 2).contains(count));
+    assert!(even && shares.iter().sum::<usize>() == REQUESTS, "{client}: {shares:?}");
 }

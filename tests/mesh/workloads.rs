@@ -45,7 +45,7 @@ impl World {
     }
 
     async fn ask_grpc(&self) -> HealthClient<Channel> {
-        let client = grpc::health_client(&self.pods["kubelet"].space, pod(GRPC)).await;
+        let client = grpc::health_client(&self.pods["kubelet"].space, pod(GRPC), "web").await;
         client.expect("it connects")
     }
 
@@ -93,7 +93,7 @@ status:
 
 impl World {
     fn ask_in_tls(&self, path: &str) -> std::io::Result<(CertificateDer<'static>, Answer)> {
-        let ask = || own_tls::ask(pod(own_tls::PORT), path);
+        let ask = || own_tls::ask(pod(own_tls::PORT), "web", path);
         self.pods["kubelet"].space.within(ask)
     }
 
@@ -107,7 +107,7 @@ impl World {
             let (_, answer) = self.ask_in_tls(other).expect("the sidecar answers");
             assert_eq!((answer.status, &*answer.body), (403, ""), "{other}");
         }
-        let ask = || own_tls::ask((WEB_IN_EAST, 443).into(), "/anything");
+        let ask = || own_tls::ask((WEB_IN_EAST, 443).into(), "web", "/anything");
         let (shown, answer) = self.pods["client-1"].space.within(ask).expect("it answers");
         assert_eq!((&shown, &*answer.body), (own, "web-1 GET /anything HTTP/1.1"));
         let plain = self.pods["kubelet"]

@@ -123,9 +123,25 @@ impl<'a> Order<'a> {
     }
 
     /// Whether a client has yet to say what it has of the types that name clusters. An Envoy that is back says all of it at once,
-    /// but type by type and in no order to rely on.
+    /// but type by type and in no order to rely on. Of routes it says nothing where it has none, as its listeners tell.
     fn is_untold(&self) -> bool {
-        users(self.role).iter().any(|kind| self.kinds.get(*kind).is_none())
+        let mut users = users(self.role).iter();
+        users.any(|kind| {
+            self.kinds.get(*kind).is_none() && !(*kind == ResourceType::RouteConfiguration && self.has_no_routes())
+        })
+    }
+
+    /// Whether a client has listeners, all that it may have are known, and none of them names routes.
+    fn has_no_routes(&self) -> bool {
+        let Some(listeners) = self.kinds.get(ResourceType::Listener) else {
+            return false;
+        };
+        let names_none = |name: &Arc<str>| {
+            let listener = self.lookup.get(ResourceType::Listener, name);
+            listener.is_some_and(|listener| !listener.asks_for_routes)
+        };
+        let known = listeners.uses.collect(&mut HashSet::new()) && !listeners.held.is_empty();
+        known && listeners.held.keys().all(names_none)
     }
 
     /// Whether a listener or routes of this stream, or that the client says to have, name a cluster.

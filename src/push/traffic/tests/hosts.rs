@@ -55,6 +55,34 @@ fn a_host_takes_no_address_of_a_service() {
 }
 
 #[test]
+fn a_host_has_an_address_that_the_viewer_can_use() {
+    let mesh = Mesh::new(Some(settings()));
+    let mut told = entry("told", 5432, "tcp");
+    told.addresses = vec!["198.51.100.1".parse().unwrap()];
+    mesh.say("east", Record::ServiceEntry(Box::new(told)));
+    let listeners = |address: &str| {
+        let stream = mesh.cache.attach(Viewer {
+            member: Some(member("east")),
+            role: Role::Sidecar,
+            namespace: "shop".into(),
+            addresses: vec![address.parse().unwrap()],
+            ..Viewer::default()
+        });
+        stream.subscribe_all(LDS);
+        let mut own = names(&stream, LDS);
+        own.retain(|name| name.ends_with("_5432"));
+        (own, listener(&stream, "dns"))
+    };
+    let (four, dns) = listeners("10.1.0.9");
+    assert!(four.contains("198.51.100.1_5432"), "{four:?}");
+    assert!(dns.contains("told.example.com") && dns.contains("198.51.100.1") && !dns.contains("2001:2::"));
+    let (six, dns) = listeners("fd00::9");
+    let own: Vec<_> = six.iter().filter(|name| name.starts_with("2001:2::")).collect();
+    let [own] = own[..] else { panic!("{six:?}") };
+    assert!(dns.contains(own.trim_end_matches("_5432")), "{own}");
+}
+
+#[test]
 fn a_host_with_a_star_is_no_name_at_a_gateway() {
     use crate::table::{Workload, WorkloadAddress};
     let mesh = Mesh::new(Some(settings()));
