@@ -1,7 +1,7 @@
 //! Real Envoys of several versions, in both dialects, side by side.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::control_plane::ControlPlane;
 use super::harness::{Clusters, Dialect, Envoy, EnvoyOptions, envoy_versions};
@@ -68,6 +68,18 @@ impl Envoys {
                 panic!("{name}: {error:#}");
             }
         }
+    }
+
+    /// When the last of them took the endpoints of `web` that it has, by its own word.
+    pub(crate) async fn web_taken_at(&mut self) -> SystemTime {
+        let mut last = SystemTime::UNIX_EPOCH;
+        for (name, envoy) in &mut self.0 {
+            let taken = envoy.stat(&format!("cluster.{WEB}.update_time")).await;
+            let taken = taken.expect("the admin interface answers");
+            let taken = taken.unwrap_or_else(|| panic!("{name} has no time"));
+            last = last.max(SystemTime::UNIX_EPOCH + Duration::from_millis(taken));
+        }
+        last
     }
 
     /// Asserts that none ever refused anything, and none waits for anything.

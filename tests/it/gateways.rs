@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::control_plane::ControlPlane;
 use super::envoys::{DEADLINE, Envoys};
-use super::harness::{DnsAnswer, DnsServer, Kubernetes, eventually};
+use super::harness::{DnsAnswer, DnsServer, Kubernetes, envoy_versions, eventually};
 use super::kubernetes::{create, furnish, run_pod};
 
 const EAST: &str = "10.1.0.1:8080*1@net1/z1";
@@ -90,6 +90,12 @@ async fn envoys_follow_a_gateways_host_name_and_its_nodes() {
     );
     let explained = control_plane.say(&["explain", "web.shop", "--network", "net1", "--families", "v4"]);
     assert!(explained.contains(NAME), "{explained}");
+    // A proxy that has IPv6 only gets just that, and none of the pods with IPv4.
+    let newest = &envoy_versions()[..1];
+    let mut six = Envoys::start_versions(&control_plane, newest, "east", "fd00:1::50").await;
+    six.hold(&[&west("2001:db8::9:15443")]).await;
+    six.are_content().await;
+    drop(six);
 
     // The server fails, says that there is no such name, falls silent: what is known stays, and is shown.
     for (answer, shown) in [

@@ -253,15 +253,6 @@ impl Audience {
     }
 }
 
-/// When the log said last that a member is synced.
-fn synced_at(control_plane: &ControlPlane, member: &str) -> SystemTime {
-    let log = std::fs::read_to_string(control_plane.process.log()).expect("it has a log");
-    let says_so = |line: &&str| line.contains("member is synced") && line.contains(&format!("member={member}"));
-    let line = log.lines().rfind(says_so).expect("it was synced");
-    let at = line.split_whitespace().next().expect("a time");
-    at.parse::<jiff::Timestamp>().expect("a time").into()
-}
-
 #[tokio::test]
 async fn a_large_member_comes_and_goes_and_nobody_else_is_told_anything() {
     let (_kubernetes, east, west) = Kubernetes::start_two(["east", "west"])
@@ -331,9 +322,7 @@ async fn a_large_member_comes_and_goes_and_nobody_else_is_told_anything() {
         }
         let last = audience.watchers_hold(&with).await;
         control_plane.logs_times("member is synced", 2 + round).await;
-        let took = last
-            .duration_since(synced_at(&control_plane, "west"))
-            .unwrap_or_default();
+        let took = last.duration_since(control_plane.synced_at("west")).unwrap_or_default();
         println!("joined by {way}: the last of {WATCHERS} had all of it {took:?} after its list");
         assert!(took < FAR_TOO_LONG, "{took:?}");
         audience.others_were_told_nothing(&east_client, 2 * round + 1).await;

@@ -153,7 +153,7 @@ impl<'a> Listener<'a> {
     /// than an entry that nobody asks for. It goes with the next list, or with the member.
     pub(super) fn not_allowed(&self, kind: Kind) {
         self.state().absent.remove(&kind);
-        self.missing(kind, KindState::NotAllowed, Vec::new());
+        self.missing(kind, KindState::NotAllowed, scope::forbidden(self.name, kind));
     }
 
     /// The member is read without this kind, which it does not let us read. What is held of it stays.

@@ -226,6 +226,10 @@ async fn nobody_waits_for_policies_that_are_not_there_or_not_ours_to_read() {
     forbidden
         .until_kind(Kind::PeerAuthentication, KindState::NotAllowed)
         .await;
+    // It is told, though: what they ask for does not count.
+    let problems = forbidden.until_problems(1).await;
+    assert!(problems[0].contains("may not be read"), "{problems:?}");
+    without.until_problems(0).await;
     for running in [without, forbidden] {
         assert_eq!(policies(&running.recorder), []);
     }
