@@ -10,9 +10,9 @@ use super::tls::{first_byte, open};
 use super::world::{GATEWAY_1, GATEWAY_2, WEB_IN_EAST, World, spiffe_id, told, workload};
 
 /// Where nobody is: a sidecar goes by the name that a request gives.
-const NOWHERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+pub(super) const NOWHERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 /// Between the networks, and no part of the mesh.
-const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 168, 100, 60);
+pub(super) const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 168, 100, 60);
 
 /// A virtual machine `vm-1` of the west, that a Service of Kubernetes selects, and that a host of its own leads to.
 const MACHINE: &str = "apiVersion: networking.istio.io/v1
@@ -70,7 +70,7 @@ spec:
 ";
 
 /// Services of somebody else, each reached in another way.
-const EXTERNAL: &str = "apiVersion: networking.istio.io/v1
+pub(super) const EXTERNAL: &str = "apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {name: told, namespace: shop}
 spec:

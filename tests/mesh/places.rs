@@ -61,7 +61,9 @@ pub(super) struct Scene {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_lies_where_decides_who_gets_what() {
     need_namespaces();
-    let traffic = "  requestsPerConnection: 1\n  outlier: {interval: 1s}\n";
+    // What is hidden is blocked: a sidecar that tried its address from some port would have the kernel let a later connection of the
+    // application from that port pass by.
+    let traffic = "  requestsPerConnection: 1\n  outlier: {interval: 1s}\n  outside: block\n";
     let mut three = Three::start("12h", traffic).await;
     three.mesh.start_replica(EAST, OTHER, "192.168.100.51").await;
     three.mesh.served_by.insert("west", OTHER);
@@ -332,7 +334,7 @@ impl Scene {
             entry["spec"]["exportTo"] = json!(["other"]);
             mesh.clusters["east"].apply(&entry).await;
             let hidden = async || match mesh.get("client-1", (NOWHERE, 80), host) {
-                Ok(answer) if answer.status == 503 => Ok(()),
+                Ok(answer) if answer.status == 502 => Ok(()),
                 other => Err(format!("{other:?}")),
             };
             mesh.until(&format!("{host} to be hidden"), hidden).await;
