@@ -369,6 +369,12 @@ impl ServiceEndpoints {
         entry.is_some_and(|entry| entry.resolution == Resolution::None)
     }
 
+    /// Whether proxies look up what is behind it.
+    #[must_use]
+    pub fn is_looked_up(&self) -> bool {
+        self.entry.as_ref().is_some_and(|entry| entry.resolution.is_dns())
+    }
+
     /// The port of this number.
     #[must_use]
     pub fn port(&self, number: u16) -> Option<&PortEndpoints> {

@@ -138,6 +138,11 @@ impl ServiceChange {
         if shown {
             change.defined.clone_from(&change.ports);
         }
+        let preference = |service: &ServiceEndpoints| service.terms.as_ref().map(|terms| terms.preference.clone());
+        let [near_before, near_after] = [old, new].map(|service| service.and_then(preference).unwrap_or_default());
+        if near_before != near_after && both().any(ServiceEndpoints::is_looked_up) {
+            change.defined.clone_from(&change.ports);
+        }
         if !change.defined.is_empty() || before != after || moved {
             change.face = Face::Changed;
             change.addresses = both().flat_map(ServiceEndpoints::addresses).collect();

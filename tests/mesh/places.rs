@@ -339,6 +339,29 @@ impl Scene {
             };
             mesh.until(&format!("{host} to be hidden"), hidden).await;
         }
+        // What is looked up near comes first too.
+        self.set("", "  locality: {mode: failover}\n");
+        let entry = json!({
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "ServiceEntry",
+            "metadata": { "name": "near", "namespace": "shop" },
+            "spec": {
+                "hosts": ["near.example.com"],
+                "resolution": "DNS",
+                "ports": [{ "number": 80, "name": "http", "protocol": "HTTP", "targetPort": 8080 }],
+                "endpoints": [
+                    { "address": names[0], "locality": "east/east-z1" },
+                    { "address": names[1], "locality": "west/west-z1" },
+                ],
+            },
+        });
+        mesh.clusters["east"].apply(&entry).await;
+        self.shares("client-1", NOWHERE, "near.example.com", &[("api-1", 12)])
+            .await;
+        spaces[0].shell("iptables -w -I INPUT -p tcp --dport 8080 -j REJECT --reject-with tcp-reset");
+        let counts = self.count("client-1", NOWHERE, "near.example.com", 40);
+        assert!(counts.keys().eq(["api-2"]), "{counts:?}");
+        self.set("", "");
         drop(spaces);
     }
 }

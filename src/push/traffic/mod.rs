@@ -201,8 +201,8 @@ pub(super) fn sidecar_spec(
             if is_home_host(key, &service) || !service.is_visible_to(member.as_ref(), namespace) {
                 return None;
             }
-            if let Some(entry) = &service.entry {
-                return Some(hosts::cluster(name, entry, key, &settings.domain, Some(&settings)));
+            if service.entry.is_some() {
+                return hosts::cluster(name, &service, key, &settings.domain, Some(&settings));
             }
             Some(ResourceSpec::SidecarCluster(SidecarClusterSpec { name, settings }))
         }

@@ -13,8 +13,8 @@ use crate::resources::{
     Application, AssignmentSpec, CaptureSpec, CertificateSource, ClusterName, ClusterSpec, Destination,
     DirectClusterSpec, DirectName, DnsName, DnsSpec, FixedCluster, FixedClusterSpec, GatewayClusterSpec,
     GatewayListenerSpec, HostClusterSpec, HostWay, InboundSpec, ListenerSpec, OutboundListener, OutboundSpec,
-    OutboundTarget, Outlier, Outside, OutsideHosts, Resource, ResourceSpec, RouteSpec, RoutesSpec, SecretSpec,
-    SidecarClusterSpec, TrafficSettings, VirtualService,
+    OutboundTarget, Outlier, Outside, OutsideHosts, RankedTarget, Resource, ResourceSpec, RouteSpec, RoutesSpec,
+    SecretSpec, SidecarClusterSpec, TrafficSettings, VirtualService,
 };
 use crate::view::{Assignment, LocalityEndpoints, Speaks, WeightedAddress};
 
@@ -103,6 +103,11 @@ fn target(name: &str, mtls: Mtls) -> DnsTarget {
     }
 }
 
+fn ranked(priority: u32, name: &str, mtls: Mtls) -> RankedTarget {
+    let target = target(name, mtls);
+    RankedTarget { priority, target }
+}
+
 fn clusters(settings: &Arc<TrafficSettings>, schema: Schema) -> Vec<ResourceSpec> {
     let settings = || Arc::clone(settings);
     let mut specs = vec![
@@ -127,7 +132,7 @@ fn clusters(settings: &Arc<TrafficSettings>, schema: Schema) -> Vec<ResourceSpec
         specs.extend(fixed.map(ResourceSpec::FixedCluster));
         for way in [
             HostWay::Endpoints,
-            HostWay::Names(vec![target("a.x", Mtls::Yes), target("b.x", Mtls::No)]),
+            HostWay::Names(vec![ranked(0, "a.x", Mtls::Yes), ranked(1, "b.x", Mtls::No)]),
             HostWay::Name(vec![target("a.x", Mtls::No)]),
             HostWay::Original,
         ] {

@@ -26,11 +26,20 @@ pub enum HostWay {
     /// It is told of them.
     Endpoints,
     /// It looks these up, and uses all addresses.
-    Names(Vec<DnsTarget>),
+    Names(Vec<RankedTarget>),
     /// It looks the first of these up, and uses one address for each new connection.
     Name(Vec<DnsTarget>),
     /// Connections go to where they were going.
     Original,
+}
+
+/// Something to be looked up, and how near it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RankedTarget {
+    /// Zero for what is used first; no number is left out.
+    pub priority: u32,
+    /// What is looked up.
+    pub target: DnsTarget,
 }
 
 /// Everything that decides the cluster of one port of a host.
@@ -61,12 +70,19 @@ impl HostClusterSpec {
         let name: Arc<str> = self.name.encode(&self.domain).into();
         let mut cluster = match &self.way {
             HostWay::Endpoints => eds(&name),
-            HostWay::Names(targets) => self.dns(&name, Addresses::Each, targets),
-            HostWay::Name(targets) => match targets.first() {
-                Some(target) => self.dns(&name, Addresses::AsOne, std::slice::from_ref(target)),
+            HostWay::Names(targets) => {
+                let targets = targets.iter().map(|ranked| (ranked.priority, &ranked.target));
+                self.dns(&name, Addresses::Each, targets)
+            }
+            HostWay::Name(targets) => {
                 // Envoy refuses such a cluster where there is nothing to look up, as while a selector finds nobody.
-                None => self.dns(&name, Addresses::Each, &[]),
-            },
+                let addresses = if targets.is_empty() {
+                    Addresses::Each
+                } else {
+                    Addresses::AsOne
+                };
+                self.dns(&name, addresses, targets.first().map(|target| (0, target)).into_iter())
+            }
             HostWay::Original => Cluster {
                 cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::OriginalDst.into())),
                 lb_policy: LbPolicy::ClusterProvided.into(),
@@ -75,10 +91,15 @@ impl HostClusterSpec {
         };
         if let Some(settings) = &self.settings {
             // What we tell of may be workloads of the mesh, behind gateways too; what a proxy looks up is somebody else's.
-            let replaced = match self.way {
+            let replaced = match &self.way {
                 HostWay::Endpoints => {
                     outlier::detect(&mut cluster, &settings.outlier);
                     Some(&**settings)
+                }
+                // Nothing else takes over from what is near.
+                HostWay::Names(targets) if targets.iter().any(|ranked| ranked.priority > 0) => {
+                    outlier::detect(&mut cluster, &settings.outlier);
+                    None
                 }
                 HostWay::Names(_) | HostWay::Name(_) | HostWay::Original => None,
             };
@@ -94,12 +115,18 @@ impl HostClusterSpec {
     fn may_be_mutual(&self) -> bool {
         match &self.way {
             HostWay::Endpoints => true,
-            HostWay::Names(targets) | HostWay::Name(targets) => targets.iter().any(|target| target.mtls == Mtls::Yes),
+            HostWay::Names(targets) => targets.iter().any(|ranked| ranked.target.mtls == Mtls::Yes),
+            HostWay::Name(targets) => targets.iter().any(|target| target.mtls == Mtls::Yes),
             HostWay::Original => false,
         }
     }
 
-    fn dns(&self, name: &str, addresses: Addresses, targets: &[DnsTarget]) -> Cluster {
+    fn dns<'a>(
+        &self,
+        name: &str,
+        addresses: Addresses,
+        targets: impl Iterator<Item = (u32, &'a DnsTarget)>,
+    ) -> Cluster {
         let mut cluster = looked_up(name, targets);
         match self.schema {
             Schema::Current => extend(&mut cluster, addresses, self.families),
@@ -143,8 +170,9 @@ fn say_older(cluster: &mut Cluster, addresses: Addresses, families: AddressFamil
 }
 
 /// A cluster of what has to be looked up, in whichever way.
-fn looked_up(name: &str, targets: &[DnsTarget]) -> Cluster {
-    let endpoints = targets.iter().map(|target| LocalityLbEndpoints {
+fn looked_up<'a>(name: &str, targets: impl Iterator<Item = (u32, &'a DnsTarget)>) -> Cluster {
+    let endpoints = targets.map(|(priority, target)| LocalityLbEndpoints {
+        priority,
         locality: Some(Locality {
             region: target.locality.region().to_owned(),
             zone: target.locality.zone().to_owned(),
