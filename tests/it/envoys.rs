@@ -21,7 +21,7 @@ impl Envoys {
         Self::start_versions(control_plane, &newest, member, address).await
     }
 
-    /// Starts each of these versions in each dialect.
+    /// Starts each of these versions in each dialect. A proxy with several addresses has them with commas between.
     pub(crate) async fn start_versions(
         control_plane: &ControlPlane,
         versions: &[&str],
@@ -32,9 +32,13 @@ impl Envoys {
         for version in versions {
             for dialect in [Dialect::Sotw, Dialect::Delta] {
                 let name = format!("{member}-{version}-{dialect:?}");
-                let id = format!("sidecar~{address}~{}.shop~shop.svc.cluster.local", name.to_lowercase());
+                let first = address.split(',').next().unwrap_or_default();
+                let id = format!("sidecar~{first}~{}.shop~shop.svc.cluster.local", name.to_lowercase());
                 let mut options = EnvoyOptions::new(id, control_plane.xds, control_plane.folder(&name))
                     .with_metadata("CLUSTER_ID", member);
+                if first != address {
+                    options = options.with_metadata("INSTANCE_IPS", address);
+                }
                 options.version = (*version).to_owned();
                 options.dialect = dialect;
                 envoys.push((name, Envoy::start(options).await.expect("Envoy starts")));

@@ -90,12 +90,21 @@ async fn envoys_follow_a_gateways_host_name_and_its_nodes() {
     );
     let explained = control_plane.say(&["explain", "web.shop", "--network", "net1", "--families", "v4"]);
     assert!(explained.contains(NAME), "{explained}");
-    // A proxy that has IPv6 only gets just that, and none of the pods with IPv4.
+    // A proxy that has IPv6 only gets just that, and none of the pods with IPv4; one that has both gets both, for half each.
     let newest = &envoy_versions()[..1];
     let mut six = Envoys::start_versions(&control_plane, newest, "east", "fd00:1::50").await;
     six.hold(&[&west("2001:db8::9:15443")]).await;
     six.are_content().await;
     drop(six);
+    let mut both = Envoys::start_versions(&control_plane, newest, "east", "10.1.0.52,fd00:1::52").await;
+    both.hold(&[
+        "10.1.0.1:8080*2@net1/z1",
+        &west("192.0.2.9:15443"),
+        &west("2001:db8::9:15443"),
+    ])
+    .await;
+    both.are_content().await;
+    drop(both);
 
     // The server fails, says that there is no such name, falls silent: what is known stays, and is shown.
     for (answer, shown) in [
