@@ -3,6 +3,7 @@
 mod audience;
 mod cidr;
 mod endpoint;
+mod envoy;
 mod gateway;
 mod groups;
 mod host;
@@ -20,6 +21,7 @@ mod zone;
 pub use audience::{Audience, Reach, Unseen};
 pub use cidr::{Cidr, InvalidCidr};
 pub use endpoint::{Addresses, Endpoint, Health, Mtls};
+pub use envoy::{EnvoyVersion, Schema};
 pub use gateway::{
     GatewayOrigin, GatewaySet, GatewaySource, GatewayWay, NetworkGateway, UnusableGateway, UnusableReason,
 };
@@ -30,7 +32,8 @@ pub use inbound::{InboundPolicy, MtlsMode, Probe, ProbeQuestion};
 pub use locality::Locality;
 pub use preference::{Distance, Preference, Shared};
 pub use service::{
-    Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, ServiceTerms, Standings, Sums,
+    Conflict, GroupKey, Naming, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, ServiceTerms, Standings,
+    Sums,
 };
 pub use standing::{GroupStanding, MemberStanding, MemberWeight, Rank};
 pub use vantage::{Aspect, Counts, Vantage};

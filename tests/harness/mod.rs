@@ -41,8 +41,8 @@ pub use grpc::{Answers, GrpcBackends, GrpcClient};
 pub use http::{Response, get};
 pub use interrupt::Interrupt;
 pub use istio::{
-    IstioKind, PEER_AUTHENTICATION, SERVICE_ENTRY, WORKLOAD_ENTRY, gateway, install_kind, remote_secret, remove_kind,
-    system_namespace,
+    IstioKind, PEER_AUTHENTICATION, SERVICE_ENTRY, WORKLOAD_ENTRY, gateway, install_kind, printed_remote_secret,
+    remote_secret, remove_kind, system_namespace,
 };
 pub use kubernetes::Kubernetes;
 pub use member::Member;

@@ -3,6 +3,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod attached;
 mod bad_input;
 mod bad_members;
 mod control_plane;
@@ -16,6 +17,7 @@ mod horizons;
 mod hostile;
 mod identity;
 mod kubernetes;
+mod large_member;
 mod lifecycle;
 mod lint;
 mod manifests;
