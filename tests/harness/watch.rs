@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::clusters::{self, Host};
 use super::faults::Fault;
@@ -113,8 +114,15 @@ impl Seen {
         gone.collect()
     }
 
+    /// When the first of them was.
+    pub fn first_gone(&self) -> Option<Duration> {
+        let gone = |difference: &Difference| matches!(difference, Difference::Gone(_));
+        let all = self.differences.iter().filter(|(difference, _)| gone(difference));
+        all.map(|(_, after)| *after).min()
+    }
+
     /// Those that were not there before.
-    pub fn new(&self) -> BTreeSet<&str> {
+    pub fn added(&self) -> BTreeSet<&str> {
         let new = self.differences.keys().filter_map(|difference| match difference {
             Difference::New(endpoint) => Some(endpoint.as_str()),
             _ => None,
@@ -314,6 +322,6 @@ mod tests {
         let words =
             "1 gone after 17 s, 1 new after 17 s, 1 moved from priority 0 to 1 after 17 s (4 Envoys, 3 endpoints)";
         assert_eq!(seen.words(), words);
-        assert_eq!((seen.gone(), seen.new()), (["a:80"].into(), ["d:80"].into()));
+        assert_eq!((seen.gone(), seen.added()), (["a:80"].into(), ["d:80"].into()));
     }
 }

@@ -125,7 +125,7 @@ fn log(control_plane: &ControlPlane) -> String {
 /// One endpoint went and one came, and nothing else was different at any time.
 async fn differs_by(watched: Watch, gone: &str, new: &str) -> Seen {
     let seen = watched.end().await.expect("the Envoys answer");
-    assert_eq!((seen.gone(), seen.new()), ([gone].into(), [new].into()), "{seen:#?}");
+    assert_eq!((seen.gone(), seen.added()), ([gone].into(), [new].into()), "{seen:#?}");
     assert_eq!(seen.changed(), 0, "{seen:#?}");
     assert!((1..=2).contains(&seen.changes()), "{seen:#?}");
     seen

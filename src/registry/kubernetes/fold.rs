@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::guard::is_doubtful;
+use super::guard::{is_built_in, is_doubtful};
 use crate::model::ObjectName;
 use crate::table::{Kept, Kind, Record, RegistryChange, Strings};
 
@@ -87,7 +87,7 @@ impl OfKind {
             // That is the least that is missing.
             before => before.saturating_sub(listed.0.len() + named(&listed)),
         };
-        let is_in_list = listed.0.len() + in_part.len();
+        let is_in_list = list.iter().filter(|record| !is_built_in(record)).count() + in_part.len();
         if word == Word::First && is_doubtful(self.count(), missing, is_in_list) {
             self.doubted = missing;
             self.told.0.extend(listed.0);

@@ -145,6 +145,37 @@ async fn an_empty_list_of_a_small_member_is_held_too_and_one_of_others_is_not() 
     }
 }
 
+/// An API server with an empty store is not without objects: it makes some itself.
+#[tokio::test(start_paused = true)]
+async fn a_list_of_what_every_api_server_has_is_held_like_an_empty_one() {
+    let api = FakeApi::new();
+    api.put("namespaces", "default", empty());
+    api.put("namespaces", "shop", empty());
+    api.put("services", "kubernetes", json!({"metadata": {"namespace": "default"}}));
+    api.put("services", "web", json!({"metadata": {"namespace": "shop"}}));
+    let running = Running::synced(api).await;
+    let held = [
+        "Namespace default",
+        "Namespace shop",
+        "Service default/kubernetes",
+        "Service shop/web",
+    ];
+    running.has(&held).await;
+    for (resource, name) in [("services", "web"), ("namespaces", "shop")] {
+        running.api.delete_silently(resource, name);
+        running.api.fail_once(resource, Fault::Status(410, "too old"));
+        running.api.cut(resource);
+    }
+    let begun = Instant::now();
+    for kind in [Kind::Service, Kind::Namespace] {
+        let is_held = |report: &MemberReport| report.kinds[&kind].held_back == 1;
+        until_report(&running.members, "east", "one held back", is_held).await;
+    }
+    running.has(&held).await;
+    running.has(&["Namespace default", "Service default/kubernetes"]).await;
+    assert!(begun.elapsed() >= SECOND_LIST);
+}
+
 #[tokio::test(start_paused = true)]
 async fn lists_that_fail_or_end_early_remove_nothing_and_confirm_nothing() {
     let running = Running::synced(many_nodes()).await;
