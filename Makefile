@@ -1,6 +1,6 @@
 # The commands of a developer and of CI. Everything that is fetched or built goes to .tools/ and target/, but a few programs of the
-# system's packages, which `make tools` installs where it may (root, apt-get), and else asks for. Only `make test` and `make mesh`
-# need root, for network namespaces.
+# system's packages, which `make tools` installs where it may (root, apt-get), and else asks for. Only `make test`, `make mesh`
+# and `make faults` need root, for network namespaces.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -22,6 +22,15 @@ build: ## Build the binary (debug profile), target/debug/parallax
 .PHONY: test
 test: tools ## Run all tests, after what they need has been fetched and built
 	cargo test --locked
+
+# Their names are said once, where they record.
+FAULT_TESTS = $$(sed -n '/pub fn test/,/^    }/s/.*"\([a-z_0-9]*\)".*/\1/p' tests/harness/faults.rs)
+
+.PHONY: faults
+faults: tools ## Write the matrix of docs/faults.md anew, from a run of its tests (5 min, root)
+	rm -rf "$${CARGO_TARGET_DIR:-target}/faults"
+	cargo test --locked --test it --test mesh -- $(FAULT_TESTS)
+	PARALLAX_WRITE_FAULTS=1 cargo test --locked --test it -- faults::
 
 .PHONY: check
 check: $(CARGO_DENY) ## Check format, lints, documentation, licences and sources of dependencies

@@ -35,13 +35,40 @@ pub(crate) struct Target {
     start: Start,
 }
 
+/// Our own settings, in which members come and go.
+#[derive(Debug)]
+struct Settings {
+    file: PathBuf,
+    /// All but the members.
+    others: String,
+    members: String,
+}
+
+impl Settings {
+    /// Writes them as one step, with more members.
+    fn write(&self, more: &[(String, PathBuf)]) -> anyhow::Result<()> {
+        let text = format!("{}members:\n{}{}", self.others, self.members, listed(more)?);
+        let new = self.file.with_extension("new");
+        std::fs::write(&new, text)?;
+        Ok(std::fs::rename(&new, &self.file)?)
+    }
+}
+
+fn listed(members: &[(String, PathBuf)]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for (name, kubeconfig) in members {
+        writeln!(text, "  - name: {name}\n    kubeconfig: {}", kubeconfig.display())?;
+    }
+    Ok(text)
+}
+
 /// How it is started.
 #[derive(Debug)]
 enum Start {
     /// Our own.
     Own {
         binary: PathBuf,
-        settings: PathBuf,
+        settings: Settings,
         log: PathBuf,
     },
     /// Another one, by a command.
@@ -57,7 +84,7 @@ enum Start {
 impl Start {
     fn spawn(&self) -> anyhow::Result<Process> {
         match self {
-            Self::Own { binary, settings, log } => spawn(binary, settings, log),
+            Self::Own { binary, settings, log } => spawn(binary, &settings.file, log),
             Self::Command {
                 command,
                 folder,
@@ -89,12 +116,9 @@ impl Target {
     ) -> anyhow::Result<Self> {
         let (xds, admin) = (free_port()?, free_port()?);
         let mut text = format!(
-            "listen: 127.0.0.1:{xds}\nadmin:\n  listen: 127.0.0.1:{admin}\nlog:\n  level: warn\nmembersFolder: {}\nmembers:\n",
+            "listen: 127.0.0.1:{xds}\nadmin:\n  listen: 127.0.0.1:{admin}\nlog:\n  level: warn\nmembersFolder: {}\n",
             manifests.path().display()
         );
-        for (name, kubeconfig) in members {
-            writeln!(text, "  - name: {name}\n    kubeconfig: {}", kubeconfig.display())?;
-        }
         if let Some(tls) = tls {
             let Certificates {
                 ca, certificate, key, ..
@@ -107,8 +131,12 @@ impl Target {
                 ca.display()
             )?;
         }
-        let settings = folder.join("parallax.yaml");
-        std::fs::write(&settings, text)?;
+        let settings = Settings {
+            file: folder.join("parallax.yaml"),
+            others: text,
+            members: listed(members)?,
+        };
+        settings.write(&[])?;
         let start = Start::Own {
             binary: binary.to_owned(),
             settings,
@@ -164,6 +192,16 @@ impl Target {
             ready,
             start,
         })
+    }
+
+    /// Has it read these members too, and no others beside those that it began with; returns when it could know of that. It looks
+    /// at its settings twice a second.
+    pub(crate) fn has_also(&self, members: &[(String, PathBuf)]) -> anyhow::Result<u64> {
+        match &self.start {
+            Start::Own { settings, .. } => settings.write(members)?,
+            Start::Command { .. } | Start::ByHand => bail!("another server has no settings of ours"),
+        }
+        Ok(clock::now())
     }
 
     /// Starts it after it was killed.

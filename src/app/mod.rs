@@ -66,6 +66,7 @@ pub async fn run(config: Config, file: Option<SettingsFile>) -> anyhow::Result<(
     let control = watcher.clone();
     parts.spawn(&mut tasks, xds, admin, watcher);
     let recalled = store::recall(&mut tasks, &config, &parts).await?;
+    hosts::spawn(&mut tasks, &parts, &recalled, &readiness);
     let (wanted_members, wanted) = watch::channel(members::named(&config)?);
     members::spawn(&mut tasks, &config, &parts, &readiness, &recalled, control, wanted).await?;
     let live = reload::Live {
@@ -251,7 +252,6 @@ impl Parts {
         tasks.spawn("push", async move {
             drain.run_until_cancelled(pusher.run()).await.map_or((), |never| never)
         });
-        hosts::spawn(tasks, self);
         let (ads, metrics, limit) = (self.ads.clone(), self.connections.clone(), self.max_connections);
         tasks.spawn("xds", async move {
             xds::serve(incoming, ads, metrics, limit, &watcher).await;

@@ -1,14 +1,14 @@
 //! What was known before the start, and writing down what is said from now on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::members::options;
 use super::{Parts, Tasks};
 use crate::config::{Config, MemberSource};
-use crate::model::{ClusterId, MemberStanding, MemberWeight, NetworkId};
-use crate::registry::{MemberOptions, list_members_folder};
-use crate::store::{Database, Recorder, Remembered};
+use crate::model::{ClusterId, HostName, MemberStanding, MemberWeight, NetworkId};
+use crate::registry::{HostReport, MemberOptions, list_members_folder};
+use crate::store::{Database, Recorder, Remembered, RememberedHost};
 use crate::table::{EventSink, RegistryChange, RegistryEvent};
 
 /// What came back from the last known good.
@@ -19,6 +19,10 @@ pub(super) struct Recalled {
     pub(super) of_secrets: BTreeSet<ClusterId>,
     /// Where members that are API servers say what is to be written down.
     pub(super) sink: Arc<dyn EventSink>,
+    /// What host names of gateways led to.
+    pub(super) hosts: BTreeMap<HostName, HostReport>,
+    /// Who writes that down; nobody where nothing is kept.
+    pub(super) recorder: Option<Arc<Recorder>>,
 }
 
 /// Whose member a name is.
@@ -39,15 +43,18 @@ pub(super) async fn recall(tasks: &mut Tasks, config: &Config, parts: &Parts) ->
             members: BTreeSet::new(),
             of_secrets: BTreeSet::new(),
             sink: parts.sink(),
+            hosts: BTreeMap::new(),
+            recorder: None,
         });
     };
     let opened = tokio::task::spawn_blocking(move || {
         let database = Database::open(&path)?;
-        let known = database.load()?;
+        let known = (database.load()?, database.load_hosts()?);
         anyhow::Ok((database, known))
     });
-    let (database, known) = opened.await??;
+    let (database, (known, hosts)) = opened.await??;
     let recorder = Recorder::new(parts.sink(), database, parts.store_metrics.clone());
+    recorder.remembers_hosts(hosts.clone());
     let folders = match &config.members_folder {
         Some(folder) => list_members_folder(folder.clone()).await.unwrap_or_default(),
         None => Vec::new(),
@@ -79,8 +86,18 @@ pub(super) async fn recall(tasks: &mut Tasks, config: &Config, parts: &Parts) ->
     Ok(Recalled {
         members,
         of_secrets,
-        sink: recorder,
+        sink: Arc::clone(&recorder) as Arc<dyn EventSink>,
+        hosts: hosts.into_iter().map(|(name, host)| (name, as_report(host))).collect(),
+        recorder: Some(recorder),
     })
+}
+
+fn as_report(host: RememberedHost) -> HostReport {
+    HostReport {
+        addresses: host.addresses,
+        resolved_at: Some(host.at),
+        ..HostReport::default()
+    }
 }
 
 fn whose(config: &Config, folders: &[ClusterId], name: &ClusterId) -> anyhow::Result<Whose> {

@@ -57,6 +57,7 @@ impl Source for Shelf {
             version,
             any: bytes::Bytes::new(),
             clusters: Arc::default(),
+            asks_for_routes: false,
         }))
     }
 }

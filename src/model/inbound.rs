@@ -44,6 +44,8 @@ pub enum ProbeQuestion {
     Http(Arc<str>),
     /// The health service of gRPC.
     Grpc,
+    /// The same as `Http`, inside of TLS. A kubelet believes whatever certificate it is shown.
+    Https(Arc<str>),
 }
 
 /// What a workload asks of who connects to it. Workloads with equal ones share their inbound listener, so it holds nothing that

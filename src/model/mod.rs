@@ -3,6 +3,7 @@
 mod audience;
 mod cidr;
 mod endpoint;
+mod envoy;
 mod gateway;
 mod groups;
 mod host;
@@ -21,6 +22,7 @@ mod zone;
 pub use audience::{Audience, Reach, Unseen};
 pub use cidr::{Cidr, InvalidCidr};
 pub use endpoint::{Addresses, Endpoint, Health, Mtls};
+pub use envoy::{EnvoyVersion, Schema};
 pub use gateway::{
     GatewayOrigin, GatewaySet, GatewaySource, GatewayWay, NetworkGateway, UnusableGateway, UnusableReason,
 };
@@ -32,7 +34,8 @@ pub use locality::Locality;
 pub use pod_name::PodName;
 pub use preference::{Distance, Preference, Shared};
 pub use service::{
-    Conflict, GroupKey, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, ServiceTerms, Standings, Sums,
+    Conflict, GroupKey, Naming, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, ServiceTerms, Standings,
+    Sums,
 };
 pub use standing::{GroupStanding, MemberStanding, MemberWeight, Rank};
 pub use vantage::{Aspect, Counts, Vantage};

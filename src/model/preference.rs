@@ -61,6 +61,12 @@ impl Preference {
         self.0.is_none()
     }
 
+    /// How many steps there may be from the nearest to where nothing is shared any more.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.0.as_ref().map_or(0, |order| order.shared.len())
+    }
+
     /// How far something on this network and in this locality is from a viewer.
     #[must_use]
     pub fn distance(&self, viewer: &ViewKey, network: &NetworkId, locality: &Locality) -> Distance {

@@ -191,6 +191,12 @@ impl PortEndpoints {
         self.terms.as_deref()
     }
 
+    /// Whether gateways can tell what is meant for its service.
+    #[must_use]
+    pub fn naming(&self) -> Naming {
+        self.terms().map(|terms| terms.naming).unwrap_or_default()
+    }
+
     /// Sorts endpoints of any members into groups.
     #[must_use]
     pub fn from_endpoints(port: ServicePort, endpoints: impl IntoIterator<Item = (ClusterId, Endpoint)>) -> Self {
@@ -248,9 +254,21 @@ impl PortEndpoints {
     }
 }
 
+/// Whether a service can be told from others where only a name says what is meant, as at a gateway.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Naming {
+    /// By its own name.
+    #[default]
+    Own,
+    /// Nothing is called so: its host begins with a star.
+    Star,
+}
+
 /// On which terms a service's endpoints are given. Most services have none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServiceTerms {
+    /// Whether gateways can lead to them.
+    pub naming: Naming,
     /// Which of them come first.
     pub preference: Preference,
     /// Who may see them, by the member that they are in; everybody where nothing is said.
@@ -351,6 +369,12 @@ impl ServiceEndpoints {
         entry.is_some_and(|entry| entry.resolution == Resolution::None)
     }
 
+    /// Whether proxies look up what is behind it.
+    #[must_use]
+    pub fn is_looked_up(&self) -> bool {
+        self.entry.as_ref().is_some_and(|entry| entry.resolution.is_dns())
+    }
+
     /// The port of this number.
     #[must_use]
     pub fn port(&self, number: u16) -> Option<&PortEndpoints> {
@@ -371,14 +395,17 @@ impl ServiceEndpoints {
             .map(|ip| Ipv6Addr::from_bits(0x2001_0002 << 96 | u128::from(ip.to_bits())))
     }
 
-    /// Whether it has use for an address of the whole mesh: something answers for it, and no address is given to it everywhere.
+    /// Whether it has use for an address of the whole mesh: something answers for it, and no address is given to it everywhere, or
+    /// none of a family.
     #[must_use]
     pub fn needs_virtual_ip(&self) -> bool {
         match &self.entry {
             None => self.has_endpoints(),
             Some(entry) => {
                 let answers = entry.resolution.is_dns() || self.has_endpoints();
-                answers && entry.addresses.is_empty() && !self.is_pass_through() && !self.key.name.starts_with('*')
+                let lacks = |is: fn(&IpAddr) -> bool| !entry.addresses.iter().any(is);
+                let is_lacking = lacks(IpAddr::is_ipv4) || lacks(IpAddr::is_ipv6);
+                answers && is_lacking && !self.is_pass_through() && !self.key.name.starts_with('*')
             }
         }
     }
@@ -402,6 +429,12 @@ impl ServiceEndpoints {
             addresses.extend(endpoints.flat_map(|endpoint| endpoint.addresses.iter()));
         }
         addresses
+    }
+
+    /// How many steps there are from its nearest endpoints to any others, where somebody prefers what is near.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.terms.as_ref().map_or(0, |terms| terms.preference.steps())
     }
 
     /// True where somebody in this member and namespace may know of it: some member that has the Service shows it. The one place

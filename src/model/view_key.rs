@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{ClusterId, InboundPolicy, NetworkId, Vantage};
+use super::{ClusterId, InboundPolicy, NetworkId, Schema, Vantage};
 
 /// Which address families a proxy can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -119,6 +119,8 @@ pub struct ViewKey {
     pub families: AddressFamilies,
     /// Which weights it honours.
     pub balancing: Balancing,
+    /// Which of two ways to say something it is told.
+    pub schema: Schema,
     /// What it does with traffic.
     pub role: Role,
     /// Set in the views of listeners and routes of sidecars, which are many and small; clusters and endpoints, which are few
@@ -139,6 +141,7 @@ impl ViewKey {
             network,
             families,
             balancing: Balancing::ByEndpoint,
+            schema: Schema::Current,
             role: Role::Endpoints,
             site: None,
             vantage: Vantage::default(),
@@ -152,6 +155,9 @@ impl fmt::Display for ViewKey {
         let mut text = format!("{}/{}", self.network, self.families);
         if self.balancing == Balancing::ByLocality {
             text.push_str("/grpc");
+        }
+        if self.schema == Schema::Older {
+            text.push_str("/older");
         }
         if self.role != Role::Endpoints {
             text = format!("{text}/{}", self.role);

@@ -4,7 +4,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Balancing, ClusterId, InboundPolicy, Locality, NetworkId, ObjectName, Role, Site, Vantage, ViewKey};
+use super::{
+    Balancing, ClusterId, InboundPolicy, Locality, NetworkId, ObjectName, Role, Schema, Site, Vantage, ViewKey,
+};
 
 /// What a proxy says about itself, as far as it matters for where it stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct Viewer {
     pub addresses: Vec<IpAddr>,
     /// Which weights it honours.
     pub balancing: Balancing,
+    /// Which of two ways to say something it is told.
+    pub schema: Schema,
     /// What it is by its own word; it counts where the settings have us serve listeners.
     pub role: Role,
     /// The namespace it says it is in; may be empty.

@@ -134,7 +134,8 @@ impl Source for Builder {
             return Aspect::NOTHING;
         };
         match kind {
-            ResourceType::Cluster => service.audience_aspect(),
+            // What proxies look up is in the cluster, in the order of where they are.
+            ResourceType::Cluster if !service.is_looked_up() => service.audience_aspect(),
             _ => service.terms.as_ref().map_or(Aspect::NOTHING, |terms| terms.aspect()),
         }
     }

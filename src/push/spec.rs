@@ -43,7 +43,7 @@ pub fn resource_spec(
     Some(match kind {
         ResourceType::Cluster => match &service.entry {
             Some(entry) if entry.resolution == Resolution::None => return None,
-            Some(entry) => traffic::host_cluster(parsed, entry, &domain.into(), None),
+            Some(_) => return traffic::host_cluster(parsed, &service, view, &domain.into(), None),
             None => ResourceSpec::Cluster(ClusterSpec { name }),
         },
         ResourceType::ClusterLoadAssignment => ResourceSpec::Assignment(AssignmentSpec {

@@ -65,6 +65,7 @@ impl ByCredential {
 #[derive(Debug, Clone, Default)]
 pub struct RegistryMetrics {
     pub(super) events: Family<ByKind, Counter>,
+    pub(super) lists: Family<ByKind, Counter>,
     pub(super) objects: Family<ByKind, Gauge>,
     pub(super) problems: Family<ByMember, Gauge>,
     pub(super) synced: Family<ByMember, Gauge>,
@@ -89,6 +90,11 @@ impl RegistryMetrics {
             "registry_events",
             "Objects that members told of, in lists and in changes",
             metrics.events.clone(),
+        );
+        registry.register(
+            "registry_lists",
+            "How many times all objects of a kind were listed: once at the start, and where a watch could not go on",
+            metrics.lists.clone(),
         );
         registry.register(
             "registry_objects",
@@ -182,6 +188,7 @@ impl RegistryMetrics {
         for kind in Kind::ALL {
             let label = ByKind::new(member, kind);
             self.events.remove(&label);
+            self.lists.remove(&label);
             self.objects.remove(&label);
         }
         let label = ByMember::new(member);

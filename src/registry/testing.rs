@@ -27,7 +27,7 @@ impl EventSink for Recorder {
         let mut state = self.state.lock().unwrap();
         let held = state.entry(event.member).or_default();
         match event.change.clone() {
-            RegistryChange::Joined { .. } | RegistryChange::Stands(_) => {}
+            RegistryChange::Joined { .. } | RegistryChange::Stands(_) | RegistryChange::Policies(_) => {}
             RegistryChange::Replace(lists) => {
                 held.retain(|(kind, _), _| !lists.contains_key(kind));
                 for (kind, records) in lists {

@@ -110,6 +110,7 @@ impl ListenerSpec {
             self.version(),
             &listener,
         )
+        .asking_for_routes()
     }
 }
 

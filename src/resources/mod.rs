@@ -4,6 +4,8 @@ mod assignment;
 mod cluster;
 mod config_source;
 mod encode;
+#[cfg(test)]
+mod fields;
 mod listener;
 mod name;
 mod resource;
@@ -25,7 +27,7 @@ pub use traffic::{
     Application, CAPTURE_LISTENER, CaptureSpec, CertificateSource, DNS_LISTENER, Destination, DirectClusterSpec,
     DirectName, DnsName, DnsSpec, FixedCluster, FixedClusterSpec, GATEWAY_LISTENER, GatewayClusterSpec,
     GatewayListenerSpec, HostClusterSpec, HostWay, INBOUND_LISTENER, InboundSpec, OutboundListener, OutboundSpec,
-    OutboundTarget, Outlier, Outside, OutsideHosts, Protocol, RoutesSpec, SidecarClusterSpec, SniName, TrafficSettings,
-    VirtualService,
+    OutboundTarget, Outlier, Outside, OutsideHosts, Protocol, RankedTarget, RoutesSpec, SidecarClusterSpec, SniName,
+    TrafficSettings, VirtualService,
 };
 pub use version::Version;

@@ -84,6 +84,8 @@ pub struct Resource {
     pub any: Bytes,
     /// Of listeners and routes: the clusters of services that they send traffic to. A client must have these before.
     pub clusters: Arc<[Arc<str>]>,
+    /// Whether a client that has it asks for routes.
+    pub asks_for_routes: bool,
 }
 
 /// Without the content: it is long, and a private key may be in it.
@@ -120,6 +122,15 @@ impl Resource {
             version,
             any: any.into(),
             clusters: Arc::default(),
+            asks_for_routes: false,
+        }
+    }
+
+    /// The same, whose client asks for routes.
+    pub(super) fn asking_for_routes(self) -> Self {
+        Self {
+            asks_for_routes: true,
+            ..self
         }
     }
 

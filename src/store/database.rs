@@ -8,13 +8,14 @@ use std::time::{Duration, SystemTime};
 
 use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 
+use super::hosts::{self, HOSTS, RememberedHost};
 use super::pending::{OfMember, Pending};
 use super::row;
-use crate::model::{ClusterId, MemberWeight, NetworkId, ObjectName};
+use crate::model::{ClusterId, HostName, MemberWeight, NetworkId, ObjectName};
 use crate::table::{Kept, Kind, Record};
 
 /// Raised whenever rows change their form. A file of another schema is set aside, and a new one begun.
-const SCHEMA: u64 = 8;
+const SCHEMA: u64 = 9;
 
 /// Member, kind, namespace and name, to the record.
 const OBJECTS: TableDefinition<(&str, u8, &str, &str), &[u8]> = TableDefinition::new("objects");
@@ -109,18 +110,33 @@ impl Database {
     /// # Errors
     /// When the file can't be read at all.
     pub fn load(&self) -> Result<BTreeMap<ClusterId, Remembered>, StoreError> {
-        self.read().map_err(|error| StoreError::Open {
+        self.read().map_err(|error| self.unreadable(&error))
+    }
+
+    /// What host names led to. Rows that can't be read are left out.
+    ///
+    /// # Errors
+    /// When the file can't be read at all.
+    pub fn load_hosts(&self) -> Result<BTreeMap<HostName, RememberedHost>, StoreError> {
+        let read = self.begin_read().and_then(|read| hosts::read(&read));
+        read.map_err(|error| self.unreadable(&error))
+    }
+
+    fn unreadable(&self, error: &redb::Error) -> StoreError {
+        StoreError::Open {
             path: self.path.clone(),
             problem: error.to_string(),
-        })
+        }
+    }
+
+    fn begin_read(&self) -> Result<redb::ReadTransaction, redb::Error> {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = file.as_ref().ok_or(redb::Error::PreviousIo)?;
+        Ok(file.begin_read()?)
     }
 
     fn read(&self) -> Result<BTreeMap<ClusterId, Remembered>, redb::Error> {
-        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(file) = &*file else {
-            return Err(redb::Error::PreviousIo);
-        };
-        let read = file.begin_read()?;
+        let read = self.begin_read()?;
         let mut members = BTreeMap::new();
         for entry in read.open_table(WRITTEN)?.iter()? {
             let (member, seconds) = entry?;
@@ -189,7 +205,7 @@ impl Database {
             let mut objects = write.open_table(OBJECTS)?;
             let mut written = write.open_table(WRITTEN)?;
             let mut treated = write.open_table(TREATED)?;
-            for (member, words) in &batch.0 {
+            for (member, words) in &batch.members {
                 let member = member.as_str();
                 if words.left {
                     objects.retain_in((member, 0, "", "")..=(member, u8::MAX, "", ""), |_, _| false)?;
@@ -217,6 +233,9 @@ impl Database {
                     written.insert(member, now)?;
                 }
             }
+        }
+        if !batch.hosts.is_empty() {
+            hosts::write(&write, &batch.hosts)?;
         }
         write.commit()?;
         Ok(())
@@ -308,10 +327,14 @@ fn is_complete(file: &redb::Database) -> Result<bool, redb::Error> {
     let read = file.begin_read()?;
     let tables = read.list_tables()?.map(|table| table.name().to_owned());
     let tables: BTreeSet<String> = tables.collect();
-    if ![META.name(), OBJECTS.name(), WRITTEN.name(), TREATED.name()]
-        .iter()
-        .all(|name| tables.contains(*name))
-    {
+    let all = [
+        META.name(),
+        OBJECTS.name(),
+        WRITTEN.name(),
+        TREATED.name(),
+        HOSTS.name(),
+    ];
+    if !all.iter().all(|name| tables.contains(*name)) {
         return Ok(false);
     }
     Ok(read.open_table(META)?.get("schema")?.map(|number| number.value()) == Some(SCHEMA))
@@ -333,6 +356,7 @@ fn begin(file: &redb::Database) -> Result<(), redb::Error> {
         write.open_table(OBJECTS)?;
         write.open_table(WRITTEN)?;
         write.open_table(TREATED)?;
+        write.open_table(HOSTS)?;
     }
     write.commit()?;
     Ok(())

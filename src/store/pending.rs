@@ -1,7 +1,8 @@
-//! What waits to be written: the latest word on each object, so that it is bounded by the number of objects. Pure.
+//! What waits to be written: the latest word on each object and host name, so that it is bounded by their number. Pure.
 
 use std::collections::BTreeMap;
 
+use super::hosts::HostWords;
 use super::row;
 use crate::model::{ClusterId, MemberWeight, NetworkId, ObjectName};
 use crate::table::{Kept, Kind, Record, RegistryChange, RegistryEvent};
@@ -58,13 +59,17 @@ pub(super) struct OfMember {
     pub(super) kinds: BTreeMap<Kind, Words>,
 }
 
-/// What waits, by member.
+/// What waits.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Pending(pub(super) BTreeMap<ClusterId, OfMember>);
+pub(super) struct Pending {
+    pub(super) members: BTreeMap<ClusterId, OfMember>,
+    /// What host names lead to, which is nobody's own.
+    pub(super) hosts: HostWords,
+}
 
 impl Pending {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.members.is_empty() && self.hosts.is_empty()
     }
 
     /// Adds a member's word.
@@ -73,12 +78,14 @@ impl Pending {
             RegistryChange::Joined { network } => self.of(&event.member).network = Some(network.clone()),
             // Its rank is a matter of how old its words are, which a restart begins to count anew.
             RegistryChange::Stands(standing) => self.of(&event.member).weight = Some(standing.weight),
+            // Nothing that would be known after a restart.
+            RegistryChange::Policies(_) => {}
             RegistryChange::Left => {
                 let left = OfMember {
                     left: true,
                     ..OfMember::default()
                 };
-                self.0.insert(event.member.clone(), left);
+                self.members.insert(event.member.clone(), left);
             }
             RegistryChange::Replace(lists) => {
                 for (kind, records) in lists {
@@ -104,8 +111,11 @@ impl Pending {
 
     /// Puts back what could not be written, under what came since.
     pub(super) fn put_back(&mut self, older: Self) {
-        for (member, older) in older.0 {
-            let newer = self.0.entry(member).or_default();
+        for (name, word) in older.hosts {
+            self.hosts.entry(name).or_insert(word);
+        }
+        for (member, older) in older.members {
+            let newer = self.members.entry(member).or_default();
             if newer.left {
                 continue;
             }
@@ -128,7 +138,7 @@ impl Pending {
     }
 
     fn of(&mut self, member: &ClusterId) -> &mut OfMember {
-        self.0.entry(member.clone()).or_default()
+        self.members.entry(member.clone()).or_default()
     }
 
     fn words(&mut self, member: &ClusterId, kind: Kind) -> &mut Words {

@@ -1,5 +1,6 @@
 //! Passes on what members say, and writes it down a little later.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,9 +9,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::hosts::{self, RememberedHost};
 use super::pending::Pending;
 use super::{Database, StoreMetrics};
 use crate::lifecycle::Backoff;
+use crate::model::HostName;
 use crate::table::{EventSink, RegistryEvent};
 
 /// What comes within this time is one batch: a write costs a flush of the disk, and half a second of a member's changes is
@@ -26,6 +29,8 @@ pub struct Recorder {
     database: Arc<Database>,
     metrics: StoreMetrics,
     pending: Mutex<Pending>,
+    /// What the file knows of host names, or will when all is written that waits.
+    hosts: Mutex<BTreeMap<HostName, RememberedHost>>,
     arrived: Notify,
 }
 
@@ -49,8 +54,28 @@ impl Recorder {
             database: Arc::new(database),
             metrics,
             pending: Mutex::default(),
+            hosts: Mutex::default(),
             arrived: Notify::new(),
         })
+    }
+
+    /// The file knows this of host names.
+    pub fn remembers_hosts(&self, hosts: BTreeMap<HostName, RememberedHost>) {
+        *self.hosts() = hosts;
+    }
+
+    /// All host names that are wanted lead to this, as far as it is known. What else the file has is forgotten.
+    pub fn keep_hosts(&self, now: &BTreeMap<HostName, RememberedHost>) {
+        let mut written = self.hosts();
+        let words = hosts::differences(&mut written, now);
+        if words.is_empty() {
+            return;
+        }
+        let mut pending = self.pending();
+        pending.hosts.extend(words);
+        self.metrics.waiting(&pending);
+        drop(pending);
+        self.arrived.notify_one();
     }
 
     /// Writes until cancelled, and then what is left.
@@ -109,6 +134,10 @@ impl Recorder {
                 false
             }
         }
+    }
+
+    fn hosts(&self) -> std::sync::MutexGuard<'_, BTreeMap<HostName, RememberedHost>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pending(&self) -> std::sync::MutexGuard<'_, Pending> {

@@ -41,7 +41,7 @@ pub struct ServiceChange {
     /// Every address by which connections to it may go otherwise now: where its face changed all that it had, and of a
     /// headless one those of pods that came, went or changed.
     pub addresses: BTreeSet<IpAddr>,
-    /// Whether more than endpoints changed.
+    /// Whether more than endpoints changed: what is known by name.
     pub face: Face,
     /// Whether it was headless, so that connections go to pods and not to it.
     pub headless: bool,
@@ -138,9 +138,19 @@ impl ServiceChange {
         if shown {
             change.defined.clone_from(&change.ports);
         }
+        let preference = |service: &ServiceEndpoints| service.terms.as_ref().map(|terms| terms.preference.clone());
+        let [near_before, near_after] = [old, new].map(|service| service.and_then(preference).unwrap_or_default());
+        if near_before != near_after && both().any(ServiceEndpoints::is_looked_up) {
+            change.defined.clone_from(&change.ports);
+        }
         if !change.defined.is_empty() || before != after || moved {
             change.face = Face::Changed;
             change.addresses = both().flat_map(ServiceEndpoints::addresses).collect();
+        }
+        // Routes ask again as often as there are steps.
+        let [old_steps, new_steps] = [old, new].map(|service| service.map(ServiceEndpoints::steps));
+        if old_steps != new_steps {
+            change.face = Face::Changed;
         }
         let differing = old_ways.symmetric_difference(&new_ways);
         change.addresses.extend(differing.map(|(address, ..)| *address));

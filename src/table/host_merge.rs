@@ -8,7 +8,7 @@ use super::hosts::HostPart;
 use super::merge::standings;
 use super::settings::TableSettings;
 use crate::model::{
-    Audience, ClusterId, Conflict, DnsTarget, GroupKey, HostEntry, MemberWeight, NetworkGroup, PortEndpoints,
+    Audience, ClusterId, Conflict, DnsTarget, GroupKey, HostEntry, MemberWeight, Naming, NetworkGroup, PortEndpoints,
     Resolution, ServiceEndpoints, ServiceKey, ServicePort, ServiceTerms,
 };
 
@@ -73,7 +73,7 @@ pub(super) fn join(groups: &mut BTreeMap<GroupKey, Arc<NetworkGroup>>, claims: &
 }
 
 /// What the mesh prefers, and to whom each member's objects show the host: `exportTo` of each, or else what the mesh says.
-fn terms(claims: &[Claim<'_>], settings: &TableSettings) -> Option<Arc<ServiceTerms>> {
+fn terms(key: &ServiceKey, claims: &[Claim<'_>], settings: &TableSettings) -> Option<Arc<ServiceTerms>> {
     let mut audiences: BTreeMap<ClusterId, Audience> = BTreeMap::new();
     for (member, _, part) in claims {
         let export = part.entry.export.as_ref().unwrap_or(&settings.export);
@@ -90,6 +90,10 @@ fn terms(claims: &[Claim<'_>], settings: &TableSettings) -> Option<Arc<ServiceTe
     }
     audiences.retain(|_, audience| !audience.is_everybody());
     let terms = ServiceTerms {
+        naming: match key.name.starts_with('*') {
+            true => Naming::Star,
+            false => Naming::Own,
+        },
         preference: settings.preference.clone(),
         audiences,
     };
@@ -138,7 +142,7 @@ pub(super) fn merge(
             }
         }
     }
-    let terms = terms(&claims, settings);
+    let terms = terms(key, &claims, settings);
     let serving = |shard: &MemberService| shard.standing.serves();
     let lookups = ports.keys().map(|port| {
         let of_port = claims.iter().filter(|(_, shard, _)| serving(shard));

@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use super::entry::{PeerAuthenticationRecord, PeerMode, selects};
 use super::member::Member;
-use super::record::Labels;
+use super::record::{Labels, Policies};
 use super::settings::TableSettings;
 use super::{EndpointTable, lock};
 use crate::model::{InboundPolicy, MtlsMode, ObjectName, Role, Viewer};
 
 /// What decides where no policy does.
 const SETTINGS_SAY: &str = "settings (traffic.mtls)";
+/// The same where nobody knows whether one does.
+const NOBODY_SAYS: &str = "nothing: PeerAuthentication objects can't be read, so the strictest counts";
 
 /// What the workloads of one namespace go by.
 #[derive(Debug)]
@@ -147,7 +149,22 @@ fn mode(said: PeerMode) -> Option<MtlsMode> {
 impl Member {
     /// What workloads of a namespace go by.
     pub(super) fn rules(&self, namespace: &str, settings: &TableSettings) -> Rules<'_> {
-        Rules::of(&self.entries.policies, namespace, settings)
+        let mut rules = Rules::of(&self.entries.policies, namespace, settings);
+        if self.is_guessed(settings) {
+            rules.mode = MtlsMode::Strict;
+        }
+        rules
+    }
+
+    /// Whether it is not known what policies ask, and that may be more than the settings do. A mesh whose settings are without
+    /// mutual TLS has nobody who could show a certificate.
+    fn is_guessed(&self, settings: &TableSettings) -> bool {
+        self.policies() != Policies::Known && settings.mtls == MtlsMode::Permissive
+    }
+
+    /// Whether it can be told what its workloads ask of who connects.
+    pub(super) fn tells_inbound(&self) -> bool {
+        self.is_complete() && self.policies() != Policies::Awaited
     }
 
     /// What the workload of a viewer in this member asks, known or not, and what says so.
@@ -160,6 +177,7 @@ impl Member {
         let verdict = rules.on(labels);
         let mut says = match verdict.by {
             Some(policy) => format!("PeerAuthentication {policy}"),
+            None if self.is_guessed(settings) => NOBODY_SAYS.to_owned(),
             None => SETTINGS_SAY.to_owned(),
         };
         if let Some(policy) = verdict.ports_by

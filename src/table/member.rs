@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::entries::Entries;
 use super::pods::{PodChange, Pods};
-use super::record::{Kept, Kind, NodeRecord, Record, RegistryChange, ServiceRecord};
+use super::record::{Kept, Kind, NodeRecord, Policies, Record, RegistryChange, ServiceRecord};
 use super::settings::TableSettings;
 use super::slices::Slices;
 use super::strings::Strings;
@@ -49,6 +49,8 @@ pub(super) struct Member {
     namespaces: BTreeSet<Arc<str>>,
     /// The kinds that were listed completely at least once.
     listed: BTreeSet<Kind>,
+    /// What is known of its policies while they were never listed.
+    unlisted: Policies,
     strings: Strings,
 }
 
@@ -100,6 +102,14 @@ impl Member {
     /// member is a wrong one.
     pub(super) fn is_complete(&self) -> bool {
         Kind::CORE.iter().all(|kind| self.listed.contains(kind))
+    }
+
+    /// What is known of its policies.
+    pub(super) fn policies(&self) -> Policies {
+        match self.listed.contains(&Kind::PeerAuthentication) {
+            true => Policies::Known,
+            false => self.unlisted,
+        }
     }
 
     /// How many objects of each kind are held.
@@ -165,6 +175,11 @@ impl Member {
                 touched.everything |= self.standing != standing;
                 self.standing = standing;
             }
+            RegistryChange::Policies(policies) => {
+                let before = self.policies();
+                self.unlisted = policies;
+                touched.locations |= self.policies() != before;
+            }
             RegistryChange::Replace(lists) => self.replace_lists(lists, &BTreeMap::new(), touched),
             RegistryChange::ReplaceExcept { lists, kept } => self.replace_lists(lists, &kept, touched),
             RegistryChange::Upsert(record) => self.upsert(record, touched),
@@ -180,13 +195,14 @@ impl Member {
         kept: &BTreeMap<Kind, Kept>,
         touched: &mut Touched,
     ) {
-        let was_complete = self.is_complete();
+        let (was_complete, policies) = (self.is_complete(), self.policies());
         for kind in ORDER {
             if let Some(records) = lists.remove(&kind) {
                 self.replace(kind, records, kept.get(&kind), touched);
                 self.listed.insert(kind);
             }
         }
+        touched.locations |= self.policies() != policies;
         if self.is_complete() && !was_complete {
             touched.everything = true;
             touched.locations = true;

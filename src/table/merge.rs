@@ -9,7 +9,7 @@ use super::record::ServiceRecord;
 use super::settings::TableSettings;
 use super::terms::Distribution;
 use crate::model::{
-    ClusterId, Conflict, GroupKey, GroupStanding, MemberWeight, NetworkGroup, PortEndpoints, ServiceEndpoints,
+    ClusterId, Conflict, GroupKey, GroupStanding, MemberWeight, Naming, NetworkGroup, PortEndpoints, ServiceEndpoints,
     ServiceKey, ServicePort, ServiceTerms, Standings,
 };
 
@@ -101,6 +101,7 @@ fn terms(winner: &ClusterId, shards: &BTreeMap<ClusterId, Arc<MemberService>>) -
         (!audience.is_everybody()).then(|| (member.clone(), audience.clone()))
     });
     let terms = ServiceTerms {
+        naming: Naming::Own,
         preference: said(winner).map(|terms| terms.preference.clone()).unwrap_or_default(),
         audiences: audiences.collect(),
     };

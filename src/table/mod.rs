@@ -55,7 +55,7 @@ pub use entry::{
 pub use parts::ServicePart;
 pub use record::{
     Exposure, GatewayClaim, Kept, Kind, Labels, NamespaceRecord, NodeExposure, NodeRecord, PodRecord, PodTraits,
-    Record, RegistryChange, RegistryEvent, ServiceRecord, SliceEndpoint, SliceRecord, TargetPort,
+    Policies, Record, RegistryChange, RegistryEvent, ServiceRecord, SliceEndpoint, SliceRecord, TargetPort,
 };
 pub use settings::{CidrRule, CidrRules, Resolved, SettingsGateway, SettingsPlace, TableSettings};
 pub use strings::{Shared, Strings};
@@ -423,7 +423,7 @@ impl EndpointTable {
                 let pod = ObjectName::new(&viewer.namespace, &viewer.pod);
                 locality = member.locality_of_pod(&pod).unwrap_or_default();
             }
-            if viewer.role == Role::Sidecar && member.is_complete() {
+            if viewer.role == Role::Sidecar && member.tells_inbound() {
                 inbound = Some(Arc::new(member.inbound(viewer, &settings).0));
             }
             let mut addresses = viewer.addresses.iter();
@@ -448,6 +448,7 @@ impl EndpointTable {
                 inbound: None,
                 vantage: Vantage::default(),
                 balancing: viewer.balancing,
+                schema: viewer.schema,
             },
             vantage: Vantage {
                 member: viewer.member.clone(),

@@ -420,6 +420,18 @@ impl Kept {
     }
 }
 
+/// What is known of what a member's workloads ask of who connects, where its policies were never listed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Policies {
+    /// All: it has none, or lets nobody read them.
+    #[default]
+    Known,
+    /// Nothing yet: whoever depends on them waits.
+    Awaited,
+    /// Nothing, and nobody waits any longer: the strictest counts.
+    Unread,
+}
+
 /// What a member says.
 #[derive(Debug, Clone)]
 pub enum RegistryChange {
@@ -430,6 +442,8 @@ pub enum RegistryChange {
     },
     /// What its endpoints count from now on.
     Stands(MemberStanding),
+    /// What is known of its policies. Once they were listed the lists tell, and this counts for nothing.
+    Policies(Policies),
     /// Complete lists of one or more kinds: whatever else was held of these kinds is gone. Applied as one step.
     Replace(BTreeMap<Kind, Vec<Record>>),
     /// The same, but of some of these kinds more is kept than the lists have. Applied as one step.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::model::{
-    ClusterId, Endpoint, GatewaySet, GroupKey, Health, Locality, MemberWeight, Mtls, NetworkGateway, NetworkId,
+    ClusterId, Endpoint, GatewaySet, GroupKey, Health, Locality, MemberWeight, Mtls, Naming, NetworkGateway, NetworkId,
     PortEndpoints, Rank, Role, Unseen, ViewKey,
 };
 
@@ -26,6 +26,8 @@ pub enum WithheldReason {
     NoGateway(NetworkId),
     /// Its network has gateways, but none with an address of a family that the viewer can use.
     NoGatewayOfFamily(NetworkId),
+    /// It is behind a gateway, which goes by names, and its host begins with a star: nothing is called so.
+    StarHost,
     /// It has no address of a family that the viewer can use.
     AddressFamily,
     /// It is not ready.
@@ -64,6 +66,7 @@ impl WithheldReason {
             Self::NoGateway(_) => "no_gateway",
             Self::NoGatewayOfFamily(_) => "no_gateway_of_family",
             Self::OtherNetwork(_) => "other_network",
+            Self::StarHost => "star_host",
             Self::AddressFamily => "address_family",
             Self::NotReady => "not_ready",
             Self::Draining => "draining",
@@ -96,6 +99,9 @@ impl fmt::Display for WithheldReason {
                     f,
                     "it is on network {network}, and a gateway leads only to endpoints of its own"
                 )
+            }
+            Self::StarHost => {
+                f.write_str("a gateway goes by names, and its host begins with a star: name each host that it answers for")
             }
             Self::AddressFamily => f.write_str("no address of a family that the viewer uses"),
             Self::NotReady => f.write_str("not ready"),
@@ -171,7 +177,13 @@ pub fn is_carried(viewer: &ViewKey, port: &PortEndpoints, group: &GroupKey) -> b
 }
 
 fn unseen(viewer: &ViewKey, port: &PortEndpoints, group: &GroupKey) -> Option<WithheldReason> {
-    let unseen = port.terms()?.audience(&group.member)?.hides(viewer, group)?;
+    let terms = port.terms()?;
+    // A gateway is on the way, or asks itself.
+    let by_name = terms.naming == Naming::Star && (viewer.role == Role::Gateway || !is_direct(viewer, group));
+    if by_name {
+        return Some(WithheldReason::StarHost);
+    }
+    let unseen = terms.audience(&group.member)?.hides(viewer, group)?;
     Some(match unseen {
         Unseen::ClusterLocal => WithheldReason::ClusterLocal(group.member.clone()),
         Unseen::NotExported => WithheldReason::NotExported(group.member.clone()),
@@ -181,7 +193,7 @@ fn unseen(viewer: &ViewKey, port: &PortEndpoints, group: &GroupKey) -> Option<Wi
 /// Decides for a group. Fails closed: no gateway, no endpoint.
 #[must_use]
 pub fn horizon<'a>(viewer: &ViewKey, group: &GroupKey, gateways: &'a GatewaySet) -> Horizon<'a> {
-    if group.network == viewer.network || (group.network.is_anywhere() && viewer.role != Role::Gateway) {
+    if is_direct(viewer, group) {
         return Horizon::Direct;
     }
     if viewer.role == Role::Gateway {
@@ -195,6 +207,10 @@ pub fn horizon<'a>(viewer: &ViewKey, group: &GroupKey, gateways: &'a GatewaySet)
     } else {
         Horizon::Withheld(WithheldReason::NoGatewayOfFamily(group.network.clone()))
     }
+}
+
+fn is_direct(viewer: &ViewKey, group: &GroupKey) -> bool {
+    group.network == viewer.network || (group.network.is_anywhere() && viewer.role != Role::Gateway)
 }
 
 /// Why a group's endpoints take no traffic from anybody, if so.

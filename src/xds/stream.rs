@@ -28,7 +28,7 @@ use super::wire;
 use crate::cache::Changes;
 use crate::identity::{BearerToken, PeerCertificates, Refusal, Shown, SpiffeId};
 use crate::lifecycle::random;
-use crate::model::{Role, Standpoint, Viewer};
+use crate::model::{EnvoyVersion, Role, Standpoint};
 use crate::resources::ResourceType;
 
 /// How many requests may go before an answer that is due: ACKs are cheap and let answers go, but a flood of them must not
@@ -122,7 +122,7 @@ async fn open<'a, M: RequestMessage>(
     };
     let subscriber = shared.cache.attach(node.viewer.clone());
     let standpoint = subscriber.standpoint();
-    check(&node.viewer, &standpoint)?;
+    check(&node, &standpoint)?;
     tracing::debug!(node = %node.id, peer = %caller.info.peer, dialect = %M::DIALECT, stream = %subscriber.id(), "stream opened");
     let session = Session::new(M::DIALECT, standpoint.key.role, shared.config.max_names);
     let stream = Stream::new(node, id, subscriber, caller.info.peer.address(), session);
@@ -132,10 +132,19 @@ async fn open<'a, M: RequestMessage>(
 /// Where proxies get listeners: without its member's ClusterIPs a sidecar has none for them, and lets those connections out.
 /// So has one whose member is not known yet, and its workload would take what its policies refuse. It keeps what it has.
 ///
+/// And an Envoy that would refuse its listeners would call itself ready without them.
+///
 /// To be asked of where the stream stands, which it will keep: a member may go between two looks.
-fn check(viewer: &Viewer, standpoint: &Standpoint) -> Result<(), End> {
-    match &viewer.member {
-        _ if standpoint.key.role != Role::Sidecar => Ok(()),
+fn check(node: &ProxyNode, standpoint: &Standpoint) -> Result<(), End> {
+    let role = standpoint.key.role;
+    if role != Role::Endpoints
+        && let Some(version) = EnvoyVersion::of_agent(&node.agent)
+        && version < EnvoyVersion::OLDEST
+    {
+        return Err(NodeError::TooOld { version }.into());
+    }
+    match &node.viewer.member {
+        _ if role != Role::Sidecar => Ok(()),
         None => Err(NodeError::NoMember.into()),
         Some(member) if standpoint.inbound.is_none() => {
             let member = member.clone();

@@ -1,5 +1,6 @@
 //! What Istio and its users put into a cluster. Of its kinds there are names and no more, so that any field is taken.
 
+use anyhow::Context;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client};
@@ -55,9 +56,59 @@ pub async fn remove_kind(client: &Client, kind: IstioKind) -> anyhow::Result<()>
 /// The Secret that Istio's tools make of a member, under a name.
 pub fn remote_secret(name: &str, member: &str, kubeconfig: &str) -> Value {
     json!({
-        "metadata": {"name": name, "labels": {"istio/multiCluster": "true"}},
+        "metadata": {
+            "name": name,
+            "labels": {"istio/multiCluster": "true"},
+            "annotations": {"networking.istio.io/cluster": member},
+        },
         "stringData": {member: kubeconfig},
     })
+}
+
+/// What Istio's own tool prints of a member, to be piped into kubectl; with the annotation that places it.
+///
+/// # Errors
+/// If the kubeconfig is none that [`super::Member`] writes.
+pub fn printed_remote_secret(member: &str, kubeconfig: &str, network: &str) -> anyhow::Result<String> {
+    let read: Value = serde_json::from_str(kubeconfig)?;
+    let cluster = &read["clusters"][0]["cluster"];
+    let text = |value: &Value| value.as_str().map(str::to_owned).context("a text is missing");
+    let (server, authority) = (text(&cluster["server"])?, text(&cluster["certificate-authority-data"])?);
+    let token = text(&read["users"][0]["user"]["token"])?;
+    Ok(format!(
+        "apiVersion: v1
+kind: Secret
+metadata:
+  annotations:
+    networking.istio.io/cluster: {member}
+    topology.istio.io/network: {network}
+  creationTimestamp: null
+  labels:
+    istio/multiCluster: \"true\"
+  name: istio-remote-secret-{member}
+  namespace: istio-system
+stringData:
+  {member}: |
+    apiVersion: v1
+    clusters:
+    - cluster:
+        certificate-authority-data: {authority}
+        server: {server}
+      name: {member}
+    contexts:
+    - context:
+        cluster: {member}
+        user: {member}
+      name: {member}
+    current-context: {member}
+    kind: Config
+    preferences: {{}}
+    users:
+    - name: {member}
+      user:
+        token: {token}
+"
+    ))
 }
 
 /// The manifest of a system namespace that says its member's network.

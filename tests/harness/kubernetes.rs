@@ -1,11 +1,13 @@
 //! The store behind any number of real member clusters.
 
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::http;
@@ -13,7 +15,6 @@ use super::member::{Member, Place};
 use super::ports::free_port;
 use super::process::{Process, Stop};
 use super::tools::{KubernetesTools, kubernetes_tools};
-use super::wait::eventually;
 
 /// It is up after half a second, later on a busy machine.
 const START_DEADLINE: Duration = Duration::from_secs(30);
@@ -23,7 +24,8 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 pub struct Kubernetes {
     tools: KubernetesTools,
     etcd: Process,
-    etcd_url: String,
+    /// Of etcd, for its clients and its peers.
+    ports: (u16, u16),
     members: AtomicU8,
     // Last, so that the folder goes after the process that writes to it.
     dir: TempDir,
@@ -37,33 +39,12 @@ impl Kubernetes {
     pub async fn start() -> anyhow::Result<Self> {
         let tools = kubernetes_tools()?;
         let dir = tempfile::tempdir()?;
-        let (port, peer_port) = (free_port(), free_port());
-        let etcd_url = format!("http://127.0.0.1:{port}");
-        let peer_url = format!("http://127.0.0.1:{peer_port}");
-        let mut command = Command::new(&tools.etcd);
-        command.arg("--data-dir").arg(dir.path().join("etcd"));
-        command.args(["--listen-client-urls", &etcd_url, "--advertise-client-urls", &etcd_url]);
-        command.args([
-            "--listen-peer-urls",
-            &peer_url,
-            "--initial-advertise-peer-urls",
-            &peer_url,
-        ]);
-        command.args(["--initial-cluster", &format!("default={peer_url}")]);
-        // Nothing here outlives the test, so nothing need reach the disk.
-        command.args(["--unsafe-no-fsync", "--log-level", "warn"]);
-        let mut etcd = Process::start("etcd", command, &dir.path().join("etcd.log"), Stop::Kill)?;
-
-        let address = (Ipv4Addr::LOCALHOST, port).into();
-        let healthy = etcd.until("etcd to be healthy", START_DEADLINE, async || {
-            let answer = http::get(address, "/health").await.and_then(http::Response::ok);
-            answer.map(|_| ()).map_err(|error| format!("{error:#}"))
-        });
-        healthy.await?;
+        let ports = (free_port(), free_port());
+        let etcd = start_etcd(&tools, ports, dir.path()).await?;
         Ok(Self {
             tools,
             etcd,
-            etcd_url,
+            ports,
             members: AtomicU8::new(0),
             dir,
         })
@@ -81,7 +62,7 @@ impl Kubernetes {
         Member::start(Place {
             name: name.to_owned(),
             dir,
-            etcd_url: self.etcd_url.clone(),
+            etcd_url: format!("http://127.0.0.1:{}", self.ports.0),
             tools: self.tools.clone(),
             number: self.members.fetch_add(1, Ordering::Relaxed),
         })
@@ -102,4 +83,63 @@ impl Kubernetes {
     pub fn etcd(&mut self) -> &mut Process {
         &mut self.etcd
     }
+
+    /// Kills etcd at once; its data stays.
+    pub fn kill_etcd(&mut self) {
+        self.etcd.end();
+    }
+
+    /// Starts it again on the same ports and data, and waits until it answers.
+    ///
+    /// # Errors
+    /// If it does not within 30 s.
+    pub async fn restart_etcd(&mut self) -> anyhow::Result<()> {
+        self.kill_etcd();
+        self.etcd = start_etcd(&self.tools, self.ports, self.dir.path()).await?;
+        Ok(())
+    }
+
+    /// Has etcd forget all versions but the present one.
+    ///
+    /// # Errors
+    /// If etcd refuses.
+    pub async fn compact(&self) -> anyhow::Result<()> {
+        let etcd = (Ipv4Addr::LOCALHOST, self.ports.0).into();
+        // Any key does: the answer has the version.
+        let range = http::post(etcd, "/v3/kv/range", json!({"key": "AA=="}).to_string())
+            .await?
+            .ok()?;
+        let range: Value = serde_json::from_str(&range).context("the answer of etcd")?;
+        let compaction = json!({"revision": range["header"]["revision"], "physical": true});
+        http::post(etcd, "/v3/kv/compaction", compaction.to_string())
+            .await?
+            .ok()?;
+        Ok(())
+    }
+}
+
+async fn start_etcd(tools: &KubernetesTools, (port, peer_port): (u16, u16), dir: &Path) -> anyhow::Result<Process> {
+    let etcd_url = format!("http://127.0.0.1:{port}");
+    let peer_url = format!("http://127.0.0.1:{peer_port}");
+    let mut command = Command::new(&tools.etcd);
+    command.arg("--data-dir").arg(dir.join("etcd"));
+    command.args(["--listen-client-urls", &etcd_url, "--advertise-client-urls", &etcd_url]);
+    command.args([
+        "--listen-peer-urls",
+        &peer_url,
+        "--initial-advertise-peer-urls",
+        &peer_url,
+    ]);
+    command.args(["--initial-cluster", &format!("default={peer_url}")]);
+    // Nothing here outlives the test, so nothing need reach the disk.
+    command.args(["--unsafe-no-fsync", "--log-level", "warn"]);
+    let mut etcd = Process::start("etcd", command, &dir.join("etcd.log"), Stop::Kill)?;
+
+    let address = (Ipv4Addr::LOCALHOST, port).into();
+    let healthy = etcd.until("etcd to be healthy", START_DEADLINE, async || {
+        let answer = http::get(address, "/health").await.and_then(http::Response::ok);
+        answer.map(|_| ()).map_err(|error| format!("{error:#}"))
+    });
+    healthy.await?;
+    Ok(etcd)
 }

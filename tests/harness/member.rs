@@ -25,7 +25,7 @@ const READY_DEADLINE: Duration = Duration::from_secs(90);
 const TOKEN: &str = "admin-of-a-test-member";
 
 /// What a member needs to know before it starts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Place {
     pub(super) name: String,
     /// Exists and is its own.
@@ -79,6 +79,11 @@ impl Member {
     /// `https://127.0.0.1:PORT`, the same after a restart.
     pub fn server_url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// The port of its API server.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// A bearer token that may do everything.
@@ -174,6 +179,40 @@ impl Member {
     pub async fn restart_apiserver_empty(&mut self) -> anyhow::Result<()> {
         self.etcd_prefix += "-empty";
         self.restart_apiserver().await
+    }
+
+    /// Another API server of the same cluster, on the same state, with controllers and a port of its own: it goes on while this one
+    /// is away. While both run nothing should change: both would make the slices of it.
+    ///
+    /// # Errors
+    /// As [`Member::restart_apiserver`].
+    pub async fn beside(&self) -> anyhow::Result<Self> {
+        let dir = self.file("beside");
+        std::fs::create_dir(&dir)?;
+        for file in [
+            "ca.crt",
+            "server.crt",
+            "server.key",
+            "tokens.key",
+            "tokens.pub",
+            "tokens.csv",
+        ] {
+            std::fs::copy(self.file(file), dir.join(file)).with_context(|| format!("cannot copy {file}"))?;
+        }
+        let mut beside = Self {
+            place: Place {
+                dir,
+                ..self.place.clone()
+            },
+            port: free_port(),
+            etcd_prefix: self.etcd_prefix.clone(),
+            apiserver: None,
+            controllers: None,
+        };
+        let kubeconfig = self.kubeconfig()?.replace(&self.server_url(), &beside.server_url());
+        beside.write("kubeconfig", &kubeconfig)?;
+        beside.restart_apiserver().await?;
+        Ok(beside)
     }
 
     /// [`eventually`] for something that the processes do, which ends at once if one of them does.

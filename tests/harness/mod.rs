@@ -17,6 +17,7 @@ mod clusters;
 mod dns;
 mod envoy;
 mod example;
+mod faults;
 mod grpc;
 mod http;
 mod interrupt;
@@ -26,24 +27,29 @@ mod member;
 mod objects;
 mod ports;
 mod process;
+mod relay;
 mod tools;
 mod wait;
+mod watch;
 
 pub use clusters::{Clusters, Host};
 pub use dns::{DnsAnswer, DnsServer};
 pub use envoy::{Dialect, Envoy, EnvoyOptions, NodeLocality, XdsAddress};
 pub use example::example;
+pub use faults::Fault;
 pub use grpc::{Answers, GrpcBackends, GrpcClient};
 pub use http::{Response, get};
 pub use interrupt::Interrupt;
 pub use istio::{
-    IstioKind, PEER_AUTHENTICATION, SERVICE_ENTRY, WORKLOAD_ENTRY, gateway, install_kind, remote_secret, remove_kind,
-    system_namespace,
+    IstioKind, PEER_AUTHENTICATION, SERVICE_ENTRY, WORKLOAD_ENTRY, gateway, install_kind, printed_remote_secret,
+    remote_secret, remove_kind, system_namespace,
 };
 pub use kubernetes::Kubernetes;
 pub use member::Member;
 pub use objects::{account, apply, apply_file, apply_text, delete, kubeconfig_of, report, token};
 pub use ports::free_port;
 pub use process::{Process, Stop};
+pub use relay::Relay;
 pub use tools::{KubernetesTools, envoy_binary, envoy_versions, grpc_binary, kubernetes_tools};
 pub use wait::eventually;
+pub use watch::{Seen, Watch, seconds};

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
@@ -45,9 +45,37 @@ impl ControlPlane {
         Self::start(self.xds, self.admin, &self.arguments, &self.settings)
     }
 
+    /// As in a pod of a cluster: what a kubelet mounts of its service account is in the folder `account`, and the environment
+    /// tells of the API server. In a mount namespace of its own, where nobody else sees that folder.
+    pub(crate) fn in_pod(settings: &str, account: &Path, api_server: SocketAddr) -> Self {
+        let mut command = Command::new("unshare");
+        if !rustix::process::getuid().is_root() {
+            command.arg("--map-root-user");
+        }
+        command.args(["--mount", "sh", "-euc"]);
+        let script = "mount -t tmpfs none /var/run
+            mkdir -p /var/run/secrets/kubernetes.io/serviceaccount
+            mount --bind \"$1\" /var/run/secrets/kubernetes.io/serviceaccount
+            shift
+            exec \"$@\"";
+        command.args([script, "sh"]).arg(account).arg(PARALLAX);
+        command.env("KUBERNETES_SERVICE_HOST", api_server.ip().to_string());
+        command.env("KUBERNETES_SERVICE_PORT", api_server.port().to_string());
+        Self::start_as(command, local(), local(), &[], settings)
+    }
+
     fn start(xds: SocketAddr, admin: SocketAddr, arguments: &[String], settings: &str) -> Self {
+        Self::start_as(Command::new(PARALLAX), xds, admin, arguments, settings)
+    }
+
+    fn start_as(
+        mut command: Command,
+        xds: SocketAddr,
+        admin: SocketAddr,
+        arguments: &[String],
+        settings: &str,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut command = Command::new(PARALLAX);
         command.arg("serve");
         if arguments.is_empty() {
             let file = folder.path().join("parallax.yaml");
@@ -152,13 +180,31 @@ impl ControlPlane {
 
     /// Waits until the log has these words.
     pub(crate) async fn logs(&self, words: &str) {
+        self.logs_times(words, 1).await;
+    }
+
+    /// Waits until the log has these words so often.
+    pub(crate) async fn logs_times(&self, words: &str, times: usize) {
         let look = async || {
             let log = std::fs::read_to_string(self.process.log()).map_err(|error| error.to_string())?;
-            if log.contains(words) { Ok(()) } else { Err(log) }
+            if log.matches(words).count() >= times {
+                Ok(())
+            } else {
+                Err(log)
+            }
         };
-        eventually(&format!("{words:?} in the log"), DEADLINE, look)
+        eventually(&format!("{words:?} in the log {times} times"), DEADLINE, look)
             .await
             .expect("it is logged");
+    }
+
+    /// When the log said last that a member is synced.
+    pub(crate) fn synced_at(&self, member: &str) -> SystemTime {
+        let log = std::fs::read_to_string(self.process.log()).expect("it has a log");
+        let says_so = |line: &&str| line.contains("member is synced") && line.contains(&format!("member={member}"));
+        let line = log.lines().rfind(says_so).expect("it was synced");
+        let at = line.split_whitespace().next().expect("a time");
+        at.parse::<jiff::Timestamp>().expect("a time").into()
     }
 
     /// Waits until a metric without labels has a value.

@@ -1,7 +1,7 @@
 //! Real Envoys of several versions, in both dialects, side by side.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::control_plane::ControlPlane;
 use super::harness::{Clusters, Dialect, Envoy, EnvoyOptions, envoy_versions};
@@ -21,7 +21,7 @@ impl Envoys {
         Self::start_versions(control_plane, &newest, member, address).await
     }
 
-    /// Starts each of these versions in each dialect.
+    /// Starts each of these versions in each dialect. A proxy with several addresses has them with commas between.
     pub(crate) async fn start_versions(
         control_plane: &ControlPlane,
         versions: &[&str],
@@ -32,9 +32,13 @@ impl Envoys {
         for version in versions {
             for dialect in [Dialect::Sotw, Dialect::Delta] {
                 let name = format!("{member}-{version}-{dialect:?}");
-                let id = format!("sidecar~{address}~{}.shop~shop.svc.cluster.local", name.to_lowercase());
+                let first = address.split(',').next().unwrap_or_default();
+                let id = format!("sidecar~{first}~{}.shop~shop.svc.cluster.local", name.to_lowercase());
                 let mut options = EnvoyOptions::new(id, control_plane.xds, control_plane.folder(&name))
                     .with_metadata("CLUSTER_ID", member);
+                if first != address {
+                    options = options.with_metadata("INSTANCE_IPS", address);
+                }
                 options.version = (*version).to_owned();
                 options.dialect = dialect;
                 envoys.push((name, Envoy::start(options).await.expect("Envoy starts")));
@@ -70,6 +74,18 @@ impl Envoys {
         }
     }
 
+    /// When the last of them took the endpoints of `web` that it has, by its own word.
+    pub(crate) async fn web_taken_at(&mut self) -> SystemTime {
+        let mut last = SystemTime::UNIX_EPOCH;
+        for (name, envoy) in &mut self.0 {
+            let taken = envoy.stat(&format!("cluster.{WEB}.update_time")).await;
+            let taken = taken.expect("the admin interface answers");
+            let taken = taken.unwrap_or_else(|| panic!("{name} has no time"));
+            last = last.max(SystemTime::UNIX_EPOCH + Duration::from_millis(taken));
+        }
+        last
+    }
+
     /// Asserts that none ever refused anything, and none waits for anything.
     pub(crate) async fn are_content(&mut self) {
         for (name, envoy) in &mut self.0 {
@@ -84,6 +100,16 @@ impl Envoys {
             for line in rejected.lines() {
                 assert!(line.ends_with(": 0"), "{name}: {line}");
             }
+        }
+    }
+
+    /// Waits until each has a stream to a control plane.
+    pub(crate) async fn connected(&mut self) {
+        for (name, envoy) in &mut self.0 {
+            let connected = envoy
+                .wait_for_stat("control_plane.connected_state", DEADLINE, |value| value == 1)
+                .await;
+            connected.unwrap_or_else(|error| panic!("{name}: {error:#}"));
         }
     }
 

@@ -6,12 +6,11 @@ use tokio::time::Instant;
 
 use super::control_plane::ControlPlane;
 use super::envoys::{Envoys, WEB};
-use super::harness::{Kubernetes, eventually};
+use super::harness::{Fault, Kubernetes, Watch, eventually, seconds};
 use super::kubernetes::{furnish, run_pod};
 use super::manifests::{Members, Pod};
+use super::outages::{NOTICED_WITHIN, watch};
 
-/// What docs/members.md promises.
-const NOTICED_WITHIN: Duration = Duration::from_secs(30);
 const EAST: &str = "10.1.0.1";
 const WEST: &str = "10.2.0.1";
 
@@ -46,6 +45,14 @@ async fn until_state(control_plane: &ControlPlane, state: &str, deadline: Durati
     begun.elapsed()
 }
 
+/// Nothing was missing at any time; one was served last.
+async fn record_demoted(watched: Watch, noticed: Duration, back: Duration) {
+    let seen = watched.end().await.expect("the Envoys answer");
+    assert_eq!((seen.gone(), seen.added()), Default::default(), "{seen:#?}");
+    let over = format!("as before after {}", seconds(back));
+    seen.record(&seconds(noticed), &over).expect("it can be written");
+}
+
 #[tokio::test]
 async fn a_member_that_falls_silent_is_noticed_served_last_and_back_at_once() {
     let mut kubernetes = Kubernetes::start().await.expect("etcd starts");
@@ -68,9 +75,10 @@ async fn a_member_that_falls_silent_is_noticed_served_last_and_back_at_once() {
     hold(&mut envoys, &normal).await;
 
     // The API server stops without ending: every connection stays open, and nothing arrives.
+    let watched = watch(Fault::ApiServerPaused, &mut envoys).await;
     east.apiserver().pause();
-    let took = until_state(&control_plane, "Stale", NOTICED_WITHIN).await;
-    println!("a paused API server was noticed after {took:?}");
+    let noticed = until_state(&control_plane, "Stale", NOTICED_WITHIN).await;
+    println!("a paused API server was noticed after {noticed:?}");
     hold(&mut envoys, &demoted).await;
     let said = control_plane.say(&["get", "members"]);
     assert!(said.contains("served last (policy: demote after 2s)"), "{said}");
@@ -84,11 +92,13 @@ async fn a_member_that_falls_silent_is_noticed_served_last_and_back_at_once() {
     let took = until_state(&control_plane, "Synced", NOTICED_WITHIN).await;
     println!("it was read again {took:?} after it went on");
     hold(&mut envoys, &normal).await;
+    record_demoted(watched, noticed, took).await;
 
     // Its etcd stops: the API server answers, and its watches send bookmarks as ever.
+    let watched = watch(Fault::EtcdPaused, &mut envoys).await;
     kubernetes.etcd().pause();
-    let took = until_state(&control_plane, "Stale", NOTICED_WITHIN).await;
-    println!("a paused etcd was noticed after {took:?}");
+    let noticed = until_state(&control_plane, "Stale", NOTICED_WITHIN).await;
+    println!("a paused etcd was noticed after {noticed:?}");
     let said = control_plane.say(&["get", "members"]);
     assert!(said.contains("from its etcd"), "{said}");
     hold(&mut envoys, &demoted).await;
@@ -96,6 +106,7 @@ async fn a_member_that_falls_silent_is_noticed_served_last_and_back_at_once() {
     let took = until_state(&control_plane, "Synced", NOTICED_WITHIN * 2).await;
     println!("it was read again {took:?} after it went on");
     hold(&mut envoys, &normal).await;
+    record_demoted(watched, noticed, took).await;
 
     // It is read indeed.
     run_pod(&client, "web-2", "10.1.0.2", true).await;
@@ -133,20 +144,21 @@ async fn an_api_server_that_comes_back_empty_empties_nobody_at_its_first_word() 
     // Parallax starts anew as well, so that it has to list everything.
     control_plane.process.end();
     east.restart_apiserver_empty().await.expect("it starts again");
+    let watched = watch(Fault::ApiServerEmpty, &mut envoys).await;
     let mut control_plane = control_plane.again();
     control_plane.ready().await;
+    let begun = Instant::now();
     // First it is held, and then, since a second list says the same, believed.
     let (first, second) = (
-        "a list leaves out most of what is held",
-        "a second list decided what is held",
+        "until a second list says the same member=east kind=Pod",
+        "a second list decided what is held member=east kind=Pod",
     );
     control_plane.logs(first).await;
+    let noticed = seconds(begun.elapsed());
     control_plane.logs(second).await;
     let log = std::fs::read_to_string(control_plane.process.log()).expect("it has a log");
     let of_pods = |words: &str| {
-        let line = log
-            .lines()
-            .find(|line| line.contains(words) && line.contains("kind=Pod"));
+        let line = log.lines().find(|line| line.contains(words));
         let at = line.and_then(|line| line.split_whitespace().next()).expect("a time");
         at.parse::<jiff::Timestamp>().expect("a time")
     };
@@ -160,5 +172,11 @@ async fn an_api_server_that_comes_back_empty_empties_nobody_at_its_first_word() 
             held == 0.0
         })
         .await;
+    let seen = watched.end().await.expect("the Envoys answer");
+    assert_eq!(seen.gone().len(), pods.len(), "{seen:#?}");
+    let gone = seen.first_gone().expect("they are gone");
+    assert!(gone >= Duration::from_millis(4900), "{seen:#?}");
+    let over = "until a second list says the same all is kept, and shown as held back";
+    seen.record(&noticed, over).expect("it can be written");
     envoys.are_content().await;
 }

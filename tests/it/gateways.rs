@@ -4,11 +4,13 @@ use k8s_openapi::api::core::v1::{Node, Service};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::control_plane::ControlPlane;
 use super::envoys::{DEADLINE, Envoys};
-use super::harness::{DnsAnswer, DnsServer, Kubernetes, eventually};
+use super::harness::{DnsAnswer, DnsServer, Fault, Kubernetes, envoy_versions, eventually, seconds};
 use super::kubernetes::{create, furnish, run_pod};
+use super::outages::watch;
 
 const EAST: &str = "10.1.0.1:8080*1@net1/z1";
 const NAME: &str = "gateway.west.example";
@@ -63,7 +65,12 @@ async fn envoys_follow_a_gateways_host_name_and_its_nodes() {
     .await;
     run_pod(&east_client, "web-1", "10.1.0.1", true).await;
     run_pod(&west_client, "web-1", "10.2.0.1", true).await;
-    let mut settings = format!("dns: {{servers: ['{}']}}\nmembers:\n", dns.address());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut settings = format!(
+        "dns: {{servers: ['{}']}}\nstore: {{path: {}}}\nmembers:\n",
+        dns.address(),
+        folder.path().join("known.redb").display()
+    );
     for (name, member) in [("east", &east), ("west", &west_member)] {
         settings += &format!(
             "  - name: {name}\n    kubeconfig: {}\n",
@@ -85,7 +92,25 @@ async fn envoys_follow_a_gateways_host_name_and_its_nodes() {
     );
     let explained = control_plane.say(&["explain", "web.shop", "--network", "net1", "--families", "v4"]);
     assert!(explained.contains(NAME), "{explained}");
+    // A proxy that has IPv6 only gets just that, and none of the pods with IPv4; one that has both gets both, for half each.
+    let newest = &envoy_versions()[..1];
+    let mut six = Envoys::start_versions(&control_plane, newest, "east", "fd00:1::50").await;
+    six.hold(&[&west("2001:db8::9:15443")]).await;
+    six.are_content().await;
+    drop(six);
+    let mut both = Envoys::start_versions(&control_plane, newest, "east", "10.1.0.52,fd00:1::52").await;
+    both.hold(&[
+        "10.1.0.1:8080*2@net1/z1",
+        &west("192.0.2.9:15443"),
+        &west("2001:db8::9:15443"),
+    ])
+    .await;
+    both.are_content().await;
+    drop(both);
 
+    let watched = watch(Fault::DnsGone, &mut envoys).await;
+    let begun = Instant::now();
+    let mut noticed = None;
     // The server fails, says that there is no such name, falls silent: what is known stays, and is shown.
     for (answer, shown) in [
         (DnsAnswer::Failure, "the DNS server says"),
@@ -94,11 +119,36 @@ async fn envoys_follow_a_gateways_host_name_and_its_nodes() {
     ] {
         dns.say(NAME, answer);
         control_plane.says(&["get", "networks"], shown).await;
+        noticed.get_or_insert(begun.elapsed());
         envoys.hold(&[EAST, &west("192.0.2.9:15443")]).await;
         assert!(control_plane.metric("parallax_gateway_host_failing").await > 0.5);
     }
+
+    // A restart while the server is silent: what is known stays for those who come now too, with its age.
+    control_plane
+        .says_metric("parallax_store_waiting", |waiting| waiting == 0.0)
+        .await;
+    let mut control_plane = control_plane.again();
+    control_plane.ready().await;
+    let mut newcomers = Envoys::start(&control_plane, "east", "10.1.0.51").await;
+    newcomers.hold(&[EAST, &west("192.0.2.9:15443")]).await;
+    newcomers.are_content().await;
+    drop(newcomers);
+    control_plane.says(&["get", "networks"], "don't answer").await;
+    let resolved = control_plane
+        .metric("parallax_gateway_host_resolved_timestamp_seconds")
+        .await;
+    assert!(resolved > 1.0, "the age of the answer from before is lost: {resolved}");
+    envoys.hold(&[EAST, &west("192.0.2.9:15443")]).await;
+
+    let seen = watched.end().await.expect("the Envoys answer");
+    assert!(seen.nothing(), "{seen:#?}");
     dns.leads_to(NAME, &["192.0.2.10"]);
+    let begun = Instant::now();
     envoys.hold(&[EAST, &west("192.0.2.10:15443")]).await;
+    let noticed = format!("{}, with since when", seconds(noticed.unwrap_or_default()));
+    let over = format!("the new address is there after {}", seconds(begun.elapsed()));
+    seen.record(&noticed, &over).expect("it can be written");
     let asked = dns.asked(NAME);
     assert!(asked < 200, "asked {asked} times");
 

@@ -3,6 +3,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod attached;
 mod bad_input;
 mod bad_members;
 mod control_plane;
@@ -16,6 +17,7 @@ mod horizons;
 mod hostile;
 mod identity;
 mod kubernetes;
+mod large_member;
 mod lifecycle;
 mod lint;
 mod manifests;
@@ -26,8 +28,10 @@ mod members;
 mod members_drain;
 mod members_refused;
 mod metrics;
+mod neighbours;
 mod networks;
 mod optional_kinds;
+mod outages;
 mod raw;
 mod replicas;
 mod restart;

@@ -261,6 +261,34 @@ async fn members_join_by_objects_and_their_statuses_tell_the_truth() {
     objects.change("west", json!({"weight": null})).await;
     envoys.hold(&[EAST, &gateway(3)]).await;
 
+    // Only some namespaces of it, and all again: what the others have goes, and comes back; what is kept stays all the while.
+    let services = async |count: u64| {
+        let look = async || {
+            let said = control_plane.json(&["get", "members"]);
+            let west = said["members"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|member| member["name"] == "west");
+            match west {
+                Some(west) if west["counts"]["Service"] == count && west["state"] == "Synced" => Ok(()),
+                _ => Err(format!("{said:#}")),
+            }
+        };
+        eventually(&format!("{count} Services"), DEADLINE, look)
+            .await
+            .expect("they are there");
+    };
+    services(3).await;
+    objects
+        .change("west", json!({"namespaces": ["istio-system", "shop"]}))
+        .await;
+    services(2).await;
+    envoys.hold(&[EAST, &gateway(3)]).await;
+    objects.change("west", json!({"namespaces": null})).await;
+    services(3).await;
+    envoys.hold(&[EAST, &gateway(3)]).await;
+
     // While much happens, little is written.
     let writes = control_plane.metric("parallax_control_status_writes_total").await;
     let begun = Instant::now();
@@ -288,7 +316,23 @@ async fn members_join_by_objects_and_their_statuses_tell_the_truth() {
     objects.say("west", "Connected", "False/ServerUnreachable").await;
     objects.say("west", "Synced", "False").await;
     envoys.hold(&[EAST, &gateway(23)]).await;
+    // What its endpoints are worth meanwhile the object says, also while nothing else is heard: kept, dropped, kept, dropped.
+    objects
+        .change("west", json!({"stale": {"policy": "Drop", "after": "1s"}}))
+        .await;
+    envoys.hold(&[EAST]).await;
+    let said = control_plane.say(&["explain", "web.shop:80", "--network", "net1"]);
+    assert!(said.contains("drop after 1s"), "{said}");
+    objects
+        .change("west", json!({"stale": {"policy": "Keep", "after": null}}))
+        .await;
+    envoys.hold(&[EAST, &gateway(23)]).await;
+    objects
+        .change("west", json!({"stale": {"policy": "Drop", "after": "1s"}}))
+        .await;
+    envoys.hold(&[EAST]).await;
     west.restart_apiserver().await.expect("it starts again");
+    envoys.hold(&[EAST, &gateway(23)]).await;
     objects.say("west", "Connected", "True").await;
     objects.say("west", "Synced", "True").await;
     objects.say("west", "Stale", "False").await;

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::control_plane::ControlPlane;
 use super::envoys::Envoys;
-use super::harness::{Kubernetes, remote_secret};
+use super::harness::{Kubernetes, apply_text, printed_remote_secret, remote_secret};
 use super::kubernetes::{create, furnish, run_pod};
 
 const EAST: &str = "10.1.0.1:8080*1@net1/z1";
@@ -72,8 +72,27 @@ async fn members_join_rotate_and_leave_by_secrets() {
     envoys.hold(&[EAST]).await;
     let gateway = |weight| format!("192.0.2.2:15443*{weight}@net2/z1");
 
-    // Join.
-    create(&secrets, secret("west", &kubeconfig("west"))).await;
+    // Join by what Istio's own tool prints. The member says nothing of its network itself, so the Secret places it.
+    let namespaces: Api<Namespace> = Api::all(west_client.clone());
+    let unlabelled = json!({"metadata": {"labels": {"topology.istio.io/network": null}}});
+    namespaces
+        .patch("istio-system", &PatchParams::default(), &Patch::Merge(unlabelled))
+        .await
+        .expect("it is taken");
+    let printed = printed_remote_secret("west", &kubeconfig("west"), "net2").expect("it is a kubeconfig");
+    apply_text(&east_client, &printed).await.expect("it is taken");
+    envoys.hold(&[EAST, &gateway(1)]).await;
+    // By annotation or by label, and anew when that changes.
+    let place = async |annotation: Value, label: Value| {
+        let key = "topology.istio.io/network";
+        let change = json!({"metadata": {"annotations": {key: annotation}, "labels": {key: label}}});
+        let (name, params) = ("istio-remote-secret-west", PatchParams::default());
+        let changed = secrets.patch(name, &params, &Patch::Merge(change)).await;
+        changed.expect("it is taken");
+    };
+    place(json!("net1"), Value::Null).await;
+    envoys.hold(&[EAST, "10.2.0.1:8080*1@net2/z1"]).await;
+    place(Value::Null, json!("net2")).await;
     envoys.hold(&[EAST, &gateway(1)]).await;
 
     // A Secret that is of no use says why, and is nobody's business but its own.

@@ -1,9 +1,10 @@
 //! `parallax members` where the kind `Member` is installed: the object tells how the member fares, and drains it.
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
-use kube::api::{ApiResource, DynamicObject};
+use kube::api::{ApiResource, DeleteParams, DynamicObject};
 use kube::core::GroupVersionKind;
+use kube::{Api, Client};
+use serde_json::Value;
 
 use super::control_plane::ControlPlane;
 use super::envoys::{DEADLINE, Envoys};
@@ -13,6 +14,46 @@ use super::members::{kubeconfig_of, said};
 use super::topologies::{account, apply_text};
 
 const EAST: &str = "10.1.0.1:8080*1@net1/z1";
+
+/// The token that the member's controllers write into a Secret.
+async fn token_in(client: &Client, secret: &str) -> String {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), "istio-system");
+    let look = async || {
+        let secret = secrets.get(secret).await.map_err(|error| error.to_string())?;
+        let token = secret.data.and_then(|mut data| data.remove("token"));
+        token.ok_or_else(|| "no token".to_owned())
+    };
+    let token = eventually("the token to be written", DEADLINE, look)
+        .await
+        .expect("it is");
+    String::from_utf8(token.0).expect("it is text")
+}
+
+/// The version of a Secret.
+async fn version(client: &Client, secret: &str) -> Option<String> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), "istio-system");
+    secrets
+        .get(secret)
+        .await
+        .expect("it is there")
+        .metadata
+        .resource_version
+}
+
+/// An object that a manifest names, if it is there.
+async fn find(client: &Client, object: &Value) -> Option<DynamicObject> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let version = text(&object["apiVersion"]);
+    let (group, version) = version.split_once('/').unwrap_or(("", &version));
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &text(&object["kind"])));
+    let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
+        None => Api::all_with(client.clone(), &kind),
+    };
+    api.get_opt(&text(&object["metadata"]["name"]))
+        .await
+        .expect("an answer")
+}
 
 #[tokio::test]
 async fn a_member_object_comes_with_the_member_and_drains_it_before_it_goes() {
@@ -108,19 +149,7 @@ async fn a_member_object_comes_with_the_member_and_drains_it_before_it_goes() {
 
     // By hand, with what a dry run prints.
     apply_text(&west_client, &members(&["attach", "west", "--dry-run=member"], 0)).await;
-    let tokens: Api<Secret> = Api::namespaced(west_client.clone(), "istio-system");
-    let look = async || {
-        let secret = tokens
-            .get("parallax-reader-token")
-            .await
-            .map_err(|error| error.to_string())?;
-        let token = secret.data.and_then(|mut data| data.remove("token"));
-        token.ok_or_else(|| "no token".to_owned())
-    };
-    let token = eventually("the token to be written", DEADLINE, look)
-        .await
-        .expect("it is");
-    let token = String::from_utf8(token.0).expect("it is text");
+    let token = token_in(&west_client, "parallax-reader-token").await;
     let home = members(&["attach", "west", "--dry-run=home", "--network", "net2"], 0);
     apply_text(&east_client, &home.replace("token: TOKEN", &format!("token: {token}"))).await;
     envoys.hold(&[EAST, "192.0.2.2:15443*1@net2/z1"]).await;
@@ -132,8 +161,55 @@ async fn a_member_object_comes_with_the_member_and_drains_it_before_it_goes() {
         said.contains("\"endpoints\": 1") && said.contains("\"state\": \"Synced\""),
         "{said}"
     );
+
+    // Another token by hand: what is printed names the cluster, keeps the network, and says which one to delete then.
+    let versions = async || {
+        (
+            version(&east_client, "istio-remote-secret-west").await,
+            version(&west_client, "parallax-reader-token").await,
+        )
+    };
+    let before = versions().await;
+    let member = members(&["rotate", "west", "--dry-run=member"], 0);
+    let home = members(&["rotate", "west", "--dry-run=home"], 0);
+    let deleted = members(&["detach", "west", "--dry-run"], 0);
+    assert_eq!(versions().await, before, "a dry run changes nothing");
+    let last = "kubectl --context west -n istio-system delete secret parallax-reader-token\n";
+    assert!(member.ends_with(last), "{member}");
+    apply_text(&west_client, &member).await;
+    let token = token_in(&west_client, "parallax-reader-token-2").await;
+    apply_text(&east_client, &home.replace("token: TOKEN", &format!("token: {token}"))).await;
+    control_plane.logs("going on with the new kubeconfig").await;
+    let tokens: Api<Secret> = Api::namespaced(west_client.clone(), "istio-system");
+    let gone = tokens.delete("parallax-reader-token", &DeleteParams::default()).await;
+    gone.expect("it is deleted");
+    run_pod(&west_client, "web-2", "10.2.0.2", true).await;
+    envoys.hold(&[EAST, "192.0.2.2:15443*2@net2/z1"]).await;
+    let said = members(&["attach", "west"], 0);
+    assert!(said.contains("token: there already, and valid"), "{said}");
+
+    // What is printed of a detach is what it deletes.
     let said = members(&["detach", "west", "--no-wait"], 0);
     assert!(said.contains("the account of the reader removed"), "{said}");
+    let deleted: Vec<Value> = serde_saphyr::from_multiple(&deleted).expect("it is YAML");
+    let kinds: Vec<_> = deleted
+        .iter()
+        .map(|object| object["kind"].as_str().unwrap_or_default())
+        .collect();
+    let expected = [
+        "Secret",
+        "Member",
+        "Secret",
+        "ClusterRoleBinding",
+        "ClusterRole",
+        "ServiceAccount",
+    ];
+    assert_eq!(kinds, expected, "{deleted:#?}");
+    for (at, object) in deleted.iter().enumerate() {
+        let client = if at < 2 { &east_client } else { &west_client };
+        let left = find(client, object).await;
+        assert!(left.is_none(), "{left:?}");
+    }
     envoys.hold(&[EAST]).await;
     envoys.are_content().await;
 }

@@ -96,5 +96,21 @@ async fn what_places_endpoints_and_proxies_changes_while_all_runs() {
         "8",
         "each change that took effect counts"
     );
+
+    // Where nothing places a member, the mesh does, and anew when that changes.
+    let namespaces: Api<Namespace> = Api::all(west_client.clone());
+    let change = json!({"metadata": {"labels": {"topology.istio.io/network": null}}});
+    namespaces
+        .patch("istio-system", &PatchParams::default(), &Patch::Merge(change))
+        .await
+        .expect("it is taken");
+    for (network, expected) in [
+        ("net1", WEST.to_owned()),
+        ("net2", gateway("192.0.2.2")),
+        ("net1", WEST.to_owned()),
+    ] {
+        control_plane.change_settings(&format!("mesh: {{defaultNetwork: {network}}}\n{both}"));
+        envoys.hold(&[EAST, &expected]).await;
+    }
     envoys.are_content().await;
 }

@@ -1,10 +1,13 @@
 //! A start while a member can't be reached: everybody is served what was known of it, at once, and told its age.
 
+use tokio::time::Instant;
+
 use super::control_plane::ControlPlane;
 use super::envoys::{Envoys, WEB};
-use super::harness::Kubernetes;
+use super::harness::{Fault, Kubernetes, seconds};
 use super::kubernetes::{furnish, run_pod};
 use super::manifests::{Members, Pod};
+use super::outages::{until_synced_is, watch};
 
 const WEST: &str = "10.2.0.1:8080*1@west/z1";
 
@@ -37,9 +40,12 @@ async fn a_member_that_is_down_at_the_start_is_served_as_it_was_known() {
         .says_metric("parallax_store_waiting", |waiting| waiting == 0.0)
         .await;
     east.kill_apiserver();
+    let watched = watch(Fault::ControlPlaneKilled, &mut envoys).await;
     // SIGKILL: nothing can be saved on the way out.
+    let begun = Instant::now();
     let mut control_plane = control_plane.again();
     control_plane.ready().await;
+    let noticed = until_synced_is(&control_plane, "east", 0, begun).await;
     envoys.hold(&[WEST, &gateway(2)]).await;
     let mut newcomers = Envoys::start(&control_plane, "west", "10.2.0.51").await;
     newcomers.hold(&[WEST, &gateway(2)]).await;
@@ -48,11 +54,19 @@ async fn a_member_that_is_down_at_the_start_is_served_as_it_was_known() {
     let said = control_plane.say(&["explain", "web.shop:80", "--network", "net2"]);
     assert!(said.contains("Note: east is stale since"), "{said}");
 
+    // Envoys that were there before have been told by the same process by now, and saw nothing of it all.
+    envoys.connected().await;
+    let seen = watched.end().await.expect("the Envoys answer");
+    assert!(seen.nothing(), "{seen:#?}");
+
     // Back again: what it says now counts, and nothing else is pushed.
     let before = control_plane.metric("parallax_resources_changed_total").await;
     east.restart_apiserver().await.expect("it starts again");
     run_pod(&client, "web-3", "10.1.0.3", true).await;
     newcomers.hold(&[WEST, &gateway(3)]).await;
+    let noticed = format!("{}, with its age", seconds(noticed));
+    let over = "new Envoys get all of it meanwhile; afterwards only what differs is sent";
+    seen.record(&noticed, over).expect("it can be written");
     let changed = control_plane.metric("parallax_resources_changed_total").await - before;
     assert!(
         changed <= 2.0,

@@ -1,4 +1,5 @@
-//! Tokens in files, as projected ones are: a file that changes is read again, without a start.
+//! Tokens in files, as projected ones are, of a kubeconfig and of the pod that Parallax runs in: a file that changes is read
+//! again, without a start.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::control_plane::ControlPlane;
 use super::envoys::Envoys;
-use super::harness::{Kubernetes, Member};
+use super::harness::{Kubernetes, Member, remote_secret};
 use super::kubernetes::{create, furnish, run_pod};
 
 /// A token of the service account `reader` that lasts as long as the Secret of this name.
@@ -67,6 +68,20 @@ async fn a_token_file_that_changes_is_read_again() {
     control_plane.ready().await;
     let mut envoys = Envoys::start(&control_plane, "east", "10.1.0.50").await;
     envoys.hold(&["10.1.0.1:8080*1@net1/z1"]).await;
+    // The same file in a pod of the cluster, as a kubelet mounts it, with the authority beside it.
+    let account = folder.path().join("account");
+    std::fs::create_dir(&account).expect("it can be made");
+    std::fs::copy(east.ca_path(), account.join("ca.crt")).expect("it can be copied");
+    std::fs::write(account.join("namespace"), "istio-system").expect("it can be written");
+    std::fs::write(account.join("token"), &one).expect("it can be written");
+    let api_server = east.server_url().replace("https://", "").parse().expect("an address");
+    let settings = "members: [{name: east, inCluster: true}]\nmemberSecrets: {inCluster: true}\n";
+    let mut in_pod = ControlPlane::in_pod(settings, &account, api_server);
+    in_pod.ready().await;
+    in_pod.says(&["get", "endpoints", "web.shop"], "10.1.0.1").await;
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), "istio-system");
+    create(&secrets, remote_secret("north", "north", "no kubeconfig")).await;
+    in_pod.says(&["get", "members"], "north is connecting").await;
     let metric = "parallax_member_credential_expiry_timestamp_seconds{member=\"east\",credential=\"token\"}";
     control_plane.says_metric(metric, |value| value == expiry(&one)).await;
     let said = control_plane.say(&["get", "members"]);
@@ -84,12 +99,15 @@ async fn a_token_file_that_changes_is_read_again() {
     // Another one is in the file: it goes on.
     let two = token(&east, "two").await;
     std::fs::write(&file, &two).expect("it can be written");
+    std::fs::write(account.join("token"), &two).expect("it can be written");
     control_plane.says(&["get", "members"], "Synced").await;
     run_pod(&client, "web-2", "10.1.0.2", true).await;
     envoys
         .hold(&["10.1.0.1:8080*1@net1/z1", "10.1.0.2:8080*1@net1/z1"])
         .await;
-    let log = std::fs::read_to_string(control_plane.process.log()).expect("there is a log");
+    in_pod.says(&["get", "endpoints", "web.shop"], "10.1.0.2").await;
+    let logs = [&control_plane, &in_pod].map(|running| std::fs::read_to_string(running.process.log()));
+    let log: String = logs.into_iter().map(|log| log.expect("there is a log")).collect();
     for token in [one, two] {
         assert!(!log.contains(&token), "a token is in the log");
     }

@@ -19,6 +19,8 @@ pub(crate) struct PodSpec {
     pub(crate) network: &'static str,
     pub(crate) address: &'static str,
     pub(crate) zone: &'static str,
+    /// Of a pod on a Node that says one; empty else.
+    pub(crate) subzone: &'static str,
     /// Of a gateway only: where others reach it.
     pub(crate) outside: Option<&'static str>,
     pub(crate) kind: Kind,
@@ -46,6 +48,7 @@ impl PodSpec {
             network,
             address,
             zone: "z1",
+            subzone: "",
             outside: None,
             kind: Kind::Pod,
         }
@@ -69,6 +72,18 @@ impl PodSpec {
 
     pub(crate) const fn in_zone(self, zone: &'static str) -> Self {
         Self { zone, ..self }
+    }
+
+    pub(crate) const fn in_subzone(self, subzone: &'static str) -> Self {
+        Self { subzone, ..self }
+    }
+
+    /// The Node that it runs on.
+    fn node(&self) -> String {
+        match self.subzone {
+            "" => format!("node-{}", self.zone),
+            subzone => format!("node-{}-{subzone}", self.zone),
+        }
     }
 
     pub(crate) const fn is_gateway(&self) -> bool {
@@ -114,7 +129,7 @@ impl PodSpec {
             "kind": "Pod",
             "metadata": { "name": self.name, "namespace": self.namespace(), "labels": labels },
             "spec": {
-                "nodeName": format!("node-{}", self.zone),
+                "nodeName": self.node(),
                 "serviceAccountName": self.account(),
                 "containers": [{ "name": "main", "image": "main" }],
             },
@@ -153,24 +168,36 @@ impl Cluster {
     }
 
     /// Namespaces, nodes in these zones of a region of the cluster's name, and the Service `web`.
-    pub(crate) async fn furnish(&self, zones: &[&str]) {
+    pub(crate) async fn furnish(&self, zones: &[&'static str]) {
         for name in ["shop", "istio-system"] {
             self.namespace(name, &json!({})).await;
         }
         for zone in zones {
-            let labels = json!({
-                "topology.kubernetes.io/region": self.name,
-                "topology.kubernetes.io/zone": format!("{}-{zone}", self.name),
-            });
-            let metadata = json!({ "name": format!("node-{zone}"), "labels": labels });
-            self.apply(&json!({ "apiVersion": "v1", "kind": "Node", "metadata": metadata }))
-                .await;
+            self.node(zone, "").await;
         }
         let ports = json!([
             { "name": "http", "port": 80, "targetPort": 8080 },
             { "name": "tcp-first", "port": 9000, "targetPort": 9000 },
         ]);
         self.service("web", &ports).await;
+    }
+
+    /// A Node in a zone, and in a subzone of it where that has a name.
+    pub(crate) async fn node(&self, zone: &'static str, subzone: &'static str) {
+        let name = PodSpec::new("", self.name, "", "")
+            .in_zone(zone)
+            .in_subzone(subzone)
+            .node();
+        let mut labels = json!({
+            "topology.kubernetes.io/region": self.name,
+            "topology.kubernetes.io/zone": format!("{}-{zone}", self.name),
+        });
+        if !subzone.is_empty() {
+            labels["topology.istio.io/subzone"] = subzone.into();
+        }
+        let metadata = json!({ "name": name, "labels": labels });
+        self.apply(&json!({ "apiVersion": "v1", "kind": "Node", "metadata": metadata }))
+            .await;
     }
 
     pub(crate) async fn namespace(&self, name: &str, labels: &Value) {

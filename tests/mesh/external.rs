@@ -4,14 +4,15 @@ use std::fs;
 use std::net::Ipv4Addr;
 
 use super::client;
+use super::own_tls;
 use super::space::{Space, need_namespaces};
 use super::tls::{first_byte, open};
 use super::world::{GATEWAY_1, GATEWAY_2, WEB_IN_EAST, World, spiffe_id, told, workload};
 
 /// Where nobody is: a sidecar goes by the name that a request gives.
-const NOWHERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+pub(super) const NOWHERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 /// Between the networks, and no part of the mesh.
-const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 168, 100, 60);
+pub(super) const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 168, 100, 60);
 
 /// A virtual machine `vm-1` of the west, that a Service of Kubernetes selects, and that a host of its own leads to.
 const MACHINE: &str = "apiVersion: networking.istio.io/v1
@@ -56,8 +57,20 @@ spec:
   workloadSelector: {labels: {app: vm}}
 ";
 
+/// TLS of the machine's application.
+const SECURE: &str = "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: secure, namespace: shop}
+spec:
+  hosts: [secure.example.com]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{number: 8443, name: https, protocol: HTTPS, targetPort: 9443}]
+  workloadSelector: {labels: {app: vm}}
+";
+
 /// Services of somebody else, each reached in another way.
-const EXTERNAL: &str = "apiVersion: networking.istio.io/v1
+pub(super) const EXTERNAL: &str = "apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {name: told, namespace: shop}
 spec:
@@ -68,6 +81,7 @@ spec:
   ports:
     - {number: 80, name: http, protocol: HTTP, targetPort: 8080}
     - {number: 9000, name: first, protocol: TCP}
+    - {number: 8443, name: tls, protocol: TLS, targetPort: 9443}
   endpoints: [{address: 192.168.100.60}]
 ---
 apiVersion: networking.istio.io/v1
@@ -201,6 +215,7 @@ async fn machines_and_external_services_are_reached() {
     world.say_web(&world.web()[..1]);
     world.say("west", "machine.yaml", MACHINE);
     world.say("west", "inside.yaml", INSIDE);
+    world.say("west", "secure.yaml", SECURE);
     world.say("east", "external.yaml", EXTERNAL);
     world.say("east2", "wrong.yaml", WRONG);
     let mut files = Vec::new();
@@ -213,6 +228,8 @@ async fn machines_and_external_services_are_reached() {
     world.add_gateway(workload("gw-1", "east", "10.1.0.2"), GATEWAY_1).await;
     world.add_gateway(workload("gw-2", "west", "10.2.0.2"), GATEWAY_2).await;
     let outside = world.stranger("outside", &OUTSIDE.to_string());
+    let machine = own_tls::application(&world.pods["vm-1"].space, "vm-1", "0.0.0.0");
+    let others = own_tls::application(&outside, "outside", "0.0.0.0");
 
     for client in ["client-1", "client-2"] {
         // The machine, by the Service that selects it and by a host of its own: from its own network directly, from the other
@@ -231,6 +248,12 @@ async fn machines_and_external_services_are_reached() {
             .space
             .within(|| client::listen_to((Ipv4Addr::new(198, 51, 100, 1), 9000).into()));
         assert_eq!(said.expect("by its address, whoever speaks first"), "outside");
+        // Two hosts on one port, by the name that TLS gives: each shows its own certificate, the machine's from behind mutual TLS.
+        for (host, certificate) in [("secure.example.com", &machine), ("told.example.com", &others)] {
+            let ask = || own_tls::ask((NOWHERE, 8443).into(), host, "/");
+            let (shown, answer) = world.pods[client].space.within(ask).expect(host);
+            assert_eq!((&shown, answer.status), (certificate, 200), "{host}");
+        }
         // To where it was going, by names below a domain; other names are blocked.
         world
             .settled(client, (OUTSIDE, 8080), "a.below.example.com", "outside")
@@ -240,9 +263,10 @@ async fn machines_and_external_services_are_reached() {
             .expect("a sidecar answers");
         assert_eq!(other.status, 502);
         let cluster = |host: &str, port: u16| format!("cluster=outbound|{port}||{host}");
-        for sni in ["b.below.example.com", "elsewhere.example.com"] {
-            let asks = || first_byte(open((OUTSIDE, 9443).into(), sni, &[], None)?);
-            world.pods[client].space.within(asks).expect_err("nobody listens there");
+        for (sni, passes) in [("b.below.example.com", true), ("elsewhere.example.com", false)] {
+            let ask = || own_tls::ask((OUTSIDE, 9443).into(), sni, "/");
+            let answer = world.pods[client].space.within(ask);
+            assert_eq!(answer.is_ok_and(|(shown, _)| shown == others), passes, "{sni}");
         }
         world.logged(client, &cluster("*.below.example.com", 9443)).await;
         world.logged(client, "cluster=BlackHoleCluster").await;
@@ -252,6 +276,13 @@ async fn machines_and_external_services_are_reached() {
     world
         .settled("client-2", (NOWHERE, 80), "a.inside.example.com", "vm-1")
         .await;
+    // What no gateway leads to is not tried there: the sidecar itself says that there is nothing.
+    let far = world.get("client-1", (NOWHERE, 80), "a.inside.example.com");
+    assert_eq!(far.expect("a sidecar answers").status, 503);
+    let unreached = "cluster=outbound|80||*.inside.example.com upstream=-";
+    world.logged("client-1", unreached).await;
+    let why = world.ask_by_command(&["explain", "*.inside.example.com:80", "--as", "client-1.shop"]);
+    assert!(why.contains("its host begins with a star"), "{why}");
     names_at_the_gateway(&world, &outside).await;
     // What is wrong hurts nobody else, and is told.
     world.settled("client-1", (WEB_IN_EAST, 80), "web", "web-1").await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::changes::{self, CHANGES};
@@ -150,13 +151,40 @@ async fn machines_fall_silent(trial: &mut Trial) {
     trial.after("they are heard again").await;
 }
 
+/// That of another cluster, then that of the cluster where the control plane is at home, whose API server has the list of members.
 async fn an_api_server_dies(trial: &mut Trial) {
-    trial.before().await;
-    trial.three.api_server("west").kill_apiserver();
-    trial.after("the API server of west dies").await;
-    let west = trial.three.api_server("west");
-    west.restart_apiserver().await.expect("it starts again");
-    trial.after("the API server of west is back").await;
+    for member in ["west", "east"] {
+        trial.before().await;
+        trial.three.api_server(member).kill_apiserver();
+        stale_members(&trial.three.mesh, &[member]).await;
+        if member == "east" {
+            // A proxy of that cluster attaches anew: its token is checked by keys that are known.
+            trial.three.mesh.start_envoy("eastwest-1").await;
+        }
+        trial.after(&format!("the API server of {member} dies")).await;
+        let server = trial.three.api_server(member);
+        server.restart_apiserver().await.expect("it starts again");
+        stale_members(&trial.three.mesh, &[]).await;
+        trial.after(&format!("the API server of {member} is back")).await;
+    }
+}
+
+/// Waits until just these members are known to be out of reach.
+async fn stale_members(mesh: &Mesh, stale: &[&str]) {
+    let look = async || {
+        let said = mesh.parallax_at("east", &["get", "members", "-o", "json"]);
+        let said: Value = serde_json::from_str(&said).expect("it is JSON");
+        let members = said["members"].as_array().into_iter().flatten();
+        let found: Vec<_> = members
+            .filter(|member| member["state"] != "Synced")
+            .map(|member| member["name"].as_str().unwrap_or_default())
+            .collect();
+        match found == stale {
+            true => Ok(()),
+            false => Err(format!("{said:#}")),
+        }
+    };
+    mesh.until(&format!("just {stale:?} to be out of reach"), look).await;
 }
 
 async fn the_control_plane_is_killed(trial: &mut Trial) {

@@ -23,7 +23,7 @@ const OF_SERVICE: u16 = 83;
 const PODS: [&str; 4] = ["web-1", "web-2", "web-3", "web-4"];
 
 /// Who asked, as the sidecar says, for each request.
-type Asked = Arc<Mutex<Vec<String>>>;
+pub(crate) type Asked = Arc<Mutex<Vec<String>>>;
 
 /// The health service of gRPC, as an application that speaks HTTP/2 without TLS.
 pub(crate) fn health_service(space: &Space) -> Asked {
@@ -46,8 +46,8 @@ pub(crate) fn health_service(space: &Space) -> Asked {
     asked
 }
 
-/// A client of it with one connection.
-pub(crate) async fn health_client(space: &Space, to: SocketAddr) -> std::io::Result<HealthClient<Channel>> {
+/// A client of it with one connection, that calls it by this name.
+pub(crate) async fn health_client(space: &Space, to: SocketAddr, host: &str) -> std::io::Result<HealthClient<Channel>> {
     let stream = space.within(|| client::connect(to))?;
     stream.set_nonblocking(true)?;
     let mut stream = Some(tokio::net::TcpStream::from_std(stream)?);
@@ -55,7 +55,8 @@ pub(crate) async fn health_client(space: &Space, to: SocketAddr) -> std::io::Res
         let stream = stream.take().map(TokioIo::new);
         async move { stream.ok_or_else(|| std::io::Error::other("one connection is all there is")) }
     });
-    let endpoint = Endpoint::from_static("http://web").timeout(DEADLINE);
+    let endpoint = Endpoint::from_shared(format!("http://{host}")).map_err(std::io::Error::other)?;
+    let endpoint = endpoint.timeout(DEADLINE);
     let channel = endpoint.connect_with_connector(connector).await;
     channel.map(HealthClient::new).map_err(std::io::Error::other)
 }
@@ -63,7 +64,7 @@ pub(crate) async fn health_client(space: &Space, to: SocketAddr) -> std::io::Res
 impl World {
     async fn check(&self, count: usize) -> Result<(), String> {
         let to = (WEB_IN_EAST, OF_SERVICE).into();
-        let connected = health_client(&self.pods["client-1"].space, to).await;
+        let connected = health_client(&self.pods["client-1"].space, to, "web").await;
         let mut client = connected.map_err(|error| error.to_string())?;
         for _ in 0..count {
             let answer = client.check(HealthCheckRequest::default()).await;

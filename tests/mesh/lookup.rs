@@ -18,6 +18,8 @@ pub(crate) const AAAA: u16 = 28;
 pub(crate) struct Reply {
     pub(crate) code: u8,
     pub(crate) addresses: Vec<IpAddr>,
+    /// For how many seconds the shortest of them may be believed.
+    pub(crate) ttl: u32,
 }
 
 impl Fleet {
@@ -40,15 +42,7 @@ impl Fleet {
     pub(crate) fn lookup(&self, pod: &str, name: &str, kind: u16) -> std::io::Result<Reply> {
         let pod = &self.pods[pod];
         let server = resolver(pod.spec.address);
-        pod.space.within(|| {
-            let socket = UdpSocket::bind("0.0.0.0:0")?;
-            socket.set_read_timeout(Some(Duration::from_secs(10)))?;
-            socket.connect((server, 53))?;
-            socket.send(&question(name, kind))?;
-            let mut buffer = [0; 4096];
-            let length = socket.recv(&mut buffer)?;
-            reply(&buffer[..length], kind).ok_or_else(|| std::io::Error::other("it is cut off"))
-        })
+        pod.space.within(|| ask(server.into(), name, kind))
     }
 
     /// Asks through the C library of a pod, with its search path.
@@ -64,6 +58,21 @@ impl Fleet {
         addresses.dedup();
         addresses
     }
+}
+
+/// Asks a server for a name as it is, from wherever the calling thread stands.
+pub(crate) fn ask(server: IpAddr, name: &str, kind: u16) -> std::io::Result<Reply> {
+    let any: IpAddr = match server {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+    socket.connect((server, 53))?;
+    socket.send(&question(name, kind))?;
+    let mut buffer = [0; 4096];
+    let length = socket.recv(&mut buffer)?;
+    reply(&buffer[..length], kind).ok_or_else(|| std::io::Error::other("it is cut off"))
 }
 
 /// RFC 1035, 4.1: one question, recursion wanted.
@@ -93,10 +102,11 @@ fn after_name(message: &[u8], mut at: usize) -> Option<usize> {
 fn reply(message: &[u8], kind: u16) -> Option<Reply> {
     let short = |at: usize| Some(u16::from_be_bytes(message.get(at..at + 2)?.try_into().ok()?));
     let mut at = after_name(message, 12)? + 4;
-    let mut addresses = Vec::new();
+    let (mut addresses, mut ttl) = (Vec::new(), u32::MAX);
     for _ in 0..short(6)? {
         at = after_name(message, at)?;
         let length = usize::from(short(at + 8)?);
+        ttl = ttl.min(u32::from_be_bytes(message.get(at + 4..at + 8)?.try_into().ok()?));
         let data = message.get(at + 10..at + 10 + length)?;
         if short(at)? == kind {
             addresses.push(match kind {
@@ -109,5 +119,6 @@ fn reply(message: &[u8], kind: u16) -> Option<Reply> {
     Some(Reply {
         code: message.get(3)? & 0xF,
         addresses,
+        ttl,
     })
 }

@@ -60,10 +60,22 @@ impl Mesh {
 
     /// Starts a control plane on these settings, which say `listen: 0.0.0.0:15012`, and waits until it is ready.
     pub(crate) async fn start_control_plane(&mut self, name: &'static str, address: &'static str, settings: &str) {
+        self.start_with_authority(name, name, address, settings).await;
+    }
+
+    /// Starts another replica of a control plane, at an address of its own and with a store of its own.
+    pub(crate) async fn start_replica(&mut self, of: &'static str, name: &'static str, address: &'static str) {
+        let [theirs, own] = [of, name].map(|name| self.folder_of(name));
+        let settings = fs::read_to_string(theirs.join("parallax.yaml")).expect("it is there");
+        let settings = settings.replace(&format!("{}/", theirs.display()), &format!("{}/", own.display()));
+        self.start_with_authority(of, name, address, &settings).await;
+    }
+
+    async fn start_with_authority(&mut self, of: &str, name: &'static str, address: &'static str, settings: &str) {
         let folder = self.folder_of(name);
         let out = format!("control-plane-{name}/tls");
         let more = ["--hours", "24", "--host", address, "--out", &out];
-        self.issue(&format!("ca/{name}"), ("istio-system", "parallax"), &more);
+        self.issue(&format!("ca/{of}"), ("istio-system", "parallax"), &more);
         fs::write(folder.join("parallax.yaml"), settings).expect("it can be written");
         let space = self.ground.outside(&format!("cp-{name}"), address);
         let ports = self.clusters.values().map(|cluster| cluster.port);
@@ -108,11 +120,16 @@ impl Mesh {
 
     /// Starts a pod's Envoy, again if it ran, and reports the pod ready.
     pub(crate) async fn restart_envoy(&mut self, pod: &str) {
+        self.start_envoy(pod).await;
+        self.report(pod, true).await;
+    }
+
+    /// Starts a pod's Envoy, again if it ran, and waits until it was served.
+    pub(crate) async fn start_envoy(&mut self, pod: &str) {
         let folder = self.ground.path(pod);
         let running = self.pods.get_mut(pod).expect("it is there");
         running.kill_envoy();
         running.envoy = Some(Envoy::start(&running.space, &folder, pod).await);
-        self.report(pod, true).await;
     }
 
     /// Lets nothing get to a machine or away from it, as when its cable is cut: nobody is told that connections are gone.
@@ -163,8 +180,11 @@ impl Mesh {
             Kind::Machine => vec!["--certificate", &certificate, "--key", &key],
         };
         let zone = format!("{}-{}", spec.member, spec.zone);
-        let place = ["--region", spec.member, "--zone", &zone];
-        self.type_bootstrap(spec, &xds, &file(ROOT), &[&place[..], &proof].concat());
+        let mut place = vec!["--region", spec.member, "--zone", &zone];
+        if !spec.subzone.is_empty() {
+            place.extend(["--subzone", spec.subzone]);
+        }
+        self.type_bootstrap(spec, &xds, &file(ROOT), &[place, proof].concat());
     }
 
     /// The certificates and roots that each sidecar has, by pod.

@@ -4,8 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::client::{self, get_over};
 use super::manifests;
+use super::own_tls;
 use super::space::need_namespaces;
-use super::world::{WEB_IN_EAST, WEB_IN_WEST, World, spiffe_id, told, workload};
+use super::world::{Certificates, WEB_IN_EAST, World, spiffe_id, told, workload};
 
 const POD: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 20);
 const OLD: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 40);
@@ -57,54 +58,47 @@ async fn permissive_takes_both_and_believes_no_forged_peer() {
     world.nobody_refused_anything();
 }
 
-/// Bytes of a server that speaks first: nothing on the way may wait for the client.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_may_speak_first() {
-    need_namespaces();
-    for mode in ["strict", "permissive"] {
-        let world = World::usual(&format!("  mtls: {mode}\n")).await;
-        for (client, ip) in [("client-1", WEB_IN_EAST), ("client-2", WEB_IN_WEST)] {
-            world.settled(client, (ip, 80), "web", "web-1").await;
-            let mut heard: Vec<_> = (0..8)
-                .map(|_| {
-                    let said = world.pods[client].space.within(|| client::listen_to((ip, 9000).into()));
-                    said.expect("it speaks")
-                })
-                .collect();
-            heard.sort();
-            heard.dedup();
-            assert_eq!(heard, ["web-1", "web-2", "web-3", "web-4"], "{client} {mode}");
-        }
-        world.nobody_refused_anything();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn applications_on_localhost_are_reached() {
     need_namespaces();
     let mut world = World::new("  mtls: strict\n  application: localhost\n").await;
     let web = world.web();
-    world.say_web(&web[..1]);
+    world.say_probed("/healthz");
     world.add(workload("client-1", "east", "10.1.0.10"), "127.0.0.1").await;
     world.add(web[0].clone(), "127.0.0.1").await;
+    let mut kubelet = workload("kubelet", "east", "10.1.0.99");
+    kubelet.sidecar = false;
+    world.add(kubelet, "0.0.0.0").await;
     world.settled("client-1", (WEB_IN_EAST, 80), "web", "web-1").await;
     let said = world.pods["client-1"]
         .space
         .within(|| client::listen_to((WEB_IN_EAST, 9000).into()));
     assert_eq!(said.expect("it speaks"), "web-1");
+    // A kubelet's probes get there too, and nothing else that shows no certificate.
+    world.answers("GET /healthz", 200).await;
+    world.answers("GET /", 403).await;
+    let own = own_tls::application(&world.pods["web-1"].space, "web-1", "127.0.0.1");
+    world.probes_in_tls_pass(&own);
     world.nobody_refused_anything();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_outside_passes_or_is_blocked() {
     need_namespaces();
-    for (outside, passes) in [("passthrough", true), ("block", false)] {
-        let mut world = World::new(&format!("  outside: {outside}\n")).await;
+    // The second without mutual TLS, and without anything for it.
+    for (certificates, outside, passes) in [
+        (Certificates::Files, "passthrough", true),
+        (Certificates::None, "block\n  mtls: disable", false),
+    ] {
+        let mut world = World::with(certificates, &format!("  outside: {outside}\n")).await;
         world.say_web(&world.web()[..1]);
         world.add(workload("client-1", "east", "10.1.0.10"), "0.0.0.0").await;
         world.add(old(), "0.0.0.0").await;
         world.add(world.web()[0].clone(), "0.0.0.0").await;
         world.settled("client-1", (WEB_IN_EAST, 80), "web", "web-1").await;
+        let answer = world.get("client-1", (WEB_IN_EAST, 80), "web").expect("it answers");
+        let peer = told(&answer)["peer"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(peer.contains("spiffe"), certificates == Certificates::Files, "{peer}");
         // By an address that no service claims, on a port that none has.
         let answer = world.get("client-1", (OLD, 8080), "old");
         assert_eq!(answer.is_ok_and(|answer| answer.status == 200), passes, "{outside}");

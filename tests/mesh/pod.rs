@@ -207,8 +207,8 @@ pub(crate) fn put_credentials(folder: &Path, credentials: &Credentials) {
     }
 }
 
-/// The application of a pod: HTTP on 8080, which tells the pod's name and what the sidecar said of the peer, and a port 9000
-/// that speaks first. Lives as long as the process.
+/// The application of a pod: HTTP on 8080, which tells the pod's name and what the sidecar said of the peer, and repeats a line that
+/// is no HTTP; and a port 9000 that speaks first. Lives as long as the process.
 pub(crate) fn application(space: &Space, name: &'static str, ip: &str) {
     let bind = |port: u16| {
         let address = format!("{ip}:{port}");
@@ -235,6 +235,9 @@ fn serve(mut stream: TcpStream, name: &str) -> std::io::Result<()> {
         let mut first = String::new();
         if reader.read_line(&mut first)? == 0 {
             return Ok(());
+        }
+        if !first.trim_end().ends_with("HTTP/1.1") {
+            return write!(stream, "{name} heard {first}");
         }
         let mut peer = String::new();
         let mut last = false;

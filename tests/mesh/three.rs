@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::cluster::{Cluster, PodSpec};
 use super::ground::APART;
-use super::harness::{Kubernetes, Member, account, kubeconfig_of};
+use super::harness::{Kubernetes, Member, SERVICE_ENTRY, WORKLOAD_ENTRY, account, install_kind, kubeconfig_of};
 use super::load::Load;
 use super::mesh::Mesh;
 
@@ -59,6 +59,10 @@ impl Three {
             let member = member.expect("the API server starts");
             let cluster = Cluster::of(name, &member).await;
             cluster.furnish(&["z1", "z2"]).await;
+            for kind in [WORKLOAD_ENTRY, SERVICE_ENTRY] {
+                let installed = install_kind(&cluster.client, kind, "v1").await;
+                installed.expect("the kind is taken");
+            }
             let labels = json!({ "topology.istio.io/network": network });
             cluster.namespace("istio-system", &labels).await;
             for gateway in PODS.iter().filter(|pod| pod.is_gateway() && pod.member == name) {

@@ -3,14 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::client::told;
+use super::client::{self, told};
 use super::cluster::{Cluster, PodSpec};
 use super::ground::{APART, Network};
-use super::harness::{self, Kubernetes, SERVICE_ENTRY, WORKLOAD_ENTRY, eventually, install_kind, kubeconfig_of};
+use super::harness::{
+    self, Kubernetes, PEER_AUTHENTICATION, SERVICE_ENTRY, WORKLOAD_ENTRY, eventually, install_kind, kubeconfig_of,
+};
 use super::mesh::{DEADLINE, Mesh};
 use super::pod;
 use super::resolved::{self, Names, Service};
@@ -82,7 +85,7 @@ async fn requests_flow_in_each_of_the_four_topologies() {
     let mut accounts = BTreeMap::new();
     for (cluster, member) in clusters.iter().zip(&members) {
         cluster.furnish(&["z1"]).await;
-        for kind in [WORKLOAD_ENTRY, SERVICE_ENTRY] {
+        for kind in [WORKLOAD_ENTRY, SERVICE_ENTRY, PEER_AUTHENTICATION] {
             let installed = install_kind(&cluster.client, kind, "v1").await;
             installed.expect("the kind is taken");
         }
@@ -103,6 +106,9 @@ async fn requests_flow_in_each_of_the_four_topologies() {
         check(&mesh, &layout).await;
         names_resolve(&mut mesh, &layout).await;
         somebody_elses_service_is_reached(&mesh, &layout).await;
+        if topology == "multi-primary-two-networks" {
+            policies_count(&mesh, layout.pods[0].name, layout.pods[1]).await;
+        }
         mesh.refuses_a_stolen_name(layout.pods[0], layout.pods[1]).await;
         mesh.nobody_refused_anything();
         for control_plane in mesh.control_planes.keys() {
@@ -319,6 +325,62 @@ async fn somebody_elses_service_is_reached(mesh: &Mesh, layout: &Layout) {
         let said = space.within(|| super::client::listen_to((address, 9000).into()));
         assert_eq!(said.expect("it speaks"), "api", "{}", mesh.accesses(client.name, 5));
     }
+}
+
+/// Policies that a person applies in a pod's cluster, one after the other: whoever has no sidecar gets in or not, and sidecars follow.
+async fn policies_count(mesh: &Mesh, client: &str, pod: PodSpec) {
+    let cluster = &mesh.clusters[pod.member];
+    let to = (cluster.cluster_ip("web").await, 80);
+    let plain = mesh.ground.inside("plain", pod.network, "10.1.0.99");
+    let at = |port: u16| SocketAddr::new(pod.address.parse().expect("an address"), port);
+    let policy = |spec: Value| {
+        json!({
+            "apiVersion": "security.istio.io/v1",
+            "kind": "PeerAuthentication",
+            "metadata": { "name": "web", "namespace": "shop" },
+            "spec": spec,
+        })
+    };
+    let of_port = |mode: &str| {
+        json!({
+            "selector": { "matchLabels": { "app": "web" } },
+            "mtls": { "mode": "STRICT" },
+            "portLevelMtls": { "8080": { "mode": mode } },
+        })
+    };
+    let enters = async |plaintext: bool, peer: bool, said: &str| {
+        let what = format!("plaintext {plaintext} and a peer {peer} by {said}");
+        let look = async || {
+            let entered = plain.within(|| client::get(at(8080), "web", "/"));
+            if entered.as_ref().is_ok_and(|answer| answer.status == 200) != plaintext {
+                return Err(format!("{entered:?}"));
+            }
+            match mesh.get(client, to, "web") {
+                Ok(answer) if told(&answer)["pod"] != pod.name => Err("another pod answers".to_owned()),
+                Ok(answer) if told(&answer)["peer"].as_str().is_some_and(|told| !told.is_empty()) == peer => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        };
+        mesh.until(&what, look).await;
+    };
+    enters(false, true, "the settings").await;
+    for (spec, plaintext, peer) in [
+        (json!({ "mtls": { "mode": "PERMISSIVE" } }), true, true),
+        (json!({ "mtls": { "mode": "STRICT" } }), false, true),
+        (of_port("PERMISSIVE"), true, true),
+        (of_port("DISABLE"), true, false),
+    ] {
+        cluster.apply(&policy(spec.clone())).await;
+        enters(plaintext, peer, &spec.to_string()).await;
+        if spec.get("portLevelMtls").is_some() {
+            // Of the other port nothing is said.
+            let said = plain.within(|| client::listen_to(at(9000)));
+            assert!(said.as_ref().is_ok_and(String::is_empty) || said.is_err(), "{said:?}");
+        }
+    }
+    let deleted = harness::delete(&cluster.client, &policy(json!({}))).await;
+    deleted.expect("it is deleted");
+    enters(false, true, "nothing any more").await;
 }
 
 /// How many lines a pod's access log has, once all requests so far are in it: the last one that was made for this.

@@ -1,6 +1,7 @@
 //! Envoys of every version that is supported, beside each other: each takes what it is sent, and requests go between all of them.
 
 use super::client;
+use super::external::{EXTERNAL, NOWHERE, OUTSIDE};
 use super::harness::envoy_versions;
 use super::manifests;
 use super::pod::{ADMIN, Workload};
@@ -42,6 +43,9 @@ async fn every_version_takes_what_it_is_sent_and_carries_traffic() {
 status:
   phase";
     world.say("east", "web.yaml", &text.replace("status:\n  phase", probed));
+    // What is found in every way that there is.
+    world.say("east", "external.yaml", EXTERNAL);
+    let _outside = world.stranger("outside", &OUTSIDE.to_string());
     for pod in &pods {
         world.add(pod.clone(), "0.0.0.0").await;
     }
@@ -55,6 +59,9 @@ status:
         for other in &pods {
             world.settled(pod.name, (WEB_IN_EAST, 80), "web", other.name).await;
         }
+        world
+            .settled(pod.name, (NOWHERE, 80), "told.example.com", "outside")
+            .await;
         for port in [80, 81] {
             let counts = world.count(pod.name, (WEB_IN_EAST, port), 20);
             let names = pods.iter().map(|pod| pod.name);

@@ -9,14 +9,19 @@ use tokio::task::JoinHandle;
 
 use super::space::Space;
 
-/// A port of 127.0.0.1 in a namespace that leads to the same port outside of it, until the value is dropped.
+/// A port in a namespace that leads to the same port of 127.0.0.1 outside of it, until the value is dropped.
 #[derive(Debug)]
 pub(crate) struct Wire(JoinHandle<()>);
 
 impl Wire {
     pub(crate) fn new(space: &Space, port: u16) -> Self {
+        Self::at(space, Ipv4Addr::LOCALHOST, port)
+    }
+
+    /// The same at an address that others can reach: the namespace is the machine that the server stands on.
+    pub(crate) fn at(space: &Space, address: Ipv4Addr, port: u16) -> Self {
         let listener = space
-            .within(|| TcpListener::bind((Ipv4Addr::LOCALHOST, port)))
+            .within(|| TcpListener::bind((address, port)))
             .expect("nothing listens in a new namespace");
         listener.set_nonblocking(true).expect("a socket of ours");
         let listener = tokio::net::TcpListener::from_std(listener).expect("a runtime is there");

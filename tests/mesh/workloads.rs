@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 
+use rustls::pki_types::CertificateDer;
 use tonic::Code;
 use tonic::transport::Channel;
 use tonic_health::pb::health_client::HealthClient;
@@ -12,6 +13,7 @@ use super::client::{self, Answer, get_over};
 use super::grpc;
 use super::harness::eventually;
 use super::manifests;
+use super::own_tls;
 use super::space::need_namespaces;
 use super::tls::{first_byte, open};
 use super::world::{DEADLINE, WEB_IN_EAST, World, told, workload};
@@ -43,15 +45,21 @@ impl World {
     }
 
     async fn ask_grpc(&self) -> HealthClient<Channel> {
-        let client = grpc::health_client(&self.pods["kubelet"].space, pod(GRPC)).await;
+        let client = grpc::health_client(&self.pods["kubelet"].space, pod(GRPC), "web").await;
         client.expect("it connects")
     }
 
     /// `web` with one pod, whose containers are probed so.
-    fn say_probed(&self, path: &str) {
+    pub(super) fn say_probed(&self, path: &str) {
         let web = self.web();
-        let ports = [("http", 80, 8080), ("tcp-first", 9000, 9000), ("grpc", 83, GRPC)];
+        let ports = [
+            ("http", 80, 8080),
+            ("tcp-first", 9000, 9000),
+            ("grpc", 83, GRPC),
+            ("https", 443, own_tls::PORT),
+        ];
         let text = manifests::service("web", &WEB_IN_EAST.to_string(), &ports, &[&web[0]]);
+        let own = own_tls::PORT;
         let spec = format!(
             "spec:
   containers:
@@ -60,6 +68,8 @@ impl World {
       readinessProbe: {{httpGet: {{path: '{path}', port: web}}}}
       livenessProbe: {{grpc: {{port: {GRPC}}}}}
       startupProbe: {{tcpSocket: {{port: 9000}}}}
+    - name: own
+      readinessProbe: {{httpGet: {{path: /own, port: {own}, scheme: HTTPS}}}}
 status:
   phase"
         );
@@ -71,7 +81,7 @@ status:
         );
     }
 
-    async fn answers(&self, request: &str, status: u16) {
+    pub(super) async fn answers(&self, request: &str, status: u16) {
         let what = format!("{request} to be answered with {status}");
         let look = async || match self.ask(request, 8080) {
             Ok(answer) if answer.status == status => Ok(()),
@@ -82,6 +92,30 @@ status:
 }
 
 impl World {
+    fn ask_in_tls(&self, path: &str) -> std::io::Result<(CertificateDer<'static>, Answer)> {
+        let ask = || own_tls::ask(pod(own_tls::PORT), "web", path);
+        self.pods["kubelet"].space.within(ask)
+    }
+
+    /// Under STRICT a kubelet's probe in TLS ends at the sidecar, whose certificate it believes as any, and goes on from there. All else
+    /// that shows no certificate is refused; sidecars get through to the application, whose certificate is shown.
+    pub(super) fn probes_in_tls_pass(&self, own: &CertificateDer<'_>) {
+        let (shown, answer) = self.ask_in_tls("/own").expect("it passes");
+        assert_eq!((answer.status, &*answer.body), (200, "web-1 GET /own HTTP/1.1"));
+        assert_ne!(shown, *own);
+        for other in ["/", "/own?x=1", "/healthz?full=1"] {
+            let (_, answer) = self.ask_in_tls(other).expect("the sidecar answers");
+            assert_eq!((answer.status, &*answer.body), (403, ""), "{other}");
+        }
+        let ask = || own_tls::ask((WEB_IN_EAST, 443).into(), "web", "/anything");
+        let (shown, answer) = self.pods["client-1"].space.within(ask).expect("it answers");
+        assert_eq!((&shown, &*answer.body), (own, "web-1 GET /anything HTTP/1.1"));
+        let plain = self.pods["kubelet"]
+            .space
+            .within(|| client::get(pod(own_tls::PORT), "own", "/own"));
+        plain.expect_err("in plaintext");
+    }
+
     fn say_policy(&self, name: &str, namespace: &str, spec: &str) {
         let text = format!(
             "apiVersion: security.istio.io/v1
@@ -147,11 +181,13 @@ async fn a_workload_has_a_way_in_of_its_own() {
     // Listening at the address of the pod only.
     world.add(world.web()[0].clone(), "10.1.0.20").await;
     grpc::health_service(&world.pods["web-1"].space);
+    let own = own_tls::application(&world.pods["web-1"].space, "web-1", "10.1.0.20");
     world.settled("client-1", (WEB_IN_EAST, 80), "web", "web-1").await;
 
     probes_pass_and_nothing_else(&world).await;
+    world.probes_in_tls_pass(&own);
     a_changed_probe_changes_one_listener(&world).await;
-    policies_count_and_clients_follow(&world).await;
+    policies_count_and_clients_follow(&world, &own).await;
     settings_count_while_we_run(&world).await;
     world.nobody_refused_anything();
 }
@@ -231,7 +267,7 @@ async fn a_changed_probe_changes_one_listener(world: &World) {
 }
 
 /// Under settings that say strict.
-async fn policies_count_and_clients_follow(world: &World) {
+async fn policies_count_and_clients_follow(world: &World, own: &CertificateDer<'_>) {
     let client = "spiffe://cluster.local/ns/shop/sa/client";
     world.hears_of(client).await;
     world.answers("GET /", 403).await;
@@ -239,10 +275,12 @@ async fn policies_count_and_clients_follow(world: &World) {
         .says(&["get", "proxies"], &["STRICT 8080+probes 8083+probes"])
         .await;
 
-    // The namespace takes both: whoever has no sidecar gets in, and sidecars go on as before.
+    // The namespace takes both: whoever has no sidecar gets in, and sidecars go on as before. So do probes, in the application's TLS.
     world.say_policy("both", "shop", "{mtls: {mode: PERMISSIVE}}");
     world.answers("GET /", 200).await;
     world.hears_of(client).await;
+    let (shown, answer) = world.ask_in_tls("/own").expect("it passes");
+    assert_eq!((&shown, answer.status), (own, 200), "the application's own");
     world
         .says(
             &["explain", "web.shop:80", "--as", "client-1.shop"],
@@ -331,5 +369,17 @@ async fn settings_count_while_we_run(world: &World) {
     change("mtls: permissive", "mtls: strict\n  outside: block");
     outside(502).await;
     world.answers("GET /", 403).await;
-    world.says(&["get", "settings"], &["in force   3"]).await;
+    // Without mutual TLS in all of the mesh: its clients call it in plaintext, and other networks don't reach it.
+    let client = "spiffe://cluster.local/ns/shop/sa/client";
+    world.hears_of(client).await;
+    change("mtls: strict", "mtls: disable");
+    world.hears_of("").await;
+    world.answers("GET /", 200).await;
+    world.says(&["get", "proxies"], &["DISABLE"]).await;
+    let far = ["explain", "web.shop:80", "--network", "net2"];
+    world.says(&far, &["mtls_disabled"]).await;
+    change("mtls: disable", "mtls: strict");
+    world.hears_of(client).await;
+    world.answers("GET /", 403).await;
+    world.says(&["get", "settings"], &["in force   5"]).await;
 }

@@ -53,6 +53,8 @@ pub(crate) enum Certificates {
     /// From the control plane, over the same stream as everything else, for whoever they prove to be. All of it is made by the
     /// commands that a person types.
     Issued,
+    /// Nowhere.
+    None,
 }
 
 /// What runs, and the authority of its files.
@@ -95,6 +97,7 @@ impl World {
         world.say("east", "gateway.yaml", &manifests::gateway("net1", GATEWAY_1));
         world.say("west", "gateway.yaml", &manifests::gateway("net2", GATEWAY_2));
         let security = match certificates {
+            Certificates::None => format!("xds: {{allowPlaintext: true}}\n{TRAFFIC}"),
             Certificates::Files => {
                 format!("xds: {{allowPlaintext: true}}\n{TRAFFIC}  certificates: {FOLDER}/certificates\n")
             }
@@ -224,8 +227,8 @@ membersFolder: members
     ) -> Envoy {
         let folder = self.ground.folder(spec.name);
         match self.certificates {
-            Certificates::Files => {
-                if let Some(credentials) = credentials {
+            Certificates::Files | Certificates::None => {
+                if let Some(credentials) = credentials.filter(|_| self.certificates == Certificates::Files) {
                     pod::put_credentials(&folder, credentials);
                 }
                 let xds = SocketAddr::new(CONTROL, 15010);

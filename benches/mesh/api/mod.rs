@@ -1,5 +1,6 @@
 //! The API servers of all members, in the rig's own process: list and watch over TLS and HTTP/2, one port each.
 
+mod bare;
 mod listener;
 mod serve;
 mod store;
@@ -15,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::objects::{self, KINDS, Kind};
 use crate::world::Size;
+pub(crate) use bare::read_all;
 pub(crate) use store::Store;
 
 /// One member's API server.

@@ -75,7 +75,14 @@ async fn answer(
         );
     };
     let ends = tokio::time::sleep(Duration::from_secs(number("timeoutSeconds").unwrap_or(300)));
-    let first = futures::stream::iter(pieces(first));
+    let pieces = pieces(first);
+    let end = pieces.len();
+    let first = futures::stream::iter(pieces.into_iter().enumerate()).map(move |(at, piece)| {
+        if from.is_none() && at + 1 == end {
+            store.list_ended();
+        }
+        piece
+    });
     let lines = first.chain(UnboundedReceiverStream::new(then)).take_until(ends);
     json(200, Body::from_stream(lines.map(Ok::<_, std::convert::Infallible>)))
 }

@@ -30,6 +30,8 @@ struct State {
     /// Watches from before this version are told that they are too old.
     oldest: u64,
     requests: u64,
+    /// When the end of a list was told last.
+    listed: u64,
 }
 
 /// What a watch begins with, and what follows.
@@ -132,6 +134,15 @@ impl Store {
             .flatten()
             .filter(|watcher| !watcher.is_closed())
             .count()
+    }
+
+    /// When the end of a list was told last; 0 is never.
+    pub(crate) fn listed(&self) -> u64 {
+        self.state().listed
+    }
+
+    pub(super) fn list_ended(&self) {
+        self.state().listed = clock::now();
     }
 
     pub(super) fn count_request(&self) {

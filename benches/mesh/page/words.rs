@@ -42,7 +42,7 @@ pub(super) const BENCHMARKS: [(&str, &str, &str); 18] = [
     (
         "B5",
         "B5: memory of endpoints",
-        "Without proxies. Members are API servers, read at the start, or folders that come and go.",
+        "Without proxies. Members are API servers, read at the start; or API servers and folders that come and go.",
     ),
     (
         "slices",
@@ -67,12 +67,12 @@ pub(super) const BENCHMARKS: [(&str, &str, &str); 18] = [
     (
         "dead",
         "A start with a dead member",
-        "50 members, of which none or one is not there: it refuses connections, or never answers.",
+        "50 members, of which none or one is not there: it refuses connections, or never answers. Here the column of the floor is the\nsame start with all of them.",
     ),
     (
         "B8",
         "B8: cold start",
-        "From the start of the process until `/readyz` says so.",
+        "From the start of the process until `/readyz` says so. The floor is a bare client that reads the same lists, all at once; where\none is dead, the column is the same start with all of them.",
     ),
     (
         "B9",
@@ -102,7 +102,7 @@ pub(super) const BENCHMARKS: [(&str, &str, &str); 18] = [
     (
         "B15",
         "B15: a member joins and leaves",
-        "A folder of manifests: a reader waits until files rest, so the time from the first proxy to the last is what pushing takes.\nWith changes beside, what counts is when proxies of other networks (one in five looks) see the member's gateway in all of its services.",
+        "An API server: it joins and leaves by the settings, and what counts is the time after the end of its last list; the floor sends\nthe same bytes to as many. A folder of manifests: a reader waits until files rest, so the time from the first proxy to the last is what pushing takes.\nWith changes beside, what counts is when proxies of other networks (one in five looks) see the member's gateway in all of its services.",
     ),
     (
         "B16",
@@ -170,7 +170,7 @@ command, which finds a kubeconfig for each member in the folder `$STATE` and mus
     END
     cargo bench --bench mesh -- B1 --target 127.0.0.1:17010 --start 'exec sh other.sh' --ready 127.0.0.1:17011/readyz --results /tmp/other
 
-Names of clusters are Istio's. What needs members that are folders (a part of B5, B15) or our metrics (`in the push task`, `encodes`)
+Names of clusters are Istio's. What needs members that come and go (a part of B5, B15) or our metrics (`in the push task`, `encodes`)
 has no figures. Without `--ready` nothing tells when the server has read
 everything: proxies that it refuses come back later and later, up to 30 s, as Envoys do, and that is in the figures of B7, `cold` and `dead`.
 

@@ -8,14 +8,14 @@ use crate::mesh::{Mesh, SYNC};
 use crate::objects::{self, SERVICES};
 use crate::options::Options;
 use crate::results::{Goal, Results, Row};
-use crate::runs::b15;
+use crate::runs::{b15, joins};
 use crate::swarm::Swarm;
 use crate::world::{M, S, Size};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The times of the first and the last proxy that was told.
-fn reached(swarm: &Swarm, from: u64) -> (f64, f64) {
+pub(super) fn reached(swarm: &Swarm, from: u64) -> (f64, f64) {
     let slots = swarm.slots().iter();
     let times = slots
         .clone()
@@ -84,12 +84,22 @@ pub(crate) async fn gateway(options: &Options, results: &Results) -> anyhow::Res
     Ok(())
 }
 
-/// A member that is a folder; its list is there when its folder is.
+/// A member that is an API server, and one that is a folder.
 pub(crate) async fn member(options: &Options, results: &Results) -> anyhow::Result<()> {
     if options.foreign.is_some() {
-        println!("B15: another server has no members that are folders");
+        println!("B15: another server has no members that are folders, nor settings of ours");
         return Ok(());
     }
+    for size in sizes(options) {
+        for clients in options.clients_or(&[50, 1000]) {
+            joins::by_api_server(options, results, size, clients).await?;
+        }
+    }
+    by_folder(options, results).await
+}
+
+/// A member that is a folder; its list is there when its folder is.
+async fn by_folder(options: &Options, results: &Results) -> anyhow::Result<()> {
     for size in sizes(options) {
         for clients in options.clients_or(&[1000]) {
             let mesh = Mesh::start(options, size, options.tls).await?;

@@ -15,10 +15,18 @@ pub(crate) async fn run(options: &Options, results: &Results) -> anyhow::Result<
     let size = options.size_or(M);
     by_api_server(options, results, size).await?;
     if options.foreign.is_some() {
-        println!("B5: another server has no members that are folders");
+        println!("B5: another server has no members that come and go");
         return Ok(());
     }
-    by_folder(options, results, size).await
+    come_and_go(options, results, size, Way::ApiServer).await?;
+    come_and_go(options, results, size, Way::Folder).await
+}
+
+/// What members are that come and go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    ApiServer,
+    Folder,
 }
 
 /// Loaded in steps; each step is a start with more members, so that nothing of an earlier one is left.
@@ -64,33 +72,54 @@ async fn by_api_server(options: &Options, results: &Results, size: Size) -> anyh
 }
 
 /// Members that join and leave while it runs.
-async fn by_folder(options: &Options, results: &Results, size: Size) -> anyhow::Result<()> {
+async fn come_and_go(options: &Options, results: &Results, size: Size, way: Way) -> anyhow::Result<()> {
     let more = 5.min(size.members - 1);
     let mesh = Mesh::with(options, size, false, api::start(&size, 0, 1).await?).await?;
     let members = 1..=more;
-    for member in members.clone() {
-        mesh.manifests.prepare(&size, member)?;
+    let (mut guests, mut kubeconfigs) = (Vec::new(), Vec::new());
+    match way {
+        Way::ApiServer => {
+            guests = api::start(&size, 1, 1 + more).await?;
+            kubeconfigs = api::write_kubeconfigs(&guests, &mesh.folder)?;
+        }
+        Way::Folder => {
+            for member in members.clone() {
+                mesh.manifests.prepare(&size, member)?;
+            }
+        }
     }
     let (mut joined, mut kept) = (Vec::new(), Vec::new());
     // The first round pays for what the allocator keeps for good.
     for round in 0..options.repeat.min(3) {
         tokio::time::sleep(REST).await;
         let before = mesh.target.process.rss();
-        for member in members.clone() {
-            mesh.manifests.join(member)?;
+        match way {
+            Way::ApiServer => drop(mesh.target.has_also(&kubeconfigs)?),
+            Way::Folder => members
+                .clone()
+                .try_for_each(|member| mesh.manifests.join(member).map(drop))?,
         }
         tokio::time::sleep(REST * 2).await;
         joined.push((mesh.target.process.rss() - before) / more as f64);
-        for member in members.clone() {
-            mesh.manifests.leave(member)?;
+        match way {
+            Way::ApiServer => drop(mesh.target.has_also(&[])?),
+            Way::Folder => members
+                .clone()
+                .try_for_each(|member| mesh.manifests.leave(member).map(drop))?,
         }
         tokio::time::sleep(REST * 5).await;
         let after = mesh.target.process.rss();
         // Idle pages are given back within ten seconds.
-        println!("B5 round {round}: {before:.1} MB before, {after:.1} MB after {more} members came and went");
+        println!("B5 {way:?}, round {round}: {before:.1} MB before, {after:.1} MB after {more} members came and went");
         kept.push((after / before - 1.0) * 100.0);
     }
-    let case = format!("size {}; {more} members as folders come and go", size.name);
+    let read = guests.iter().filter(|guest| guest.store.listed() > 0).count();
+    anyhow::ensure!(way == Way::Folder || read == more, "{read} of {more} members were read");
+    let what = match way {
+        Way::ApiServer => "API servers",
+        Way::Folder => "folders",
+    };
+    let case = format!("size {}; {more} members as {what} come and go", size.name);
     let row = |metric, unit| Row::new("B5", &case, metric, unit);
     results.keep(&[
         row("per member", "MB").values(joined),

@@ -14,6 +14,7 @@ mod b7;
 mod b8;
 mod b9;
 mod churn;
+mod joins;
 mod starts;
 
 use crate::options::Options;

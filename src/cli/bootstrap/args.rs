@@ -27,12 +27,15 @@ pub struct BootstrapArgs {
     /// The pod's network, where it is not to be found out
     #[arg(long, value_parser = network)]
     pub network: Option<NetworkId>,
-    /// Where it runs
+    /// The region it runs in; of region, zone and subzone none is needed where the pod's Node or its labels say it
     #[arg(long)]
     pub region: Option<String>,
-    /// Where it runs
+    /// The zone it runs in
     #[arg(long)]
     pub zone: Option<String>,
+    /// The subzone it runs in, such as a rack
+    #[arg(long)]
+    pub subzone: Option<String>,
     /// The control plane: HOST:PORT or unix:PATH (`listen` in its settings)
     #[arg(long, default_value = "127.0.0.1:15010", value_name = "ADDR")]
     pub xds: XdsServer,

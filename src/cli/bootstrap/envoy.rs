@@ -96,6 +96,7 @@ impl Bootstrap<'_> {
             ip,
             region,
             zone,
+            subzone,
             domain,
             ..
         } = self.args;
@@ -118,11 +119,13 @@ impl Bootstrap<'_> {
             "cluster": format!("{name}.{namespace}"),
             "metadata": metadata,
         });
-        if region.is_some() || zone.is_some() {
-            node["locality"] = json!({
-                "region": region.as_deref().unwrap_or_default(),
-                "zone": zone.as_deref().unwrap_or_default(),
-            });
+        let place = [("region", region), ("zone", zone), ("sub_zone", subzone)];
+        let place = place
+            .into_iter()
+            .filter_map(|(part, name)| Some((part.to_owned(), json!(name.as_ref()?))));
+        let place: Map<String, Value> = place.collect();
+        if !place.is_empty() {
+            node["locality"] = place.into();
         }
         node
     }

@@ -33,12 +33,16 @@ fn a_node_says_what_is_known_and_no_more() {
         json!({ "NAMESPACE": "shop", "CLUSTER_ID": "west" })
     );
     let bootstrap = written(
-        "--pod shop/web-1 --member west --ip fd00::1 --network n --service-account web --zone z --domain x.y --stats-port 0",
+        "--pod shop/web-1 --member west --ip fd00::1 --network n --service-account web --region r --zone z --subzone s \
+         --domain x.y --stats-port 0",
     );
     assert_eq!(bootstrap["node"]["id"], "sidecar~fd00::1~web-1.shop~shop.svc.x.y");
     assert_eq!(bootstrap["node"]["metadata"]["NETWORK"], "n");
     assert_eq!(bootstrap["node"]["metadata"]["SERVICE_ACCOUNT"], "web");
-    assert_eq!(bootstrap["node"]["locality"]["zone"], "z");
+    assert_eq!(
+        bootstrap["node"]["locality"],
+        json!({ "region": "r", "zone": "z", "sub_zone": "s" })
+    );
     assert_eq!(bootstrap["static_resources"]["listeners"], json!([]));
 }
 

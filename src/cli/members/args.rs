@@ -26,12 +26,14 @@ Examples:
 Examples:
   parallax members detach west --context west-admin
   parallax members detach west --context west-admin --drain --timeout 5m
+  parallax members detach west --context west-admin --dry-run
   parallax members detach west                         the cluster is gone; its account can't be removed")]
     Detach(DetachArgs),
     /// Give a member a new token; the old one is revoked once the control plane reads with the new one
     #[command(after_help = "\
-Example:
-  parallax members rotate west --context west-admin")]
+Examples:
+  parallax members rotate west --context west-admin
+  parallax members rotate west --context west-admin --dry-run=member | kubectl --context west-admin apply -f -")]
     Rotate(RotateArgs),
     /// List the members, how each is doing and since when
     List,
@@ -153,6 +155,18 @@ pub struct DetachArgs {
     /// Leave the account of the reader in the member; its token is revoked all the same
     #[arg(long)]
     pub keep_account: bool,
+    /// Change nothing; print what would be deleted at home, in the member, or both
+    #[arg(
+        long,
+        value_name = "all|member|home",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "all",
+        value_enum,
+        hide_possible_values = true,
+        conflicts_with_all = ["drain", "no_wait"]
+    )]
+    pub dry_run: Option<DryRun>,
     /// How long to wait.
     #[command(flatten)]
     pub patience: Patience,
@@ -179,6 +193,18 @@ pub struct RotateArgs {
     /// Take a token that ends after this long, instead of one that is valid until it is revoked
     #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     pub expires_in: Option<Duration>,
+    /// Change nothing; print the manifests of a new token for the member, for home, or both
+    #[arg(
+        long,
+        value_name = "all|member|home",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "all",
+        value_enum,
+        hide_possible_values = true,
+        conflicts_with = "expires_in"
+    )]
+    pub dry_run: Option<DryRun>,
     /// How long to wait.
     #[command(flatten)]
     pub patience: Patience,

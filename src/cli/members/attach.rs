@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use super::super::Failure;
 use super::super::client::Server;
 use super::super::run::Printer;
-use super::args::{AttachArgs, DryRun};
-use super::cluster::{self, Change, Cluster};
+use super::args::AttachArgs;
+use super::cluster::{Change, Cluster};
+use super::dry_run;
 use super::home::{self, Attachment};
 use super::manifests::{self, MemberSecret, NETWORK};
 use super::progress::Progress;
@@ -28,7 +29,7 @@ pub(super) async fn attach(
     out: &mut (dyn Write + Send),
 ) -> Result<(), Failure> {
     if let Some(which) = args.dry_run {
-        return Ok(out.write_all(dry_run(&args, which)?.as_bytes())?);
+        return Ok(out.write_all(dry_run::attach(&args, which)?.as_bytes())?);
     }
     let progress = Progress;
     // Whoever can't be asked in the end is asked first: nothing was done then.
@@ -151,19 +152,6 @@ async fn list_at_home(
     let applied = sides.home.apply(&manifests::member_secret(&secret, kubeconfig)).await?;
     progress.done(format!("Secret {namespace}/{}", manifests::secret_name(name)), applied);
     Ok(change.or(applied))
-}
-
-fn dry_run(args: &AttachArgs, which: DryRun) -> Result<String, Failure> {
-    let server = args.server_address.as_deref();
-    let address = cluster::address_of(args.member.kubeconfig.as_deref(), &args.context, server)?;
-    let namespace = &*args.home.namespace;
-    let member = || manifests::dry_run_member(&args.name, namespace);
-    let home = || manifests::dry_run_home(&args.name, namespace, args.network.as_deref(), &address);
-    Ok(match which {
-        DryRun::Member => member(),
-        DryRun::Home => home(),
-        DryRun::All => format!("{}---\n{}", member(), home()),
-    })
 }
 
 /// What came in with a member, in words.

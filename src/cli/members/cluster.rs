@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::config::{self, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, Config};
@@ -173,6 +173,16 @@ impl Cluster {
         }
     }
 
+    /// Deletes an object; one that is gone is fine.
+    pub(super) async fn delete(&self, object: &Value) -> Result<(), Failure> {
+        let (api, name, shown) = self.place(object);
+        match api.delete(&name, &DeleteParams::default()).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(self.failure(&format!("delete the {shown}"), &error)),
+            Ok(_) => Ok(()),
+        }
+    }
+
     fn place(&self, object: &Value) -> (Api<DynamicObject>, String, String) {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
@@ -204,7 +214,7 @@ impl Cluster {
                 )),
                 403 => Failure::Forbidden(format!(
                     "{shown} is not allowed to {doing}: {}; use a context that is (an administrator's), or let somebody \
-                     apply what --dry-run of attach prints",
+                     apply what --dry-run prints",
                     status.message
                 )),
                 code => Failure::Refused(format!(

@@ -2,16 +2,17 @@
 
 use std::io::Write;
 
-use k8s_openapi::api::core::v1::ServiceAccount;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
-use kube::Api;
-use kube::api::{DeleteParams, ListParams};
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use serde_json::Value;
 
 use super::super::Failure;
 use super::super::client::Server;
 use super::super::run::Printer;
 use super::args::DetachArgs;
 use super::cluster::Cluster;
+use super::dry_run;
 use super::home::{self, Attachment};
 use super::manifests::{self, READER_NAME, READER_SELECTOR};
 use super::progress::Progress;
@@ -26,6 +27,9 @@ pub(super) async fn detach(
     printer: &Printer<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<(), Failure> {
+    if let Some(which) = args.dry_run {
+        return Ok(out.write_all(dry_run::detach(&args, which).await?.as_bytes())?);
+    }
     let progress = Progress;
     let server = match args.no_wait {
         true => None,
@@ -49,12 +53,7 @@ pub(super) async fn detach(
         (Some(known), _) => leave(&args, known, &home, server.as_ref(), &progress).await?,
         // Nothing is left at home, but the rest may be there.
         (None, Ok(_)) => {}
-        (None, Err(_)) => {
-            return Err(Failure::Missing(format!(
-                "there is no member {} at home ({}, namespace {namespace}); `parallax members list` tells which there are",
-                args.name, home.shown
-            )));
-        }
+        (None, Err(_)) => return Err(unknown(&args.name, &home, namespace)),
     }
     let rest = match sides {
         Ok(sides) => clear(&args, known, &sides, &progress)
@@ -64,6 +63,62 @@ pub(super) async fn detach(
         Err(None) => "its account and token were left in it, as no --context was given",
     };
     Ok(writeln!(out, "{} is detached; {rest}.", args.name)?)
+}
+
+/// Nobody made a member of this name.
+pub(super) fn unknown(name: &str, home: &Cluster, namespace: &str) -> Failure {
+    Failure::Missing(format!(
+        "there is no member {name} at home ({}, namespace {namespace}); `parallax members list` tells which there are",
+        home.shown
+    ))
+}
+
+/// What is deleted at home: the Secret, and the `Member` object where there is one.
+///
+/// # Errors
+/// Where somebody else made that object.
+pub(super) async fn at_home(
+    home: &Cluster,
+    namespace: &str,
+    name: &str,
+    known: Option<&Attachment>,
+) -> Result<Vec<Value>, Failure> {
+    let Some(known) = known else { return Ok(Vec::new()) };
+    let mut objects = vec![manifests::reference("v1", "Secret", Some(namespace), &known.secret)];
+    if let Some(members) = MemberObjects::of(home, namespace).await?
+        && members.ours(name).await?.is_some()
+    {
+        objects.push(named(&manifests::member_object(name, namespace, None)));
+    }
+    Ok(objects)
+}
+
+/// The account of the reader in a member, in the order in which it is deleted: its role only where nobody else is bound to it.
+pub(super) async fn account(member: &Cluster, namespace: &str) -> Result<Vec<Value>, Failure> {
+    let bindings: Api<ClusterRoleBinding> = Api::all(member.client.clone());
+    let bindings = bindings
+        .list_metadata(&ListParams::default().labels(READER_SELECTOR))
+        .await;
+    let bindings = bindings.map_err(|error| member.failure("list ClusterRoleBindings", &error))?;
+    let own = manifests::binding_name(namespace);
+    let others = bindings.items.iter().any(|binding| binding.name_any() != own);
+    let objects = manifests::reader(namespace).into_iter().rev();
+    let objects = objects.map(|object| named(&serde_json::json!(object)));
+    Ok(objects
+        .filter(|object| !(others && object["kind"] == "ClusterRole"))
+        .collect())
+}
+
+/// What names an object.
+fn named(object: &Value) -> Value {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let metadata = &object["metadata"];
+    manifests::reference(
+        &text(&object["apiVersion"]),
+        &text(&object["kind"]),
+        metadata["namespace"].as_str(),
+        &text(&metadata["name"]),
+    )
 }
 
 /// Takes the member's Secret away and waits until the control plane has let go of it.
@@ -168,40 +223,11 @@ async fn clear(
     if !token::secrets(member, namespace).await?.is_empty() {
         return Ok("its token is revoked, the account of the reader stays, as there are other tokens of it");
     }
-    let client = member.client.clone();
-    remove(
-        member,
-        Api::<ClusterRoleBinding>::all(client.clone()),
-        &manifests::binding_name(namespace),
-    )
-    .await?;
-    let bindings = Api::<ClusterRoleBinding>::all(client.clone());
-    let bindings = bindings
-        .list_metadata(&ListParams::default().labels(READER_SELECTOR))
-        .await;
-    let bindings = bindings.map_err(|error| member.failure("list ClusterRoleBindings", &error))?;
-    if bindings.items.is_empty() {
-        remove(member, Api::<ClusterRole>::all(client.clone()), READER_NAME).await?;
+    for object in account(member, namespace).await? {
+        member.delete(&object).await?;
     }
-    remove(
-        member,
-        Api::<ServiceAccount>::namespaced(client, namespace),
-        READER_NAME,
-    )
-    .await?;
     progress.done(format!("ServiceAccount {READER_NAME}, its role and binding"), "deleted");
     Ok("its token is revoked and the account of the reader removed")
-}
-
-async fn remove<K>(member: &Cluster, api: Api<K>, name: &str) -> Result<(), Failure>
-where
-    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
-{
-    match api.delete(name, &DeleteParams::default()).await {
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(error) => Err(member.failure(&format!("delete the {} {name}", K::kind(&())), &error)),
-        Ok(_) => Ok(()),
-    }
 }
 
 /// The member has left already when something goes wrong in it.

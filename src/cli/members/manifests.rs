@@ -31,7 +31,7 @@ pub(super) const HOME: &str = "parallax.dev/home";
 /// What a token is in what `--dry-run` prints.
 const PLACEHOLDER: &str = "TOKEN";
 /// The Secret of the token in what `--dry-run` prints; else the API server finds a name.
-const DRY_RUN_TOKEN: &str = "parallax-reader-token";
+pub(super) const DRY_RUN_TOKEN: &str = "parallax-reader-token";
 
 /// How the control plane reaches a member's API server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,41 +212,60 @@ pub(super) fn namespace(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 }
 
+/// What names an object, and no more.
+pub(super) fn reference(version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Value {
+    let mut metadata = json!({"name": name});
+    if let Some(namespace) = namespace {
+        metadata["namespace"] = namespace.into();
+    }
+    json!({"apiVersion": version, "kind": kind, "metadata": metadata})
+}
+
+/// Objects one after another, each a document of its own.
+pub(super) fn listed(objects: &[Value]) -> String {
+    objects.iter().map(|object| format!("---\n{}", yaml(object))).collect()
+}
+
 /// What is printed instead of being applied in the member.
 pub(super) fn dry_run_member(name: &str, namespace: &str) -> String {
-    let mut token = token_secret(namespace, None, Lasting::UntilRevoked);
+    let mut objects: Vec<_> = reader(namespace).iter().map(|object| json!(object)).collect();
+    objects.push(named_token(namespace, None, DRY_RUN_TOKEN));
+    let head =
+        format!("# In the member {name}: the account that Parallax reads it with, and the token of that account.\n");
+    head + &listed(&objects)
+}
+
+/// What is printed of a new token in place of making it in the member.
+pub(super) fn dry_run_token(name: &str, namespace: &str, token: &str, home: &str) -> String {
+    let object = named_token(namespace, Some(home), token);
+    format!("# In the member {name}: a new token of the account that Parallax reads it with.\n") + &listed(&[object])
+}
+
+/// The Secret of a token under a name that is known before.
+fn named_token(namespace: &str, home: Option<&str>, name: &str) -> Value {
+    let mut token = token_secret(namespace, home, Lasting::UntilRevoked);
     let metadata = token["metadata"].as_object_mut().expect("an object has metadata");
     metadata.remove("generateName");
-    metadata.insert("name".to_owned(), DRY_RUN_TOKEN.into());
-    let mut text =
-        format!("# In the member {name}: the account that Parallax reads it with, and the token of that account.\n");
-    for object in reader(namespace) {
-        text += &format!("---\n{}", yaml(&json!(object)));
-    }
-    text + &format!("---\n{}", yaml(&token))
+    metadata.insert("name".to_owned(), name.into());
+    token
 }
 
 /// What is printed instead of being applied at home.
-pub(super) fn dry_run_home(name: &str, namespace: &str, network: Option<&str>, address: &Address) -> String {
-    let secret = MemberSecret {
-        name,
-        namespace,
-        network,
-        cluster: None,
-        token: DRY_RUN_TOKEN,
-    };
+pub(super) fn dry_run_home(secret: &MemberSecret<'_>, address: &Address) -> String {
+    let MemberSecret {
+        name, namespace, token, ..
+    } = secret;
     let kubeconfig = kubeconfig(name, address, PLACEHOLDER);
-    let mut secret = member_secret(&secret, &kubeconfig);
+    let mut object = member_secret(secret, &kubeconfig);
     // As text, so that the token can be put in.
-    let object = secret.as_object_mut().expect("a Secret is an object");
-    object.remove("data");
-    object.insert("stringData".to_owned(), json!({name: kubeconfig}));
+    let fields = object.as_object_mut().expect("a Secret is an object");
+    fields.remove("data");
+    fields.insert("stringData".to_owned(), json!({*name: kubeconfig}));
     format!(
         "# At home, where the control plane looks for members. Put what this prints in the place of {PLACEHOLDER}:\n\
-         #   kubectl --context CONTEXT-OF-{} -n {namespace} get secret {DRY_RUN_TOKEN} -o jsonpath='{{.data.token}}' | base64 -d\n\
-         ---\n{}",
+         #   kubectl --context CONTEXT-OF-{} -n {namespace} get secret {token} -o jsonpath='{{.data.token}}' | base64 -d\n{}",
         name.to_uppercase(),
-        yaml(&secret)
+        listed(&[object])
     )
 }
 
@@ -369,7 +388,14 @@ mod tests {
         let member: Vec<Value> = serde_saphyr::from_multiple(&dry_run_member("west", "mesh")).unwrap();
         let kinds: Vec<_> = member.iter().map(|object| object["kind"].as_str().unwrap()).collect();
         assert_eq!(kinds, ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Secret"]);
-        let text = dry_run_home("west", "mesh", Some("net2"), &address());
+        let secret = MemberSecret {
+            name: "west",
+            namespace: "mesh",
+            network: Some("net2"),
+            cluster: None,
+            token: DRY_RUN_TOKEN,
+        };
+        let text = dry_run_home(&secret, &address());
         assert!(text.contains("token: TOKEN\n"), "{text}");
         assert!(text.contains("-n mesh get secret parallax-reader-token "), "{text}");
         let home: Value = serde_saphyr::from_str(&text).unwrap();

@@ -5,6 +5,7 @@ mod args;
 mod attach;
 mod cluster;
 mod detach;
+mod dry_run;
 mod home;
 mod manifests;
 mod progress;

@@ -6,8 +6,10 @@ use super::super::Failure;
 use super::super::run::Printer;
 use super::args::RotateArgs;
 use super::attach::{holds, taken};
-use super::home;
-use super::manifests::{self, MemberSecret};
+use super::detach::unknown;
+use super::dry_run;
+use super::home::{self, Attachment};
+use super::manifests::{self, Address, MemberSecret};
 use super::progress::Progress;
 use super::sides::Sides;
 use super::token::{self, Origin};
@@ -23,33 +25,19 @@ pub(super) async fn rotate(
     printer: &Printer<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<(), Failure> {
+    if let Some(which) = args.dry_run {
+        return Ok(out.write_all(dry_run::rotate(&args, which).await?.as_bytes())?);
+    }
     let progress = Progress;
     let server = printer.connect().await?;
     let sides = Sides::open(&args.member, &args.context, &args.home).await?;
     let namespace = &*args.home.namespace;
     let attachments = home::list(&sides.home, namespace).await?;
-    let Some(known) = home::ours(&attachments, &args.name, Some(&sides.member_uid))? else {
-        return Err(Failure::Missing(format!(
-            "there is no member {} at home ({}, namespace {namespace}); `parallax members list` tells which there are",
-            args.name, sides.home.shown
-        )));
-    };
-    let Some(before) = known.kubeconfig(&args.name) else {
-        return Err(Failure::Refused(format!(
-            "the Secret {namespace}/{} has no key {}; attach the member again",
-            known.secret, args.name
-        )));
-    };
+    let (known, address) = attached(&attachments, &args.name, namespace, &sides)?;
 
     let token = token::take(&sides, namespace, args.expires_in).await?;
     progress.done("token", taken(&token, namespace));
     token::try_out(&sides.member, &token.text, Origin::New).await?;
-    let address = manifests::address_in(before).ok_or_else(|| {
-        Failure::Refused(format!(
-            "the kubeconfig in the Secret {namespace}/{} can't be read; attach the member again",
-            known.secret
-        ))
-    })?;
     let kubeconfig = manifests::kubeconfig(&args.name, &address, &token.text);
     let secret = MemberSecret {
         name: &args.name,
@@ -76,6 +64,32 @@ pub(super) async fn rotate(
     printer.print(out, &synced, |synced| {
         format!("{} is read with its new token; {}\n", synced.name, holds(synced))
     })
+}
+
+/// The Secret of a member that is attached, and how the control plane reaches it.
+///
+/// # Errors
+/// Where it is not attached, or its Secret does not say that.
+pub(super) fn attached<'a>(
+    attachments: &'a [Attachment],
+    name: &str,
+    namespace: &str,
+    sides: &Sides,
+) -> Result<(&'a Attachment, Address), Failure> {
+    let Some(known) = home::ours(attachments, name, Some(&sides.member_uid))? else {
+        return Err(unknown(name, &sides.home, namespace));
+    };
+    let refused = |what: String| Failure::Refused(format!("{what}; attach the member again"));
+    let secret = &known.secret;
+    let kubeconfig = known
+        .kubeconfig(name)
+        .ok_or_else(|| refused(format!("the Secret {namespace}/{secret} has no key {name}")))?;
+    let address = manifests::address_in(kubeconfig).ok_or_else(|| {
+        refused(format!(
+            "the kubeconfig in the Secret {namespace}/{secret} can't be read"
+        ))
+    })?;
+    Ok((known, address))
 }
 
 fn late(failure: Failure, args: &RotateArgs) -> Failure {

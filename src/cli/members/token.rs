@@ -186,9 +186,8 @@ pub(super) async fn revoke(
     let member = &sides.member;
     let secrets: Api<Secret> = Api::namespaced(member.client.clone(), namespace);
     let mut revoked = Vec::new();
-    for (name, of) in self::secrets(member, namespace).await? {
-        let is_ours = of.is_some_and(|of| of == sides.home_uid) || Some(&*name) == known;
-        if !is_ours || Some(&*name) == keep {
+    for name in of_home(sides, namespace, known).await?.ours {
+        if Some(&*name) == keep {
             continue;
         }
         match secrets.delete(&name, &DeleteParams::default()).await {
@@ -198,6 +197,31 @@ pub(super) async fn revoke(
         }
     }
     Ok(revoked)
+}
+
+/// The Secrets that stand for tokens of the account.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    /// Those that were taken for home, and the known one.
+    pub(super) ours: Vec<String>,
+    /// All of them.
+    pub(super) all: Vec<String>,
+    /// How many are somebody else's.
+    pub(super) others: usize,
+}
+
+/// Looks which tokens there are, and whose.
+pub(super) async fn of_home(sides: &Sides, namespace: &str, known: Option<&str>) -> Result<Tokens, Failure> {
+    let found = secrets(&sides.member, namespace).await?;
+    let is_ours = |(name, of): &&(String, Option<String>)| {
+        of.as_ref().is_some_and(|of| *of == sides.home_uid) || Some(&**name) == known
+    };
+    let ours: Vec<_> = found.iter().filter(is_ours).map(|(name, _)| name.clone()).collect();
+    Ok(Tokens {
+        others: found.len() - ours.len(),
+        all: found.into_iter().map(|(name, _)| name).collect(),
+        ours,
+    })
 }
 
 /// The Secrets that stand for tokens of the account, each with the home that it is for, where that is known.

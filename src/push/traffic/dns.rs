@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::pods;
-use super::{addresses, cluster_ips, is_visible};
+use super::{addresses, is_addressed, is_visible};
 use crate::model::{AddressFamilies, ClusterId, Counts, NetworkId, ServiceEndpoints, ViewKey};
 use crate::resources::{DnsName, DnsSpec, Resource, TrafficSettings};
 use crate::table::EndpointTable;
@@ -137,7 +137,7 @@ fn names(table: &EndpointTable, settings: &TrafficSettings, key: &ViewKey) -> Ve
         }));
     };
     for service in table.services().iter().filter(|service| is_visible(key, service)) {
-        let local = !cluster_ips(key, service).is_empty() || service.headless && pods::any_ready(key, service);
+        let local = is_addressed(key, service) || service.headless && pods::any_ready(key, service);
         put(service, Local::of(local), addresses(key, service));
     }
     for host in table.pod_hosts().iter().filter(|host| is_visible(key, host)) {

@@ -1,31 +1,52 @@
 //! Hosts outside of Kubernetes: their clusters, and what the listener of all addresses knows of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::model::{HostEntry, Resolution, ServiceEndpoints, ServicePort, ViewKey};
-use crate::resources::{ClusterName, HostClusterSpec, HostWay, OutsideHosts, Protocol, ResourceSpec, TrafficSettings};
+use crate::model::{Distance, DnsTarget, Resolution, ServiceEndpoints, ServicePort, ViewKey};
+use crate::resources::{
+    ClusterName, HostClusterSpec, HostWay, OutsideHosts, Protocol, RankedTarget, ResourceSpec, TrafficSettings,
+};
 use crate::table::EndpointTable;
 
-/// The cluster of one port of a host. `settings` are a sidecar's.
+/// The cluster of one port of a host, `None` for what is none. `settings` are a sidecar's.
 pub(in super::super) fn cluster(
     name: ClusterName,
-    entry: &HostEntry,
+    service: &ServiceEndpoints,
+    key: &ViewKey,
     domain: &Arc<str>,
     settings: Option<&Arc<TrafficSettings>>,
-) -> ResourceSpec {
+) -> Option<ResourceSpec> {
+    let entry = service.entry.as_ref()?;
     let targets = || entry.lookups.get(&name.port).cloned().unwrap_or_default();
-    ResourceSpec::HostCluster(HostClusterSpec {
+    Some(ResourceSpec::HostCluster(HostClusterSpec {
         way: match entry.resolution {
             Resolution::None => HostWay::Original,
             Resolution::Static => HostWay::Endpoints,
-            Resolution::Dns => HostWay::Names(targets()),
+            Resolution::Dns => HostWay::Names(ranked(key, service, targets())),
             Resolution::DnsRoundRobin => HostWay::Name(targets()),
         },
         namespace: Arc::clone(&entry.namespace),
+        schema: key.schema,
+        families: key.families,
         domain: Arc::clone(domain),
         settings: settings.cloned(),
         name,
-    })
+    }))
+}
+
+/// What is nearest to the viewer comes first, where somebody asks for that. Each of it is on whichever network the viewer is.
+fn ranked(key: &ViewKey, service: &ServiceEndpoints, targets: Vec<DnsTarget>) -> Vec<RankedTarget> {
+    let terms = service.terms.as_deref();
+    let preference = terms.map(|terms| terms.preference.clone()).unwrap_or_default();
+    let distance = |target: &DnsTarget| preference.distance(key, &key.network, &target.locality);
+    let distances: BTreeSet<Distance> = targets.iter().map(distance).collect();
+    let priority = |target: &DnsTarget| distances.range(..distance(target)).count();
+    let ranked = targets.into_iter().map(|target| RankedTarget {
+        priority: u32::try_from(priority(&target)).unwrap_or(u32::MAX),
+        target,
+    });
+    ranked.collect()
 }
 
 /// Whether connections find a service by an address of the whole mesh. A host that DNS knows has it only where a port needs it:

@@ -42,21 +42,26 @@ fn cluster_ips<'a>(key: &ViewKey, service: &'a ServiceEndpoints) -> &'a [IpAddr]
         .map_or(&[], Vec::as_slice)
 }
 
-/// The addresses that mean the service as a whole where the viewer is: its `ClusterIP`s, else its virtual one. Of the host of a
-/// pod on the viewer's network there is none, since that has its own.
+/// Whether the viewer's member gives the service an address of a family that the viewer has.
+fn is_addressed(key: &ViewKey, service: &ServiceEndpoints) -> bool {
+    cluster_ips(key, service)
+        .iter()
+        .any(|address| key.families.reach(*address))
+}
+
+/// The addresses that mean the service as a whole where the viewer is: its `ClusterIP`s, and its virtual one where the viewer
+/// can't use any of these. Of the host of a pod on the viewer's network there is none, since that has its own.
 fn addresses(key: &ViewKey, service: &ServiceEndpoints) -> Vec<IpAddr> {
     let own = cluster_ips(key, service);
-    if !own.is_empty() || is_home_host(key, service) {
+    if is_addressed(key, service) || is_home_host(key, service) {
         return own.to_vec();
     }
     let virtual_ip = match key.families {
         AddressFamilies::V6 => service.virtual_ip_v6().map(IpAddr::from),
         AddressFamilies::V4 | AddressFamilies::Dual | AddressFamilies::Unknown => service.virtual_ip.map(IpAddr::from),
     };
-    virtual_ip
-        .filter(|_| hosts::use_virtual_ip(service))
-        .into_iter()
-        .collect()
+    let virtual_ip = virtual_ip.filter(|_| hosts::use_virtual_ip(service));
+    virtual_ip.into_iter().chain(own.iter().copied()).collect()
 }
 
 fn is_home_host(key: &ViewKey, service: &ServiceEndpoints) -> bool {
@@ -196,8 +201,8 @@ pub(super) fn sidecar_spec(
             if is_home_host(key, &service) || !service.is_visible_to(member.as_ref(), namespace) {
                 return None;
             }
-            if let Some(entry) = &service.entry {
-                return Some(hosts::cluster(name, entry, &settings.domain, Some(&settings)));
+            if service.entry.is_some() {
+                return hosts::cluster(name, &service, key, &settings.domain, Some(&settings));
             }
             Some(ResourceSpec::SidecarCluster(SidecarClusterSpec { name, settings }))
         }
@@ -242,6 +247,7 @@ pub(super) fn sidecar_spec(
                         service: service.key.clone(),
                         addresses: addresses(key, service),
                         to: pods::by_name(key, service, port),
+                        steps: service.steps(),
                     })
                     .collect(),
                 settings,

@@ -188,7 +188,7 @@ fn lacks_much(known: &Sizes, listed: &Sizes) -> bool {
             .get(kind)
             .copied()
             .unwrap_or(if kind.is_optional() { *known } else { 0 });
-        is_doubtful(*known, known.saturating_sub(listed))
+        is_doubtful(*known, known.saturating_sub(listed), listed)
     })
 }
 
@@ -317,11 +317,15 @@ mod tests {
             again.apply(lists(listed));
             assert_eq!(*again.progress().borrow() == Progress::TookOver, took_over, "{listed}");
         }
-        // Few are no reason to wonder, nor is half.
-        for (known, listed) in [(9, 0), (20, 10)] {
+        // Few are no reason to wonder, nor is half; that there is nothing is one.
+        for (known, listed, took_over) in [(9, 1, true), (20, 10, true), (1, 0, false), (9, 0, false)] {
             let few = scene.candidate(known, None);
             few.apply(lists(listed));
-            assert_eq!(*few.progress().borrow(), Progress::TookOver);
+            assert_eq!(
+                *few.progress().borrow() == Progress::TookOver,
+                took_over,
+                "{listed} of {known}"
+            );
         }
     }
 

@@ -94,8 +94,8 @@ fn read(subject: &mut Subject<'_>, place: &str, asked: Asked<'_>, container: &Va
         });
     }
     let get = asked.http_get?;
-    // What is asked inside of the application's own TLS nobody sees, and of another host it is not this pod's.
-    if get.scheme == Some("HTTPS") || get.host.is_some_and(|host| !host.is_empty()) {
+    // What is asked of another host is not this pod's.
+    if get.host.is_some_and(|host| !host.is_empty()) {
         return None;
     }
     let number = match get.port {
@@ -113,9 +113,13 @@ fn read(subject: &mut Subject<'_>, place: &str, asked: Asked<'_>, container: &Va
             }
         }
     };
+    let path = as_sent(get.path.unwrap_or_default()).into();
     Some(Probe {
         port: subject.port(&format!("{place}.httpGet.port"), number)?,
-        question: ProbeQuestion::Http(as_sent(get.path.unwrap_or_default()).into()),
+        question: match get.scheme {
+            Some("HTTPS") => ProbeQuestion::Https(path),
+            _ => ProbeQuestion::Http(path),
+        },
     })
 }
 
@@ -164,6 +168,7 @@ mod tests {
         };
         let shown = pod.traits.probes.iter().map(|probe| match &probe.question {
             ProbeQuestion::Http(path) => format!("{} GET {path}", probe.port),
+            ProbeQuestion::Https(path) => format!("{} GET in TLS {path}", probe.port),
             ProbeQuestion::Grpc => format!("{} gRPC", probe.port),
         });
         let problems = converted.problems.iter().map(ToString::to_string);
@@ -196,6 +201,7 @@ mod tests {
             "84 GET /",
             "85 GET /up",
             "8080 GET /live?full=1",
+            "8443 GET in TLS /",
             "9090 gRPC",
         ];
         assert_eq!(found, expected);

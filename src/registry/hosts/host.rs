@@ -63,6 +63,17 @@ impl Host {
         }
     }
 
+    /// What is known of it from before the start.
+    pub(super) fn remembered(addresses: &[IpAddr], resolved_at: Option<SystemTime>) -> Self {
+        let (v4, v6) = addresses.iter().partition(|address| address.is_ipv4());
+        Self {
+            v4,
+            v6,
+            resolved_at,
+            ..Self::new()
+        }
+    }
+
     /// Its addresses, IPv4 first.
     pub(super) fn addresses(&self) -> Vec<IpAddr> {
         self.v4.iter().chain(&self.v6).copied().take(MOST_ADDRESSES).collect()
@@ -225,6 +236,23 @@ mod tests {
         host.answered(found(&["192.0.2.2"], 60), nothing(), at(100), wall);
         host.answered(nothing(), nothing(), at(129), wall);
         assert_eq!(shown(&host), ["192.0.2.2"]);
+    }
+
+    #[test]
+    fn what_is_known_from_before_stays_as_an_answer_would() {
+        let addresses = ["192.0.2.1", "2001:db8::1"].map(|address| address.parse().unwrap());
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let mut host = Host::remembered(&addresses, Some(wall));
+        assert_eq!(host.resolved(), Resolved::Addresses(addresses.to_vec()));
+        host.answered(failed(), failed(), now, wall + Duration::from_secs(1));
+        assert_eq!((host.addresses(), host.resolved_at), (addresses.to_vec(), Some(wall)));
+        let wait = host.answered(nothing(), nothing(), now, wall);
+        assert!(
+            wait <= SHORTEST && shown(&host).len() == 2,
+            "not believed at once: {wait:?}"
+        );
+        host.answered(found(&["192.0.2.7"], 60), nothing(), now, wall);
+        assert_eq!(shown(&host), ["192.0.2.7"]);
     }
 
     #[test]

@@ -32,10 +32,11 @@ const AT_ONCE: usize = 16;
 /// More names than these are not looked up: somebody makes them up.
 const MOST_HOSTS: usize = 1_000;
 
-/// Looks the wanted names up until cancelled, and tells `sink` what they lead to. `servers`: who is asked; those of the system
-/// where there are none.
+/// Looks the wanted names up until cancelled, and tells `sink` what they lead to. `remembered`: what is known from before the
+/// start, which counts at once. `servers`: who is asked; those of the system where there are none.
 pub async fn run_hosts(
     wanted: watch::Receiver<Arc<BTreeSet<HostName>>>,
+    remembered: BTreeMap<HostName, HostReport>,
     servers: Vec<SocketAddr>,
     sink: Arc<dyn HostSink>,
     hosts: Hosts,
@@ -46,7 +47,9 @@ pub async fn run_hosts(
         let servers = Arc::clone(&servers);
         async move { lookup::look_up(&host, &servers).await }
     };
-    cancel.run_until_cancelled(run(wanted, look_up, sink, hosts)).await;
+    cancel
+        .run_until_cancelled(run(wanted, remembered, look_up, sink, hosts))
+        .await;
 }
 
 /// What became of one name.
@@ -54,6 +57,7 @@ type Answer = (HostName, Outcome, Outcome);
 
 async fn run<F>(
     mut wanted: watch::Receiver<Arc<BTreeSet<HostName>>>,
+    mut remembered: BTreeMap<HostName, HostReport>,
     look_up: impl Fn(HostName) -> F,
     sink: Arc<dyn HostSink>,
     hosts: Hosts,
@@ -69,6 +73,7 @@ async fn run<F>(
             let now_wanted = Arc::clone(&wanted.borrow_and_update());
             follow(&now_wanted, &mut known, &mut due, &*sink);
             hosts.keep(&known);
+            recall(&mut remembered, &mut known, &*sink, &hosts);
         }
         let now = Instant::now();
         while running.len() < AT_ONCE
@@ -138,6 +143,32 @@ fn follow(
             "too many host names of gateways; some are not looked up"
         );
         sink.resolved(refused);
+    }
+}
+
+/// Has wanted names lead to what they did before the start, before anybody was asked.
+fn recall(
+    remembered: &mut BTreeMap<HostName, HostReport>,
+    known: &mut BTreeMap<HostName, Host>,
+    sink: &dyn HostSink,
+    hosts: &Hosts,
+) {
+    let mut recalled = BTreeMap::new();
+    for (name, host) in known {
+        let Some(report) = remembered.remove(name) else {
+            continue;
+        };
+        *host = Host::remembered(&report.addresses, report.resolved_at);
+        // It is due already.
+        hosts.note(name, host, SystemTime::now());
+        recalled.insert(name.clone(), host.resolved());
+    }
+    if !recalled.is_empty() {
+        tracing::info!(
+            names = recalled.len(),
+            "host names of gateways lead to what they did before the start, until they are looked up"
+        );
+        sink.resolved(recalled);
     }
 }
 

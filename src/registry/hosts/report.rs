@@ -23,7 +23,7 @@ pub struct HostReport {
     pub resolved_at: Option<SystemTime>,
     /// What is wrong at present, and since when; the addresses are those of before.
     pub problem: Option<(String, SystemTime)>,
-    /// When it is looked up again; nothing before the first answer.
+    /// When it is looked up again; nothing before the first answer, unless it is known from before the start.
     pub again_at: Option<SystemTime>,
 }
 
@@ -42,6 +42,12 @@ impl Hosts {
         self.reports().clone()
     }
 
+    /// Told whenever something of them changed.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.noted.subscribe()
+    }
+
     /// Only these are known now.
     pub(super) fn keep(&self, known: &BTreeMap<HostName, Host>) {
         let mut reports = self.reports();
@@ -49,6 +55,8 @@ impl Hosts {
         for name in known.keys() {
             reports.entry(name.clone()).or_default();
         }
+        drop(reports);
+        self.noted.send_replace(());
     }
 
     pub(super) fn note(&self, name: &HostName, host: &Host, again_at: SystemTime) {
@@ -62,7 +70,8 @@ impl Hosts {
         self.noted.send_replace(());
     }
 
-    /// Waits, without a limit of its own, until each of the names that are wanted at the time was looked up, in vain or not.
+    /// Waits, without a limit of its own, until each of the names that are wanted at the time was looked up, in vain or not, or is
+    /// known from before the start.
     pub async fn looked_up(&self, wanted: &watch::Receiver<Arc<BTreeSet<HostName>>>) {
         let mut noted = self.noted.subscribe();
         let done = |hosts: &Self| {

@@ -39,7 +39,13 @@ async fn a_name_is_asked_for_again_when_its_answer_has_run_out_and_no_sooner() {
     let all = wanted.clone();
     assert!(futures::poll!(std::pin::pin!(hosts.looked_up(&all))).is_pending());
     let begun = Instant::now();
-    let running = tokio::spawn(run(wanted, look_up, Arc::clone(&told) as _, hosts.clone()));
+    let running = tokio::spawn(run(
+        wanted,
+        BTreeMap::new(),
+        look_up,
+        Arc::clone(&told) as _,
+        hosts.clone(),
+    ));
     // The next one that is asked for, and how long after the start.
     let mut next = async || {
         let (host, at) = asked.recv().await.unwrap();
@@ -74,7 +80,7 @@ async fn a_lookup_that_breaks_off_is_a_failure_and_is_made_again() {
         ask.send(()).unwrap();
         async { panic!("a bug") }
     };
-    let running = tokio::spawn(run(wanted, look_up, Arc::clone(&told) as _, hosts));
+    let running = tokio::spawn(run(wanted, BTreeMap::new(), look_up, Arc::clone(&told) as _, hosts));
     asked.recv().await.unwrap();
     asked.recv().await.unwrap();
     let told = told.0.lock().unwrap().clone();
@@ -103,7 +109,13 @@ async fn a_server_that_hangs_holds_up_no_other_name_and_no_more_than_a_few_are_a
             found("192.0.2.1", 3600)
         }
     };
-    let running = tokio::spawn(run(wanted, look_up, Arc::clone(&told) as _, hosts.clone()));
+    let running = tokio::spawn(run(
+        wanted,
+        BTreeMap::new(),
+        look_up,
+        Arc::clone(&told) as _,
+        hosts.clone(),
+    ));
     let mut those: BTreeSet<_> = names(&many).iter().take(MOST_HOSTS).cloned().collect();
     those.remove(&HostName::new("h0.test").unwrap());
     hosts.looked_up(&watch::channel(Arc::new(those)).1).await;
@@ -114,5 +126,52 @@ async fn a_server_that_hangs_holds_up_no_other_name_and_no_more_than_a_few_are_a
         (told.len(), told.values().filter(resolved).count()),
         (MOST_HOSTS + 5 - 1, MOST_HOSTS - 1)
     );
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_from_before_counts_at_once_and_only_what_is_wanted_of_it() {
+    let (want, wanted) = watch::channel(names(&["a.test"]));
+    let (told, hosts) = (Arc::new(Told::default()), Hosts::default());
+    let remembered = |address: &str, at| HostReport {
+        addresses: vec![address.parse().unwrap()],
+        resolved_at: Some(at),
+        ..HostReport::default()
+    };
+    let name = |text| HostName::new(text).unwrap();
+    let at = SystemTime::now() - Duration::from_secs(3600);
+    let before = [
+        (name("a.test"), remembered("192.0.2.1", at)),
+        (name("b.test"), remembered("192.0.2.2", at)),
+    ];
+    // DNS servers are silent.
+    let (ask, mut asked) = mpsc::unbounded_channel();
+    let look_up = move |host: HostName| {
+        ask.send(host).unwrap();
+        std::future::pending()
+    };
+    let running = tokio::spawn(run(
+        wanted.clone(),
+        before.into(),
+        look_up,
+        Arc::clone(&told) as _,
+        hosts.clone(),
+    ));
+    hosts.looked_up(&wanted).await;
+    assert_eq!(
+        asked.recv().await.unwrap(),
+        name("a.test"),
+        "it is looked up all the same"
+    );
+    let leads_to = |address: &str| Resolved::Addresses(vec![address.parse().unwrap()]);
+    assert_eq!(
+        *told.0.lock().unwrap(),
+        [(name("a.test"), leads_to("192.0.2.1"))].into()
+    );
+    assert_eq!(hosts.list()[&name("a.test")].resolved_at, Some(at), "its age is shown");
+    // One that is wanted later.
+    want.send_replace(names(&["a.test", "b.test"]));
+    assert_eq!(asked.recv().await.unwrap(), name("b.test"));
+    assert_eq!(told.0.lock().unwrap()[&name("b.test")], leads_to("192.0.2.2"));
     running.abort();
 }

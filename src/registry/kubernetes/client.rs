@@ -181,6 +181,11 @@ fn proxy_url(kubeconfig: &Kubeconfig, context: Option<&str>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use rustls::pki_types::PrivateKeyDer;
+
     use super::*;
 
     #[test]
@@ -199,5 +204,75 @@ mod tests {
         assert!(Attempt::begin(&source("another")).is_ok());
         drop(hanging);
         assert!(Attempt::begin(&source("hangs")).is_ok());
+    }
+
+    /// Where a server speaks HTTP/2 that answers one request and reads another one, and what vouches for it. Then it is silent: it
+    /// reads and writes nothing more, and its connections stay open. It has a clock of its own, which nobody stops.
+    fn falls_silent(fell: Arc<AtomicBool>) -> (u16, Vec<u8>) {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let mut tls = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+                let (stream, _) = listener.accept().await.unwrap();
+                let stream = acceptor.accept(stream).await.unwrap();
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                let (_, mut respond) = connection.accept().await.unwrap().unwrap();
+                let mut body = respond.send_response(http::Response::new(()), false).unwrap();
+                body.send_data(bytes::Bytes::from_static(b"here"), true).unwrap();
+                let _unanswered = connection.accept().await.unwrap().unwrap();
+                fell.store(true, Ordering::SeqCst);
+                std::future::pending::<()>().await;
+            });
+        });
+        (port, certificate.to_vec())
+    }
+
+    #[tokio::test]
+    async fn a_connection_on_which_nothing_answers_is_given_up_by_its_ping() {
+        // Where another test of this process did so already it is the same.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let fell = Arc::new(AtomicBool::new(false));
+        let (port, authority) = falls_silent(Arc::clone(&fell));
+        let mut config = Config::new(format!("https://127.0.0.1:{port}").parse().unwrap());
+        config.root_cert = Some(vec![authority]);
+        let client = client(&config, None).unwrap();
+        let ask = || http::Request::get("/version").body(Vec::new()).unwrap();
+        assert_eq!(client.request_text(ask()).await.unwrap(), "here");
+        let asking = tokio::spawn({
+            let (client, request) = (client.clone(), ask());
+            async move { client.request_text(request).await }
+        });
+        let until_silent = async {
+            while !fell.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), until_silent)
+            .await
+            .unwrap();
+        // From here on nothing comes from outside: all waits are ours, and none takes its time.
+        tokio::time::pause();
+        let begun = tokio::time::Instant::now();
+        let error = asking.await.unwrap().unwrap_err();
+        let took = begun.elapsed();
+        assert!(took <= PING + PONG + Duration::from_secs(1), "{took:?}: {error:?}");
+        assert!(took >= PONG, "{took:?}: {error:?}");
+        let words = chain(&error);
+        assert!(words.contains("keep-alive timed out"), "{words}");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::guard::is_doubtful;
+use super::guard::{is_built_in, is_doubtful};
 use crate::model::ObjectName;
 use crate::table::{Kept, Kind, Record, RegistryChange, Strings};
 
@@ -87,7 +87,8 @@ impl OfKind {
             // That is the least that is missing.
             before => before.saturating_sub(listed.0.len() + named(&listed)),
         };
-        if word == Word::First && is_doubtful(self.count(), missing) {
+        let is_in_list = list.iter().filter(|record| !is_built_in(record)).count() + in_part.len();
+        if word == Word::First && is_doubtful(self.count(), missing, is_in_list) {
             self.doubted = missing;
             self.told.0.extend(listed.0);
             return Kept::All;
@@ -188,8 +189,8 @@ impl Fold {
         self.is_settled(&Kind::CORE)
     }
 
-    /// Each of these was listed, or is known to be missing.
-    fn is_settled(&self, kinds: &[Kind]) -> bool {
+    /// Each of these was listed, or is not waited for.
+    pub(super) fn is_settled(&self, kinds: &[Kind]) -> bool {
         let settled = |of_kind: &OfKind| of_kind.listed || of_kind.missing;
         kinds.iter().all(|kind| self.kinds.get(kind).is_some_and(settled))
     }

@@ -1,7 +1,7 @@
 //! Where the watches of a member meet: the table is told, and the status kept.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -18,7 +18,7 @@ use super::listing::{Listing, topic};
 use super::optional::PAUSE;
 use super::scope::{self, Scope};
 use crate::model::ClusterId;
-use crate::table::{EventSink, Kind, Record, RegistryEvent};
+use crate::table::{EventSink, Kind, Policies, Record, RegistryChange, RegistryEvent};
 
 #[derive(Debug, Default)]
 struct State {
@@ -66,6 +66,8 @@ pub(super) struct Listener<'a> {
     core_listed: CancellationToken,
     /// Cancelled once the table was told of everything.
     started: CancellationToken,
+    /// What the table was told of policies.
+    policies: Mutex<Policies>,
 }
 
 impl<'a> Listener<'a> {
@@ -89,6 +91,7 @@ impl<'a> Listener<'a> {
             answered: Notify::new(),
             core_listed: CancellationToken::new(),
             started: CancellationToken::new(),
+            policies: Mutex::default(),
         }
     }
 
@@ -115,12 +118,14 @@ impl<'a> Listener<'a> {
         self.core_listed.cancelled().await;
     }
 
-    /// The table is told of everything, whatever is not there yet of kinds that a member may lack.
-    pub(super) fn begin_without_optional(&self) {
-        for kind in Kind::OPTIONAL {
-            self.hear(kind, Heard::Missing);
-        }
-        self.note_doubts();
+    /// What the table was told of policies.
+    pub(super) fn policies(&self) -> MutexGuard<'_, Policies> {
+        self.policies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a kind was listed, or is not waited for.
+    pub(super) fn is_settled(&self, kind: Kind) -> bool {
+        self.state().fold.is_settled(&[kind])
     }
 
     /// The member does not know this kind. What is held of it goes only by a second word.
@@ -148,7 +153,7 @@ impl<'a> Listener<'a> {
     /// than an entry that nobody asks for. It goes with the next list, or with the member.
     pub(super) fn not_allowed(&self, kind: Kind) {
         self.state().absent.remove(&kind);
-        self.missing(kind, KindState::NotAllowed, Vec::new());
+        self.missing(kind, KindState::NotAllowed, scope::forbidden(self.name, kind));
     }
 
     /// The member is read without this kind, which it does not let us read. What is held of it stays.
@@ -186,6 +191,7 @@ impl<'a> Listener<'a> {
         self.status.problems(Topic::Lacking(kind), Vec::new());
         self.hear(kind, Heard::Missing);
         self.note_doubts();
+        self.settled(kind);
     }
 
     /// A kind is known and watched.
@@ -346,6 +352,7 @@ impl<'a> Listener<'a> {
         } = listing;
         drop(state);
         self.status.told(kind, objects);
+        self.status.listed(kind);
         self.status.problems(Topic::Lacking(kind), lacking);
         let keep: BTreeSet<_> = problems.keys().cloned().collect();
         self.status.forget_problems(kind, &keep);
@@ -356,6 +363,7 @@ impl<'a> Listener<'a> {
         let word = if is_second { Word::Second } else { Word::First };
         self.hear(kind, Heard::ListEnds(word));
         self.note_doubts();
+        self.settled(kind);
         self.alive(kind);
     }
 
@@ -364,7 +372,7 @@ impl<'a> Listener<'a> {
         self.state().doubted.get(&kind).copied()
     }
 
-    fn note_doubts(&self) {
+    pub(super) fn note_doubts(&self) {
         let mut state = self.state();
         for kind in Kind::ALL {
             let objects = state.fold.doubted(kind);
@@ -424,7 +432,7 @@ impl<'a> Listener<'a> {
         self.status.told(kind, 1);
     }
 
-    fn hear(&self, kind: Kind, heard: Heard) {
+    pub(super) fn hear(&self, kind: Kind, heard: Heard) {
         let mut state = self.state();
         let started = state.fold.started();
         let Some(change) = state.fold.hear(kind, heard) else {
@@ -433,10 +441,7 @@ impl<'a> Listener<'a> {
             }
             return;
         };
-        self.sink.apply(RegistryEvent {
-            member: self.name.clone(),
-            change,
-        });
+        self.say(change);
         if started {
             self.status.holds(kind, state.fold.count(kind));
         } else {
@@ -446,6 +451,13 @@ impl<'a> Listener<'a> {
             }
             self.show(&state);
         }
+    }
+
+    pub(super) fn say(&self, change: RegistryChange) {
+        self.sink.apply(RegistryEvent {
+            member: self.name.clone(),
+            change,
+        });
     }
 
     /// A member is synced when everything was told and nothing fails. True where all of it is followed, too.

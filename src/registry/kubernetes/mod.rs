@@ -26,6 +26,7 @@ mod listing;
 mod optional;
 mod pace;
 mod part;
+mod policies;
 mod program;
 mod proxy;
 mod resource;

@@ -16,6 +16,7 @@ use super::super::group::Group;
 use super::failure::Failure;
 use super::follow::follow;
 use super::listener::Listener;
+use super::policies::PATIENCE;
 use super::resource::Resource;
 use crate::lifecycle::Backoff;
 use crate::table::Kind;
@@ -34,6 +35,8 @@ pub(super) async fn follow_optional(client: &Client, listener: &Listener<'_>, an
         listener.core_listed().await;
         sleep(GRACE).await;
         listener.begin_without_optional();
+        sleep(PATIENCE).await;
+        listener.wait_no_longer();
         std::future::pending().await
     };
     tokio::select! {

@@ -113,6 +113,19 @@ pub(super) fn without(member: &ClusterId, kind: Kind, failure: &Failure) -> Prob
     Problem::new(format!("member {member}"), problem, remedy)
 }
 
+/// What is wrong where a kind may not be read that a member may lack: nothing, but with one that says what workloads let in.
+pub(super) fn forbidden(member: &ClusterId, kind: Kind) -> Vec<Problem> {
+    if kind != Kind::PeerAuthentication {
+        return Vec::new();
+    }
+    let problem = format!(
+        "{kind} objects are there and may not be read; what is known of them is kept, and where nothing is, traffic.mtls alone says what \
+         workloads let in"
+    );
+    let remedy = "give the rights of reader.yaml, or ask for what they ask in traffic.mtls";
+    vec![Problem::new(format!("member {member}"), problem, remedy)]
+}
+
 /// What is wrong where it is read without what the system namespace has of a kind; `message` is the server's.
 pub(super) fn lacking(member: &ClusterId, kind: Kind, namespace: &str, message: &str) -> Problem {
     let problem = format!(

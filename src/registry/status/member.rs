@@ -333,6 +333,12 @@ impl MemberStatus {
         events.get_or_create(&ByKind::new(&self.name, kind)).inc_by(objects);
     }
 
+    /// A kind was listed.
+    pub(in super::super) fn listed(&self, kind: Kind) {
+        let lists = &self.board().inner.metrics.lists;
+        lists.get_or_create(&ByKind::new(&self.name, kind)).inc();
+    }
+
     /// This many objects of a kind are held now.
     pub(in super::super) fn holds(&self, kind: Kind, objects: usize) {
         self.change(|entry| {

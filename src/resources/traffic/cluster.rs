@@ -57,11 +57,13 @@ pub enum FixedCluster {
     BlackHole,
     /// The application beside the sidecar.
     Inbound,
+    /// The same, where it speaks TLS: whatever certificate it shows.
+    InboundTls,
 }
 
 impl FixedCluster {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Passthrough, Self::BlackHole, Self::Inbound];
+    pub const ALL: [Self; 4] = [Self::Passthrough, Self::BlackHole, Self::Inbound, Self::InboundTls];
 
     /// Its name.
     #[must_use]
@@ -70,6 +72,7 @@ impl FixedCluster {
             Self::Passthrough => "PassthroughCluster",
             Self::BlackHole => "BlackHoleCluster",
             Self::Inbound => "InboundPassthroughCluster",
+            Self::InboundTls => "InboundTlsCluster",
         }
     }
 
@@ -98,7 +101,7 @@ impl FixedClusterSpec {
         let name: Arc<str> = self.cluster.name().into();
         let kind = match self.cluster {
             FixedCluster::BlackHole => DiscoveryType::Static,
-            FixedCluster::Passthrough | FixedCluster::Inbound => DiscoveryType::OriginalDst,
+            FixedCluster::Passthrough | FixedCluster::Inbound | FixedCluster::InboundTls => DiscoveryType::OriginalDst,
         };
         let mut cluster = base(&name);
         cluster.cluster_discovery_type = Some(ClusterDiscoveryType::Type(kind.into()));
@@ -106,8 +109,11 @@ impl FixedClusterSpec {
             cluster.lb_policy = LbPolicy::ClusterProvided.into();
             cluster.typed_extension_protocol_options = as_downstream(None);
         }
-        if self.cluster == FixedCluster::Inbound {
+        if matches!(self.cluster, FixedCluster::Inbound | FixedCluster::InboundTls) {
             cluster.upstream_bind_config = Some(inbound_source(self.families));
+        }
+        if self.cluster == FixedCluster::InboundTls {
+            cluster.transport_socket = Some(tls::believing());
         }
         Resource::encode(ResourceType::Cluster, name, self.version(), &cluster)
     }

@@ -22,7 +22,7 @@ use super::outbound::{PLAIN_HTTP, SNIFFING};
 use super::routes;
 use super::settings::{Application, TrafficSettings};
 use super::tls::{self, BYTES_INSIDE, HTTP_INSIDE};
-use crate::model::{AddressFamilies, InboundPolicy, MtlsMode};
+use crate::model::{AddressFamilies, InboundPolicy, MtlsMode, ProbeQuestion};
 use crate::resources::{Resource, ResourceType, Version};
 
 /// The port that rules redirect incoming connections to, as in Istio.
@@ -90,6 +90,9 @@ impl InboundSpec {
     /// without it.
     fn chains_of(&self, port: Option<u16>) -> Vec<FilterChain> {
         let mode = port.map_or(self.policy.mode(), |port| self.policy.mode_at(port));
+        let probes = port.into_iter().flat_map(|port| self.policy.probes_at(port));
+        let (in_tls, in_plaintext): (Vec<_>, Vec<_>) =
+            probes.partition(|question| matches!(question, ProbeQuestion::Https(_)));
         let mut chains = Vec::new();
         if let Some(socket) = tls::downstream(&self.settings) {
             let mut of_sidecars = |name: &str, inside: &[&str], filters| {
@@ -101,20 +104,28 @@ impl InboundSpec {
             // Where mutual TLS is disabled too: a sidecar that was not told so yet is not turned away.
             of_sidecars("mtls-http", &HTTP_INSIDE, self.http(Peer::Known, routes::inbound()));
             of_sidecars("mtls-bytes", &BYTES_INSIDE, self.bytes());
-            if mode == MtlsMode::Strict {
+            if mode == MtlsMode::Strict && in_tls.is_empty() {
                 // Whatever else comes encrypted must be mutual TLS too.
                 of_sidecars("mtls-other", &[], self.bytes());
             }
         }
+        if let Some(socket) = tls::shown(&self.settings).filter(|_| !in_tls.is_empty()) {
+            // Where a kubelet asks in TLS, nothing else that shows no certificate gets past: it ends here, and begins anew.
+            let filters = self.http(Peer::Anybody, routes::probes(in_tls.into_iter()));
+            chains.push(FilterChain {
+                transport_socket: Some(socket),
+                ..matching(port, chain("probes-tls", filters), "tls", &[])
+            });
+        }
         match mode {
             MtlsMode::Strict => {
-                let mut probes = port.into_iter().flat_map(|port| self.policy.probes_at(port)).peekable();
-                if probes.peek().is_some() {
-                    let filters = self.http(Peer::Anybody, routes::probes(probes));
+                if !in_plaintext.is_empty() {
+                    let filters = self.http(Peer::Anybody, routes::probes(in_plaintext.into_iter()));
                     chains.push(matching(port, chain("probes", filters), "raw_buffer", &[]));
                 }
             }
-            // Other TLS is the application's own.
+            // Other TLS is the application's own. Where Envoy knows a chain for what the transport is, it looks at no chain without
+            // it: each needs one of its own.
             MtlsMode::Permissive | MtlsMode::Disable => chains.extend([
                 matching(
                     port,
@@ -122,7 +133,8 @@ impl InboundSpec {
                     "raw_buffer",
                     &PLAIN_HTTP,
                 ),
-                matching(port, chain("plain-bytes", self.bytes()), "", &[]),
+                matching(port, chain("plain-bytes", self.bytes()), "raw_buffer", &[]),
+                matching(port, chain("plain-tls", self.bytes()), "tls", &[]),
             ]),
         }
         chains

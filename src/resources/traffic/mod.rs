@@ -26,7 +26,7 @@ pub use cluster::{DirectClusterSpec, FixedCluster, FixedClusterSpec, GatewayClus
 pub use destination::{Destination, DirectName};
 pub use dns::{DnsName, DnsSpec};
 pub use gateway::GatewayListenerSpec;
-pub use host::{HostClusterSpec, HostWay};
+pub use host::{HostClusterSpec, HostWay, RankedTarget};
 pub use inbound::InboundSpec;
 pub use names::{OutboundListener, SniName};
 pub use outbound::{OutboundSpec, OutboundTarget, OutsideHosts};

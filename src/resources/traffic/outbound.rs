@@ -121,11 +121,14 @@ impl OutboundSpec {
             OutboundTarget::Bytes(to) | OutboundTarget::Sniffed(to) => Some(to),
             OutboundTarget::Names => None,
         };
-        Resource::encode(ResourceType::Listener, name.into(), self.version(), &listener).leading_to(
-            to.map(|to| to.cluster(&settings.domain).into())
-                .into_iter()
-                .chain(self.hosts.clusters(&settings.domain)),
-        )
+        let to = to.map(|to| to.cluster(&settings.domain).into());
+        let clusters = to.into_iter().chain(self.hosts.clusters(&settings.domain));
+        let resource =
+            Resource::encode(ResourceType::Listener, name.into(), self.version(), &listener).leading_to(clusters);
+        match &self.target {
+            OutboundTarget::Bytes(_) => resource,
+            OutboundTarget::Names | OutboundTarget::Sniffed(_) => resource.asking_for_routes(),
+        }
     }
 
     fn sniff(&self, listener: &mut Listener, otherwise: Vec<Filter>) {

@@ -33,6 +33,8 @@ const RETRY_ON: &str = "connect-failure,refused-stream,reset-before-request";
 /// What of requests that only ask, in whose nature it is that they may be done twice: also what broke off before an answer, as
 /// when a pod or a gateway dies, and 503, which is what a sidecar says for an application that it can't reach.
 const RETRY_SAFE_ON: &str = "connect-failure,refused-stream,reset,retriable-status-codes";
+/// How often, at least.
+const RETRIES: u32 = 2;
 /// The methods that only ask (RFC 9110, 9.2.1) and that applications use.
 const SAFE: &str = "GET|HEAD|OPTIONS";
 
@@ -45,6 +47,8 @@ pub struct VirtualService {
     pub addresses: Vec<IpAddr>,
     /// Where requests to it go.
     pub to: Destination,
+    /// How many steps there are from its nearest endpoints to any others; 0 where all are alike.
+    pub steps: usize,
 }
 
 impl VirtualService {
@@ -117,7 +121,7 @@ impl RoutesSpec {
                 VirtualHost {
                     name: format!("{}:{}", service.service.host(domain), self.port),
                     domains,
-                    routes: to_service(&cluster).into(),
+                    routes: to_service(&cluster, service.steps).into(),
                     ..VirtualHost::default()
                 }
             })
@@ -170,7 +174,7 @@ fn to_cluster(cluster: String, retry_policy: Option<RetryPolicy>) -> Route {
 }
 
 /// First those that only ask, then all others.
-fn to_service(cluster: &str) -> [Route; 2] {
+fn to_service(cluster: &str, steps: usize) -> [Route; 2] {
     let elsewhere = RetryHostPredicate {
         name: "envoy.retry_host_predicates.previous_hosts".to_owned(),
         config_type: Some(retry_host_predicate::ConfigType::TypedConfig(packed(
@@ -179,7 +183,8 @@ fn to_service(cluster: &str) -> [Route; 2] {
     };
     let retries = RetryPolicy {
         retry_on: RETRY_ON.to_owned(),
-        num_retries: uint(2),
+        // Each time in the next priority: a region that dies may be several, one after the other.
+        num_retries: uint(u32::try_from(steps).unwrap_or(RETRIES).max(RETRIES)),
         retry_host_predicate: vec![elsewhere],
         // Where all that is near is dead, as a zone may be, another of it is no better.
         retry_priority: Some(RetryPriority {
@@ -226,18 +231,19 @@ pub(super) fn outside(outside: Outside) -> Route {
 
 /// All requests to the application beside the sidecar.
 pub(super) fn inbound() -> RouteConfiguration {
-    inward(vec![to_application()])
+    inward(vec![to_application(FixedCluster::Inbound)])
 }
 
 /// These questions of a kubelet only. Everything else is refused by the sidecar and reaches no application.
 pub(super) fn probes<'a>(questions: impl Iterator<Item = &'a ProbeQuestion>) -> RouteConfiguration {
     let mut routes: Vec<_> = questions
         .map(|question| {
-            let (method, path) = match question {
-                ProbeQuestion::Http(path) => ("GET", &**path),
-                ProbeQuestion::Grpc => ("POST", "/grpc.health.v1.Health/Check"),
+            let (method, path, to) = match question {
+                ProbeQuestion::Http(path) => ("GET", &**path, FixedCluster::Inbound),
+                ProbeQuestion::Https(path) => ("GET", &**path, FixedCluster::InboundTls),
+                ProbeQuestion::Grpc => ("POST", "/grpc.health.v1.Health/Check", FixedCluster::Inbound),
             };
-            let mut route = to_application();
+            let mut route = to_application(to);
             let matched = route.r#match.as_mut().expect("each route matches something");
             // The whole of it with the query, and as it came: whatever could be read as another path differs.
             matched.headers = vec![exactly(":method", method), exactly(":path", path)];
@@ -262,8 +268,8 @@ fn exactly(header: &str, value: &str) -> HeaderMatcher {
     }
 }
 
-fn to_application() -> Route {
-    to_cluster(FixedCluster::Inbound.name().to_owned(), None)
+fn to_application(by: FixedCluster) -> Route {
+    to_cluster(by.name().to_owned(), None)
 }
 
 fn inward(routes: Vec<Route>) -> RouteConfiguration {

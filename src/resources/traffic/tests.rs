@@ -138,7 +138,7 @@ fn where_there_are_no_certificates_nobody_speaks_mutual_tls_and_strict_lets_noth
     assert_eq!(cluster(without.clone()).transport_socket, None);
     let disabled = inbound(without.clone(), MtlsMode::Disable, &[], &[]);
     let names: Vec<_> = disabled.filter_chains.iter().map(|chain| &*chain.name).collect();
-    assert_eq!(names, ["direct", "plain-http", "plain-bytes"]);
+    assert_eq!(names, ["direct", "plain-http", "plain-bytes", "plain-tls"]);
     assert_eq!(inbound(without, MtlsMode::Strict, &[], &[]).filter_chains.len(), 1);
 }
 
@@ -162,9 +162,40 @@ fn strict_has_no_chain_without_a_certificate_but_those_that_ports_ask_for() {
         .filter(|chain| chain.name.ends_with("-8080"));
     assert_eq!(again.count(), 4);
 
+    // A probe in TLS takes the place of mutual TLS that says nothing of what is inside.
+    let in_tls = Probe {
+        port: 8443,
+        question: ProbeQuestion::Https("/healthz".into()),
+    };
+    let probed = inbound(settings(), MtlsMode::Strict, &[], &[in_tls]);
+    assert_eq!(open(&probed), <[&str; 0]>::default());
+    let of_port = probed.filter_chains.iter().map(|chain| &*chain.name);
+    let of_port: Vec<_> = of_port.filter(|name| name.ends_with("-8443")).collect();
+    assert_eq!(of_port, ["mtls-http-8443", "mtls-bytes-8443", "probes-tls-8443"]);
+
     let mixed = inbound(settings(), MtlsMode::Strict, &[(9000, MtlsMode::Permissive)], &[probe]);
-    assert_eq!(open(&mixed), ["probes-8080", "plain-http-9000", "plain-bytes-9000"]);
+    let of_9000 = ["plain-http-9000", "plain-bytes-9000", "plain-tls-9000"];
+    assert_eq!(open(&mixed), [&["probes-8080"], &of_9000[..]].concat());
     assert!(mixed.continue_on_listener_filters_timeout);
+}
+
+/// Envoy looks for the transport, then for what is spoken in it, and never goes back a step: where there is a chain for a transport,
+/// all that comes in it needs one that asks for no more.
+#[test]
+fn whatever_comes_in_plaintext_finds_a_chain_where_that_is_taken() {
+    for mode in [MtlsMode::Permissive, MtlsMode::Disable] {
+        let listener = inbound(settings(), mode, &[(9000, mode), (9001, MtlsMode::Strict)], &[]);
+        for transport in ["raw_buffer", "tls"] {
+            let chains = listener.filter_chains.iter().filter(|chain| {
+                let matched = chain.filter_chain_match.clone().unwrap_or_default();
+                matched.transport_protocol == transport
+                    && matched.application_protocols.is_empty()
+                    && matched.destination_port.is_none()
+                    && chain.transport_socket.is_none()
+            });
+            assert_eq!(chains.count(), 1, "{mode} {transport}");
+        }
+    }
 }
 
 /// Envoy refuses all routes for one name that is there twice.
@@ -177,6 +208,7 @@ fn a_name_that_two_services_claim_is_the_first_ones() {
             service: ServiceKey::new(namespace, name),
             port: 80,
         }),
+        steps: 0,
     };
     let spec = RoutesSpec {
         port: 80,
@@ -219,6 +251,7 @@ fn only_requests_that_ask_are_repeated_after_they_broke_off() {
                 service: ServiceKey::new("shop", "web"),
                 port: 80,
             }),
+            steps: 0,
         }],
         settings: Arc::new(settings()),
     };

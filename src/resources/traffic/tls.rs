@@ -54,6 +54,47 @@ pub(super) fn downstream(settings: &TrafficSettings) -> Option<TransportSocket> 
     ))
 }
 
+/// The server's side for whoever has no certificate: shows the workload's, and asks for none. `None` where there are no
+/// certificates.
+pub(super) fn shown(settings: &TrafficSettings) -> Option<TransportSocket> {
+    let common = CommonTlsContext {
+        tls_params: Some(versions()),
+        tls_certificate_sds_secret_configs: vec![secret(settings.certificates.as_ref()?, WORKLOAD_SECRET)],
+        ..CommonTlsContext::default()
+    };
+    Some(socket_of(
+        "envoy.transport_sockets.tls",
+        &DownstreamTlsContext {
+            common_tls_context: Some(common),
+            ..DownstreamTlsContext::default()
+        },
+    ))
+}
+
+/// The client's side for the application beside the sidecar, whose certificate may be anybody's.
+pub(super) fn believing() -> TransportSocket {
+    let common = CommonTlsContext {
+        tls_params: Some(versions()),
+        ..CommonTlsContext::default()
+    };
+    socket_of(
+        "envoy.transport_sockets.tls",
+        &UpstreamTlsContext {
+            common_tls_context: Some(common),
+            ..UpstreamTlsContext::default()
+        },
+    )
+}
+
+/// As a client an Envoy offers at most 1.2 unless it is told the maximum too.
+fn versions() -> TlsParameters {
+    TlsParameters {
+        tls_minimum_protocol_version: TlsProtocol::TlSv12.into(),
+        tls_maximum_protocol_version: TlsProtocol::TlSv13.into(),
+        ..TlsParameters::default()
+    }
+}
+
 /// No TLS.
 pub(super) fn plaintext() -> TransportSocket {
     socket_of("envoy.transport_sockets.raw_buffer", &RawBuffer {})
@@ -86,12 +127,7 @@ fn common(settings: &TrafficSettings, peers: impl Fn(&str) -> String) -> Option<
         ..CombinedCertificateValidationContext::default()
     };
     Some(CommonTlsContext {
-        // As a client an Envoy offers at most 1.2 unless it is told the maximum too.
-        tls_params: Some(TlsParameters {
-            tls_minimum_protocol_version: TlsProtocol::TlSv12.into(),
-            tls_maximum_protocol_version: TlsProtocol::TlSv13.into(),
-            ..TlsParameters::default()
-        }),
+        tls_params: Some(versions()),
         tls_certificate_sds_secret_configs: vec![secret(source, WORKLOAD_SECRET)],
         validation_context_type: Some(ValidationContextType::CombinedValidationContext(validation)),
         ..CommonTlsContext::default()

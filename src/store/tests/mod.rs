@@ -1,5 +1,6 @@
 //! What comes back after a restart, whatever happened to the file.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::pending::Pending;
@@ -8,6 +9,7 @@ use crate::table::testing::*;
 use crate::table::{EventSink, Kept, Kind, Record, RegistryChange, RegistryEvent};
 
 mod addresses;
+mod hosts;
 
 fn batch(events: &[RegistryEvent]) -> Pending {
     let mut pending = Pending::default();
@@ -129,7 +131,7 @@ fn a_row_that_cannot_be_read_costs_only_itself() {
     let database = Database::open(&path).unwrap();
     let mut words = batch(&[listed("east", everything())]);
     let nodes = words
-        .0
+        .members
         .get_mut(&member("east"))
         .unwrap()
         .kinds
@@ -302,7 +304,7 @@ fn what_waits_is_bounded_by_the_number_of_objects() {
             pending.add(&listed("west", everything()));
         }
     }
-    let waiting = pending.0.values().flat_map(|of_member| of_member.kinds.values());
+    let waiting = pending.members.values().flat_map(|of_member| of_member.kinds.values());
     let waiting: usize = waiting.map(|words| words.objects.len()).sum();
     assert_eq!(waiting, 10 + everything().len());
 }

@@ -2,7 +2,7 @@
 
 use super::workloads::{entry as workload_entry, labels, workload};
 use super::*;
-use crate::model::{HostName, Resolution};
+use crate::model::{HostName, Naming, Resolution};
 use crate::table::testing::{event, network, node, pod_record};
 use crate::table::{EntryHost, EntryPort, Location, PodTraits, ServiceEntryRecord};
 
@@ -89,6 +89,15 @@ fn what_is_outside_is_anywhere_and_what_is_inside_on_its_members_network() {
         RegistryChange::Remove(Kind::ServiceEntry, ObjectName::new("shop", "api")),
     ));
     assert!(table.service(&key(HOST)).is_none());
+}
+
+#[test]
+fn a_host_with_a_star_has_no_name_of_its_own() {
+    let table = two_members();
+    for (name, naming) in [(HOST, Naming::Own), ("*.example.com", Naming::Star)] {
+        table.apply(upsert("east", said(record("api", name, &["203.0.113.7"]))));
+        assert_eq!(table.service(&key(name)).unwrap().port(443).unwrap().naming(), naming);
+    }
 }
 
 #[test]

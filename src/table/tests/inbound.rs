@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::{InboundPolicy, MtlsMode, PodRef, Role};
-use crate::table::{Labels, PeerAuthenticationRecord, PeerMode, PodTraits};
+use crate::table::{Labels, PeerAuthenticationRecord, PeerMode, PodTraits, Policies};
 
 const ROOT: &str = "istio-system";
 
@@ -205,4 +205,50 @@ fn whoever_is_no_sidecar_asks_nothing() {
             .inbound,
         Some(Arc::new(InboundPolicy::default()))
     );
+}
+
+/// A member whose policies are there and were never listed.
+#[test]
+fn while_policies_are_not_known_sidecars_wait_and_then_the_strictest_counts() {
+    let says = |policies| event("east", RegistryChange::Policies(policies));
+    let waits = |table: &EndpointTable| table.locate(&viewer("shop", "web-1")).inbound.is_none();
+    let lists = |kinds: &[Kind]| {
+        let lists = kinds.iter().map(|kind| (*kind, Vec::new())).collect();
+        event("east", RegistryChange::Replace(lists))
+    };
+    for (settings_say, strict) in [
+        (MtlsMode::Permissive, true),
+        (MtlsMode::Strict, true),
+        // Without mutual TLS nobody could show a certificate.
+        (MtlsMode::Disable, false),
+    ] {
+        let mut settings = settings();
+        settings.mtls = settings_say;
+        let table = EndpointTable::new(settings);
+        table.apply(says(Policies::Awaited));
+        table.apply(lists(&Kind::CORE));
+        assert!(waits(&table), "{settings_say}");
+        let changes = table.apply(says(Policies::Unread));
+        assert_eq!(changes.locations, Locations::Changed);
+        let (policy, by) = table.inbound(&viewer("shop", "web-1")).unwrap();
+        assert_eq!(policy.mode() == MtlsMode::Strict, strict, "{settings_say}: {by}");
+        assert_eq!(
+            by.contains("can't be read"),
+            settings_say == MtlsMode::Permissive,
+            "{by}"
+        );
+        // Once they are listed the lists tell, whatever is said then.
+        let changes = table.apply(lists(&[Kind::PeerAuthentication]));
+        assert_eq!(changes.locations, Locations::Changed);
+        assert_eq!(
+            asked(&table, "shop", "web-1"),
+            format!("{settings_say} by settings (traffic.mtls)")
+        );
+        assert!(table.apply(says(Policies::Awaited)).is_empty());
+        assert!(!waits(&table));
+    }
+    // Of a member that has none nothing is said.
+    let table = EndpointTable::new(settings());
+    table.apply(lists(&Kind::CORE));
+    assert!(!waits(&table));
 }

@@ -102,3 +102,24 @@ fn what_is_exported_to_some_is_seen_by_these_and_carried_for_them() {
     let of_west = |port: &PortEndpoints| port.groups().keys().any(|group| is_carried(&gateway, port, group));
     assert!(of_west(&some) && !of_west(&none));
 }
+
+#[test]
+fn a_host_with_a_star_passes_no_gateway() {
+    let (port, gateways) = everywhere();
+    let terms = ServiceTerms {
+        naming: Naming::Star,
+        ..ServiceTerms::default()
+    };
+    let port = with_terms(&port, terms);
+    let seen = |key: &ViewKey| reasons(&explain(key, &port, &gateways));
+    assert_eq!(seen(&viewer("net1")), ["direct", "direct", "star_host"]);
+    assert_eq!(seen(&viewer("net2")), ["star_host", "star_host", "direct"]);
+    assert_eq!(shown(&assign(&viewer("net2"), &port, &gateways)), ["10.2.0.1:8080*1"]);
+    let gateway = ViewKey {
+        role: Role::Gateway,
+        ..viewer("net2")
+    };
+    assert_eq!(seen(&gateway), ["star_host"; 3]);
+    let carries = port.groups().keys().any(|group| is_carried(&gateway, &port, group));
+    assert!(!carries, "it needs no cluster there");
+}

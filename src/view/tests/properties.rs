@@ -63,6 +63,7 @@ fn any_terms() -> impl Strategy<Value = ServiceTerms> {
         (member(&format!("m{of}")), audience)
     });
     (preference, proptest::collection::vec(audience, 0..2)).prop_map(|(preference, audiences)| ServiceTerms {
+        naming: Naming::Own,
         preference,
         audiences: audiences.into_iter().collect(),
     })

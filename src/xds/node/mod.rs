@@ -13,7 +13,9 @@ use prost::Message;
 
 use super::text::clip;
 use crate::identity::Claims;
-use crate::model::{Balancing, ClusterId, InvalidId, Locality, NetworkId, ObjectName, Role, Viewer};
+use crate::model::{
+    Balancing, ClusterId, EnvoyVersion, InvalidId, Locality, NetworkId, ObjectName, Role, Schema, Viewer,
+};
 
 /// The longest node id that is taken, in bytes.
 const MAX_ID_BYTES: usize = 1 << 10;
@@ -67,6 +69,16 @@ pub enum NodeError {
          ClusterIP depends on that, and without it would go past the mesh"
     )]
     NoMember,
+    /// An Envoy that does not know what its listeners would be made of.
+    #[error(
+        "this is Envoy {version}, and {} is the oldest that knows what the listeners of sidecars and gateways are made of; \
+         run a newer one",
+        EnvoyVersion::OLDEST
+    )]
+    TooOld {
+        /// What it says it is.
+        version: EnvoyVersion,
+    },
     /// A metadata field has a value that can't be used.
     #[error("node.metadata.{field}: {problem}")]
     Metadata {
@@ -159,6 +171,7 @@ impl ProxyNode {
         let said = text(node, "NAMESPACE")?;
         let namespace = said.unwrap_or(id.namespace);
         let pod = ObjectName::new(&clip(namespace, MAX_TEXT_BYTES), &clip(id.pod, MAX_TEXT_BYTES));
+        let agent = clip(&agent(node), MAX_TEXT_BYTES);
         let viewer = Viewer {
             member: label(node, "CLUSTER_ID", ClusterId::new)?,
             network: label(node, "NETWORK", NetworkId::new)?,
@@ -172,6 +185,7 @@ impl ProxyNode {
                 true => Balancing::ByLocality,
                 false => Balancing::ByEndpoint,
             },
+            schema: Schema::of(EnvoyVersion::of_agent(&agent)),
         };
         let claims = Claims {
             namespaces: [said.unwrap_or_default(), id.namespace].map(Arc::from).into(),
@@ -187,7 +201,7 @@ impl ProxyNode {
             claims,
             viewer,
             locality: locality(node),
-            agent: clip(&agent(node), MAX_TEXT_BYTES).into(),
+            agent: agent.into(),
         })
     }
 }

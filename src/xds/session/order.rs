@@ -43,6 +43,7 @@ pub(super) struct Order<'a> {
     patience: Patience,
     /// The clusters that must stay; none where that may be any.
     used: OnceCell<Option<HashSet<&'a str>>>,
+    untold: OnceCell<bool>,
     kept_back: Cell<bool>,
     learned: Cell<bool>,
 }
@@ -55,6 +56,7 @@ impl<'a> Order<'a> {
             lookup,
             patience,
             used: OnceCell::new(),
+            untold: OnceCell::new(),
             kept_back: Cell::new(false),
             learned: Cell::new(false),
         }
@@ -123,9 +125,28 @@ impl<'a> Order<'a> {
     }
 
     /// Whether a client has yet to say what it has of the types that name clusters. An Envoy that is back says all of it at once,
-    /// but type by type and in no order to rely on.
+    /// but type by type and in no order to rely on. Of routes it says nothing where it has none, as its listeners tell.
     fn is_untold(&self) -> bool {
-        users(self.role).iter().any(|kind| self.kinds.get(*kind).is_none())
+        *self.untold.get_or_init(|| {
+            let mut users = users(self.role).iter();
+            users.any(|kind| {
+                let may_have = || *kind != ResourceType::RouteConfiguration || !self.has_no_routes();
+                self.kinds.get(*kind).is_none() && may_have()
+            })
+        })
+    }
+
+    /// Whether a client has listeners, all that it may have are known, and none of them names routes.
+    fn has_no_routes(&self) -> bool {
+        let Some(listeners) = self.kinds.get(ResourceType::Listener) else {
+            return false;
+        };
+        let names_none = |name: &Arc<str>| {
+            let listener = self.lookup.get(ResourceType::Listener, name);
+            listener.is_some_and(|listener| !listener.asks_for_routes)
+        };
+        let known = listeners.uses.collect(&mut HashSet::new()) && !listeners.held.is_empty();
+        known && listeners.held.keys().all(names_none)
     }
 
     /// Whether a listener or routes of this stream, or that the client says to have, name a cluster.

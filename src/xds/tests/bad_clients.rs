@@ -1,5 +1,6 @@
 //! Clients that break the protocol, ask too much, or do not read.
 
+use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
 use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 use http::uri::PathAndQuery;
 use tonic_prost::ProstCodec;
@@ -60,6 +61,36 @@ async fn r5_a_first_request_without_a_good_node_is_refused() {
     bench
         .until("nothing is left", |bench| bench.ads.streams().is_empty())
         .await;
+}
+
+/// It would refuse them, and call itself ready.
+#[tokio::test]
+async fn an_envoy_that_does_not_know_what_its_listeners_are_made_of_is_refused() {
+    let bench = Bench::start(XdsConfig::default()).await;
+    let node = |network: &str, id: &str, version: &str| {
+        let mut node = client::node_in(id, network, "east");
+        node.user_agent_name = "envoy".to_owned();
+        node.user_agent_version_type = Some(UserAgentVersionType::UserAgentVersion(version.to_owned()));
+        node
+    };
+    let (sidecar, gateway) = ("sidecar~10.0.0.1~web.shop~d", "router~10.0.0.1~gw.shop~d");
+    for dialect in BOTH {
+        for id in [sidecar, gateway] {
+            let status = end_with_node(&bench, dialect, Some(node(CAPTURED, id, "1.28.7"))).await;
+            assert_eq!(status.code(), Code::InvalidArgument);
+            assert!(
+                status.message().contains("this is Envoy 1.28, and 1.29 is the oldest"),
+                "{status}"
+            );
+        }
+        // The oldest is served, and so is an older one where there are no listeners for it.
+        for (network, version) in [(CAPTURED, "1.29.0"), ("n1", "1.20.0")] {
+            let mut client = bench.connect(dialect).await;
+            client.node = Some(node(network, sidecar, version));
+            client.ask(CDS, &[]).await;
+            client.take(CDS).await;
+        }
+    }
 }
 
 #[tokio::test]

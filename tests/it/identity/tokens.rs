@@ -4,19 +4,52 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use super::super::control_plane::ControlPlane;
 use super::super::envoys::DEADLINE;
-use super::super::harness::{Envoy, Kubernetes, Member, envoy_versions};
+use super::super::harness::{Envoy, Kubernetes, Member, apply_text, envoy_versions, token as harness_token};
 use super::super::kubernetes::{create, furnish};
-use super::proxies::{Authority, Load, Pair, bootstrap, start};
+use super::proxies::{Authority, Load, Pair, bootstrap, parallax, start, text};
 use super::thieves::{Asker, ROLES};
 
 /// The oldest Envoy whose bootstrap can say where a token is.
 const OLDEST: &str = "1.37.0";
+
+const UNAVAILABLE: i32 = 14;
+
+/// Who may read a member and have tokens looked at, and nothing else.
+const REVIEWER: &str = "
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: reviewer, namespace: istio-system}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: reviewer}
+rules:
+  - apiGroups: ['']
+    resources: [namespaces, nodes, services, pods]
+    verbs: [get, list, watch]
+  - apiGroups: [discovery.k8s.io]
+    resources: [endpointslices]
+    verbs: [get, list, watch]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: reviewer}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: reviewer}
+subjects: [{kind: ServiceAccount, name: reviewer, namespace: istio-system}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: reviewer-of-tokens}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: 'system:auth-delegator'}
+subjects: [{kind: ServiceAccount, name: reviewer, namespace: istio-system}]
+";
 
 /// A pod with a service account of the same name as its application, and a token for it in a file.
 async fn pod_with_token(client: &Client, account: &str, audience: &str, folder: &Path) -> PathBuf {
@@ -88,6 +121,32 @@ impl World {
         (folder, bootstrap)
     }
 
+    /// Puts another key beside the certificate of the authority, and waits until that is noticed.
+    async fn somebody_elses_key(&self) {
+        let root = self.authority.root();
+        parallax(&["ca", "issue-intermediate", "--dir", text(&root), "--member", "other"]);
+        std::fs::copy(root.join("west/ca-key.pem"), root.join("right-key.pem")).expect("it is copied");
+        self.put_key("other/ca-key.pem");
+        self.control_plane
+            .says_metric("parallax_identity_authority_refused", |refused| refused > 0.5)
+            .await;
+        self.control_plane.logs("the last good one stays").await;
+        self.control_plane.logs("does not belong").await;
+    }
+
+    async fn the_right_key(&self) {
+        self.put_key("right-key.pem");
+        self.control_plane
+            .says_metric("parallax_identity_authority_refused", |refused| refused < 0.5)
+            .await;
+    }
+
+    fn put_key(&self, from: &str) {
+        let root = self.authority.root();
+        std::fs::copy(root.join(from), root.join("new-key.pem")).expect("it is copied");
+        std::fs::rename(root.join("new-key.pem"), root.join("west/ca-key.pem")).expect("it is moved");
+    }
+
     fn bootstrap(&self, folder: &Path, token: &Path, more: &[&str]) -> Value {
         let xds = self.control_plane.xds.to_string();
         let (ca, token) = (
@@ -131,8 +190,16 @@ async fn r110_workloads_get_certificates_for_who_they_are_and_renewals_are_pushe
         assert_eq!(id, format!("spiffe://cluster.local/ns/shop/sa/{client_name}"));
         let load = Load::on(pair.address);
         let first = pair.wait(1, &[]).await;
+        // What can't be used doesn't take the place of what can, which goes on renewing.
+        let bad = version != OLDEST;
+        if bad {
+            world.somebody_elses_key().await;
+        }
         let second = pair.wait(1, &first).await;
         pair.wait(1, &[first, second].concat()).await;
+        if bad {
+            world.the_right_key().await;
+        }
         load.none_failed().await;
         pair.are_content().await;
         let connections = pair
@@ -154,6 +221,68 @@ async fn r110_workloads_get_certificates_for_who_they_are_and_renewals_are_pushe
     shown += &world.control_plane.answers("/metrics", 200).await;
     shown += &std::fs::read_to_string(world.control_plane.process.log()).expect("the log");
     assert!(!shown.contains("PRIVATE KEY") && !shown.contains("eyJ"), "{shown}");
+}
+
+/// A control plane whose account may read the member and have tokens reviewed, and is shown no keys.
+async fn tokens_are_reviewed_where_no_keys_are_shown(world: &World, token: &Path, other: &Path) -> ControlPlane {
+    let client = &world.client;
+    // What Kubernetes shows to all service accounts, whoever they are.
+    let role = "system:service-account-issuer-discovery";
+    let bindings: Api<ClusterRoleBinding> = Api::all(client.clone());
+    bindings
+        .delete(role, &kube::api::DeleteParams::default())
+        .await
+        .expect("it is there");
+    let folder = world.control_plane.folder("reviewer");
+    apply_text(client, REVIEWER).await.expect("it is taken");
+    let account = harness_token(client, "istio-system", "reviewer", None, None).await;
+    let kubeconfig = world.member.kubeconfig().expect("it is there");
+    let kubeconfig = kubeconfig.replace(world.member.token(), &account.expect("a token"));
+    std::fs::write(folder.join("kubeconfig"), kubeconfig).expect("it is written");
+    let settings = format!(
+        "members:\n  - name: west\n    kubeconfig: {}/kubeconfig\n{}",
+        folder.display(),
+        world.authority.settings("12h", "token")
+    );
+    let mut reviewer = ControlPlane::on_settings(&settings);
+    reviewer.ready().await;
+    reviewer.logs("no keys of service account tokens").await;
+
+    let ca = world.authority.issued("parallax").join("ca.crt");
+    let [shown, foreign] = [token, other].map(|file| std::fs::read_to_string(file).expect("the token"));
+    let asker = |token| Asker {
+        xds: reviewer.xds,
+        ca: &ca,
+        certificate: None,
+        token: Some(token),
+    };
+    let id = |pod: &str| format!("sidecar~10.1.0.1~{pod}.shop~shop.svc.cluster.local");
+    let west = ("CLUSTER_ID", "west");
+    for (token, pod, more, end) in [
+        (&shown, "client-1", west, None),
+        // Somebody else's account, or pod: 7. A token for another audience, or of nobody: 16.
+        (&shown, "client-1", ("SERVICE_ACCOUNT", "web"), Some(7)),
+        (&shown, "web-1", west, Some(7)),
+        (&foreign, "other-1", west, Some(16)),
+        (&format!("{}x", shown.trim()), "client-1", west, Some(16)),
+    ] {
+        let claims = [west, more];
+        assert_eq!(asker(token).asks(&id(pod), &claims).await, end, "{pod} {more:?}");
+    }
+    // And a real Envoy.
+    let mut claims = vec!["--pod", "shop/client-1", "--service-account", "client"];
+    let (xds, ca, token) = (
+        reviewer.xds.to_string(),
+        ca.display().to_string(),
+        token.display().to_string(),
+    );
+    claims.extend(["--xds", &xds, "--ca", &ca, "--token", &token]);
+    let folder = reviewer.folder("client");
+    let mut envoy = start(&folder, bootstrap(&folder, &claims), envoy_versions()[0]).await;
+    is_connected(&mut envoy).await;
+    let identified = reviewer.metric_where("parallax_identity_proxies_identified_total", "means=\"token\"");
+    assert!(identified.await >= 2.0);
+    reviewer
 }
 
 #[tokio::test]
@@ -236,8 +365,20 @@ async fn r9_a_stolen_name_is_refused_and_an_api_server_that_is_away_keeps_nobody
         }
     }
 
+    let mut reviewer = tokens_are_reviewed_where_no_keys_are_shown(&world, &token, &other).await;
+
     world.member.kill_apiserver();
     world.control_plane.says(&["get", "members"], "Stale").await;
+    // Who has no keys can't tell now, and says so.
+    let mine = "sidecar~10.1.0.1~client-1.shop~shop.svc.cluster.local";
+    let asker = Asker {
+        xds: reviewer.xds,
+        ..asker
+    };
+    assert_eq!(asker.asks(mine, &[("CLUSTER_ID", "west")]).await, Some(UNAVAILABLE));
+    let unknown = reviewer.metric_where("parallax_identity_refusals_total", "reason=\"cannot_check\"");
+    assert!(unknown.await >= 1.0);
+    drop(reviewer);
     drop(first);
     let again = world.control_plane.folder("again");
     let mut second = start(&again, honest.1, envoy_versions()[0]).await;

@@ -50,8 +50,19 @@ fn routes(cluster: &str) -> route::RouteConfiguration {
     }
 }
 
-/// A listener that sends all to a cluster: a sidecar asks where, a gateway knows.
-fn lead_to(lab: &Lab, role: Role, cluster: &str) {
+/// What of an Envoy names clusters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Names {
+    /// Routes that its listener has it ask for.
+    Routes,
+    /// Its listener.
+    Listener,
+    /// Nothing of ours.
+    Nothing,
+}
+
+/// A listener that sends all to a cluster.
+fn lead_to(lab: &Lab, by: Names, cluster: &str) {
     let ads = core::ConfigSource {
         resource_api_version: core::ApiVersion::V3.into(),
         config_source_specifier: Some(core::config_source::ConfigSourceSpecifier::Ads(
@@ -59,10 +70,10 @@ fn lead_to(lab: &Lab, role: Role, cluster: &str) {
         )),
         ..core::ConfigSource::default()
     };
-    let (specifier, version) = match role {
-        Role::Endpoints => return,
-        Role::Gateway => (RouteSpecifier::RouteConfig(routes(cluster)), Version::of(&cluster)),
-        Role::Sidecar => {
+    let (specifier, version) = match by {
+        Names::Nothing => return,
+        Names::Listener => (RouteSpecifier::RouteConfig(routes(cluster)), Version::of(&cluster)),
+        Names::Routes => {
             let mut resource = Resource::encode(RDS, ROUTES.into(), Version::of(&cluster), &routes(cluster));
             resource.clusters = [cluster.into()].into();
             lab.change(RDS, ROUTES, Some(resource));
@@ -107,18 +118,19 @@ fn lead_to(lab: &Lab, role: Role, cluster: &str) {
         ..listener::Listener::default()
     };
     let mut resource = Resource::encode(LDS, "all".into(), version, &message);
-    if role == Role::Gateway {
-        resource.clusters = [cluster.into()].into();
+    match by {
+        Names::Routes => resource.asks_for_routes = true,
+        _ => resource.clusters = [cluster.into()].into(),
     }
     lab.change(LDS, "all", Some(resource));
 }
 
 /// Waits until the Envoy's listener, or its routes, lead to a cluster.
-async fn leads_to(envoy: &Envoy, role: Role, cluster: &str) {
-    let dump = match role {
-        Role::Endpoints => return,
-        Role::Gateway => "dynamic_listeners",
-        Role::Sidecar => "dynamic_route_configs",
+async fn leads_to(envoy: &Envoy, by: Names, cluster: &str) {
+    let dump = match by {
+        Names::Nothing => return,
+        Names::Listener => "dynamic_listeners",
+        Names::Routes => "dynamic_route_configs",
     };
     let look = async || {
         let text = serde_json::to_string(&envoy.config_dump(dump).await.map_err(|error| format!("{error:#}"))?);
@@ -132,27 +144,32 @@ async fn leads_to(envoy: &Envoy, role: Role, cluster: &str) {
 
 #[tokio::test]
 async fn r68_r72_a_cluster_that_went_while_the_server_was_away_goes_when_it_can_and_by_no_deadline() {
-    for role in [Role::Sidecar, Role::Gateway, Role::Endpoints] {
+    for (role, by) in [
+        (Role::Sidecar, Names::Routes),
+        (Role::Sidecar, Names::Listener),
+        (Role::Gateway, Names::Listener),
+        (Role::Endpoints, Names::Nothing),
+    ] {
         let mut lab = Lab::of(role).await;
         for name in ["a", "gone"] {
             lab.cluster(name, 1);
             lab.assignment(name, &[1001]);
         }
-        lead_to(&lab, role, "gone");
+        lead_to(&lab, by, "gone");
         let mut envoy = lab.envoy(Dialect::Delta).await;
         for name in ["a", "gone"] {
             holds(&mut envoy, name, &[1001]).await;
         }
-        leads_to(&envoy, role, "gone").await;
+        leads_to(&envoy, by, "gone").await;
         lab.settled().await;
         lab.stop().await;
         lab.no_cluster("gone");
         lab.no_assignment("gone");
-        lead_to(&lab, role, "a");
+        lead_to(&lab, by, "a");
         lab.restart().await;
-        leads_to(&envoy, role, "a").await;
+        leads_to(&envoy, by, "a").await;
         let gone = envoy.wait_for("gone to be gone", SOON, |held| !held.contains_key("gone"));
-        gone.await.unwrap_or_else(|error| panic!("{role}: {error:#}"));
-        assert_eq!(lab.given_up(), "0", "{role}");
+        gone.await.unwrap_or_else(|error| panic!("{role} {by:?}: {error:#}"));
+        assert_eq!(lab.given_up(), "0", "{role} {by:?}");
     }
 }

@@ -194,13 +194,19 @@ impl Client {
 
     /// The next answer, which must be of this type; acknowledged.
     pub(crate) async fn take(&mut self, url: &str) -> Answer {
-        let answer = self.next().await.expect("an answer");
+        let answer = self.accept().await;
         assert_eq!(answer.url, url, "{answer:?}");
+        answer
+    }
+
+    /// The next answer of whatever type; acknowledged.
+    pub(crate) async fn accept(&mut self) -> Answer {
+        let answer = self.next().await.expect("an answer");
         let names = match self.requests {
-            Requests::Sotw(_) => self.names.get(url).cloned().unwrap_or_default(),
+            Requests::Sotw(_) => self.names.get(&answer.url).cloned().unwrap_or_default(),
             Requests::Delta(_) => Vec::new(),
         };
-        self.send(url, &answer.nonce, names, BTreeMap::new()).await;
+        self.send(&answer.url, &answer.nonce, names, BTreeMap::new()).await;
         answer
     }
 }

@@ -6,3 +6,5 @@ mod content;
 mod lab;
 mod served;
 mod warming;
+
+pub(crate) use client::{Answer, CDS, Client, EDS, hosts};

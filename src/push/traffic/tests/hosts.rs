@@ -55,6 +55,92 @@ fn a_host_takes_no_address_of_a_service() {
 }
 
 #[test]
+fn a_host_has_an_address_that_the_viewer_can_use() {
+    let mesh = Mesh::new(Some(settings()));
+    let mut told = entry("told", 5432, "tcp");
+    told.addresses = vec!["198.51.100.1".parse().unwrap()];
+    mesh.say("east", Record::ServiceEntry(Box::new(told)));
+    let listeners = |address: &str| {
+        let stream = mesh.cache.attach(Viewer {
+            member: Some(member("east")),
+            role: Role::Sidecar,
+            namespace: "shop".into(),
+            addresses: vec![address.parse().unwrap()],
+            ..Viewer::default()
+        });
+        stream.subscribe_all(LDS);
+        let mut own = names(&stream, LDS);
+        own.retain(|name| name.ends_with("_5432"));
+        (own, listener(&stream, "dns"))
+    };
+    let (four, dns) = listeners("10.1.0.9");
+    assert!(four.contains("198.51.100.1_5432"), "{four:?}");
+    assert!(dns.contains("told.example.com") && dns.contains("198.51.100.1") && !dns.contains("2001:2::"));
+    let (six, dns) = listeners("fd00::9");
+    let own: Vec<_> = six.iter().filter(|name| name.starts_with("2001:2::")).collect();
+    let [own] = own[..] else { panic!("{six:?}") };
+    assert!(dns.contains(own.trim_end_matches("_5432")), "{own}");
+}
+
+#[test]
+fn what_is_looked_up_near_comes_first_where_the_mesh_prefers_that() {
+    use crate::model::{Locality, Preference, Shared};
+    use crate::table::{TableSettings, Workload, WorkloadAddress};
+    use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+    let mesh = Mesh::new(Some(settings()));
+    let mut named = entry("named", 443, "tls");
+    let endpoint = |name: &str, region: &str| Workload {
+        address: WorkloadAddress::Host(HostName::new(name).unwrap()),
+        ports: Vec::new(),
+        network: None,
+        locality: Some(Locality::new(region, "", "")),
+        weight: 1,
+        labels: Vec::new(),
+        account: None,
+        mtls: false,
+    };
+    named.endpoints = vec![endpoint("a.example.org", "r1"), endpoint("b.example.org", "r2")];
+    mesh.say("east", Record::ServiceEntry(Box::new(named)));
+    let stream = |region: &str| {
+        let stream = mesh.cache.attach(Viewer {
+            member: Some(member("east")),
+            role: Role::Sidecar,
+            namespace: "shop".into(),
+            locality: Locality::new(region, "", ""),
+            ..Viewer::default()
+        });
+        stream.subscribe_all(CDS);
+        stream
+    };
+    let streams = ["r1", "r2", ""].map(stream);
+    let priorities = || {
+        streams.each_ref().map(|stream| {
+            let any = Any::decode(stream.get(CDS, "outbound|443||named.example.com").unwrap().any.clone()).unwrap();
+            let cluster = Cluster::decode(&*any.value).unwrap();
+            let groups = cluster.load_assignment.unwrap().endpoints;
+            let of = groups
+                .iter()
+                .map(|group| (group.locality.as_ref().unwrap().region.clone(), group.priority));
+            let of: std::collections::BTreeMap<_, _> = of.collect();
+            ([of["r1"], of["r2"]], cluster.outlier_detection.is_some())
+        })
+    };
+    let alike = ([0, 0], false);
+    assert_eq!(priorities(), [alike; 3]);
+    let prefer = |preference| {
+        mesh.pusher.set_settings(TableSettings {
+            preference,
+            ..crate::table::testing::settings()
+        });
+        mesh.step();
+    };
+    prefer(Preference::by(vec![Shared::Region], [].into()));
+    assert_eq!(priorities(), [([0, 1], true), ([1, 0], true), alike]);
+    prefer(Preference::default());
+    assert_eq!(priorities(), [alike; 3]);
+}
+
+#[test]
 fn a_host_with_a_star_is_no_name_at_a_gateway() {
     use crate::table::{Workload, WorkloadAddress};
     let mesh = Mesh::new(Some(settings()));
@@ -67,7 +153,7 @@ fn a_host_with_a_star_is_no_name_at_a_gateway() {
     mesh.say("east", Record::ServiceEntry(Box::new(below.clone())));
     assert_eq!(
         (listener(&gateway, "eastwest"), names(&gateway, CDS)),
-        (before.clone(), clusters)
+        (before.clone(), clusters.clone())
     );
     // With endpoints inside, which a host with a name of its own shows: still nothing is called so.
     below.resolution = Resolution::Static;
@@ -83,7 +169,10 @@ fn a_host_with_a_star_is_no_name_at_a_gateway() {
         mtls: true,
     }];
     mesh.say("east", Record::ServiceEntry(Box::new(below.clone())));
-    assert_eq!(listener(&gateway, "eastwest"), before);
+    assert_eq!(
+        (listener(&gateway, "eastwest"), names(&gateway, CDS)),
+        (before, clusters)
+    );
     below
         .hosts
         .push(EntryHost::Exact(HostName::new("api.example.com").unwrap()));

@@ -16,7 +16,7 @@ use crate::model::{Role, ServiceKey, ServicePort, Viewer};
 use crate::push::{Builder, PushMetrics, Pusher};
 use crate::resources::{Application, CertificateSource, Outside, Resource, ResourceType, TrafficSettings};
 use crate::table::testing::*;
-use crate::table::{EventSink, Record};
+use crate::table::{Distribution, EventSink, NamespaceRecord, Record, TermsRecord};
 
 const CDS: ResourceType = ResourceType::Cluster;
 const EDS: ResourceType = ResourceType::ClusterLoadAssignment;
@@ -197,6 +197,41 @@ fn endpoints_that_change_touch_no_listener_and_no_route() {
         [after[0], after[2], after[3]],
         [before[0] + 1, before[2], before[3] + 1]
     );
+}
+
+/// A region that dies may be as many priorities as there are steps within it, and each try goes to the next.
+#[test]
+fn a_request_is_tried_once_for_each_step_from_near_to_far() {
+    let mesh = Mesh::new(Some(settings()));
+    let east = mesh.proxy(Role::Sidecar, "east", "shop");
+    east.subscribe(RDS, &["80".into()]);
+    let retries = || {
+        let any = Any::decode(east.get(RDS, "80").unwrap().any.clone()).unwrap();
+        let routes = RouteConfiguration::decode(&*any.value).unwrap();
+        let text = format!("{:?}", routes.virtual_hosts[0].routes);
+        [2, 3, 4].map(|count| text.contains(&format!("num_retries: Some(UInt32Value {{ value: {count} }})")))
+    };
+    assert_eq!(retries(), [true, false, false]);
+    let encodes = || [CDS, LDS].map(|kind| mesh.metrics.encodes(kind));
+    let before = encodes();
+    let shop = |distribution| {
+        Record::Namespace(NamespaceRecord {
+            name: "shop".into(),
+            network: None,
+            terms: TermsRecord {
+                distribution: Some(distribution),
+                ..TermsRecord::default()
+            }
+            .boxed(),
+        })
+    };
+    mesh.say("east", shop(Distribution::SameZone));
+    assert_eq!(retries(), [false, true, false]);
+    mesh.say("east", shop(Distribution::SameNode));
+    assert_eq!(retries(), [false, false, true]);
+    mesh.say("east", shop(Distribution::Any));
+    assert_eq!(retries(), [true, false, false]);
+    assert_eq!(encodes(), before, "no listener and no cluster is another one");
 }
 
 #[test]

@@ -265,3 +265,38 @@ fn a_headless_service_without_pods_at_home_has_its_virtual_address() {
     assert_eq!(whole(&east), unknown_at_home("kv", &address));
     assert!(names(&east, LDS).contains(&format!("{address}_6379")));
 }
+
+/// A Service with IPv4 alone, to a pod that has none.
+#[test]
+fn a_service_without_an_address_of_the_viewers_family_has_its_virtual_one() {
+    let mesh = Mesh::new(Some(settings()));
+    mesh.say("east", at("cart", "10.97.0.1", vec![port(5432, "tcp")]));
+    mesh.say("east", slice("cart-a", "cart", "tcp", vec![backend("10.1.0.7", None)]));
+    let service = mesh.pusher.table.service(&ServiceKey::new("shop", "cart")).unwrap();
+    let six = service.virtual_ip_v6().unwrap();
+    let viewer = |address: &str| Viewer {
+        member: Some(member("east")),
+        role: Role::Sidecar,
+        namespace: "shop".into(),
+        addresses: vec![address.parse().unwrap()],
+        ..Viewer::default()
+    };
+    for (own, listener, name) in [
+        ("fd00::9", format!("{six}_5432"), Some(six.to_string())),
+        // Its own DNS has the name, so none is given.
+        ("10.1.0.9", "10.97.0.1_5432".to_owned(), None),
+    ] {
+        let stream = mesh.cache.attach(viewer(own));
+        stream.subscribe_all(LDS);
+        let listeners = names(&stream, LDS);
+        assert!(listeners.contains(&listener), "{own}: {listeners:?}");
+        let listener: Listener = read(&stream.get(LDS, "dns").unwrap());
+        let any = listener.listener_filters[0].config_type.clone();
+        let Some(listener_filter::ConfigType::TypedConfig(any)) = any else {
+            panic!("it has a filter")
+        };
+        let text = String::from_utf8_lossy(&any.value).into_owned();
+        assert_eq!(text.contains("cart.shop.svc.cluster.local"), name.is_some(), "{own}");
+        assert!(name.is_none_or(|name| text.contains(&name)), "{own}");
+    }
+}

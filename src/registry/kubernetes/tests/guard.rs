@@ -114,6 +114,68 @@ async fn a_few_less_and_whatever_a_watch_says_take_effect_at_once() {
     );
 }
 
+/// However few there are: none is not a few less.
+#[tokio::test(start_paused = true)]
+async fn an_empty_list_of_a_small_member_is_held_too_and_one_of_others_is_not() {
+    for nodes in [1, 9] {
+        let api = FakeApi::new();
+        for at in 0..nodes {
+            api.put("nodes", &format!("n{at:02}"), empty());
+        }
+        let running = Running::synced(api).await;
+        running.until_nodes(nodes).await;
+        running.lose(nodes);
+        running.relist();
+        let begun = Instant::now();
+        running.until_held_back(nodes).await;
+        assert_eq!(running.nodes(), nodes);
+        running.until_nodes(0).await;
+        let took = begun.elapsed();
+        assert!(took >= SECOND_LIST && took < SECOND_LIST * 2, "{took:?}");
+        // What is new is there at once, and what is in its place later too.
+        running.api.put("nodes", "n90", empty());
+        running.until_nodes(1).await;
+        running.api.delete_silently("nodes", "n90");
+        running.api.put_silently("nodes", "n91", empty());
+        running.relist();
+        let there = |recorder: &Recorder| recorder.names("east").contains(&"Node n91".to_owned());
+        running.recorder.until("the one in its place", there).await;
+        assert_eq!(running.recorder.names("east"), ["Node n91"], "the list counts as it is");
+        running.until_held_back(0).await;
+    }
+}
+
+/// An API server with an empty store is not without objects: it makes some itself.
+#[tokio::test(start_paused = true)]
+async fn a_list_of_what_every_api_server_has_is_held_like_an_empty_one() {
+    let api = FakeApi::new();
+    api.put("namespaces", "default", empty());
+    api.put("namespaces", "shop", empty());
+    api.put("services", "kubernetes", json!({"metadata": {"namespace": "default"}}));
+    api.put("services", "web", json!({"metadata": {"namespace": "shop"}}));
+    let running = Running::synced(api).await;
+    let held = [
+        "Namespace default",
+        "Namespace shop",
+        "Service default/kubernetes",
+        "Service shop/web",
+    ];
+    running.has(&held).await;
+    for (resource, name) in [("services", "web"), ("namespaces", "shop")] {
+        running.api.delete_silently(resource, name);
+        running.api.fail_once(resource, Fault::Status(410, "too old"));
+        running.api.cut(resource);
+    }
+    let begun = Instant::now();
+    for kind in [Kind::Service, Kind::Namespace] {
+        let is_held = |report: &MemberReport| report.kinds[&kind].held_back == 1;
+        until_report(&running.members, "east", "one held back", is_held).await;
+    }
+    running.has(&held).await;
+    running.has(&["Namespace default", "Service default/kubernetes"]).await;
+    assert!(begun.elapsed() >= SECOND_LIST);
+}
+
 #[tokio::test(start_paused = true)]
 async fn lists_that_fail_or_end_early_remove_nothing_and_confirm_nothing() {
     let running = Running::synced(many_nodes()).await;

@@ -3,6 +3,7 @@
 use super::super::super::testing::until_report;
 use super::super::super::{KindState, MemberReport};
 use super::*;
+use crate::table::Policies;
 
 const NETWORKING: &str = "networking.istio.io/v1beta1";
 /// Longer than the pause between two looks.
@@ -156,4 +157,80 @@ async fn objects_of_a_kind_that_is_gone_go_by_the_second_word() {
     // And back.
     running.api.install(NETWORKING);
     running.has(&["Node n1", "ServiceEntry shop/api"]).await;
+}
+
+/// What the table was told of policies, each time.
+fn policies(recorder: &Recorder) -> Vec<Policies> {
+    let changes = recorder.changes();
+    let said = changes.iter().filter_map(|change| match change {
+        RegistryChange::Policies(policies) => Some(*policies),
+        _ => None,
+    });
+    said.collect()
+}
+
+impl Running {
+    async fn until_policies(&self, said: &[Policies]) {
+        let what = format!("{said:?} is told of policies");
+        let told = |recorder: &Recorder| policies(recorder) == said;
+        self.recorder.until(&what, told).await;
+    }
+}
+
+const SECURITY: &str = "security.istio.io/v1";
+
+fn strict() -> Value {
+    json!({"metadata": {"namespace": "shop"}, "spec": {"mtls": {"mode": "STRICT"}}})
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_wait_for_policies_that_are_there_but_not_for_ever() {
+    for fault in [Fault::Hangs, Fault::Status(500, "boom")] {
+        let api = one_node();
+        api.install(SECURITY);
+        api.put("peerauthentications", "strict", strict());
+        api.fail("peerauthentications", fault);
+        let begun = Instant::now();
+        let running = Running::synced(api).await;
+        assert!(begun.elapsed() < Duration::from_secs(5), "nobody else waits");
+        // Said before anything else, so that no sidecar is served in between.
+        let first = running.recorder.changes();
+        let place = |is: fn(&RegistryChange) -> bool| first.iter().position(is).unwrap();
+        assert!(
+            place(|change| matches!(change, RegistryChange::Policies(Policies::Awaited)))
+                < place(|change| matches!(change, RegistryChange::Replace(_)))
+        );
+        running.until_policies(&[Policies::Awaited, Policies::Unread]).await;
+        assert!(begun.elapsed() >= super::super::policies::PATIENCE);
+        let problems = running.until_problems(1).await;
+        assert!(problems[0].contains("PeerAuthentication objects"), "{problems:?}");
+        running.api.heal();
+        running.has(&["Node n1", "PeerAuthentication shop/strict"]).await;
+        running
+            .until_policies(&[Policies::Awaited, Policies::Unread, Policies::Known])
+            .await;
+        running.until_problems(0).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_policies_that_are_not_there_or_not_ours_to_read() {
+    let without = Running::synced(one_node()).await;
+    without
+        .until_kind(Kind::PeerAuthentication, KindState::NotInstalled)
+        .await;
+    let api = one_node();
+    api.install(SECURITY);
+    api.fail("peerauthentications", Fault::Status(403, "no"));
+    let forbidden = Running::synced(api).await;
+    forbidden
+        .until_kind(Kind::PeerAuthentication, KindState::NotAllowed)
+        .await;
+    // It is told, though: what they ask for does not count.
+    let problems = forbidden.until_problems(1).await;
+    assert!(problems[0].contains("may not be read"), "{problems:?}");
+    without.until_problems(0).await;
+    for running in [without, forbidden] {
+        assert_eq!(policies(&running.recorder), []);
+    }
 }

@@ -250,11 +250,32 @@ fn r74_nobody_waits_for_routes_that_a_client_of_its_role_has_none_of() {
 #[test]
 fn r74_a_sidecar_that_never_asks_for_routes_loses_such_a_cluster_after_a_while() {
     let mut bench = Bench::delta();
+    bench.put(LDS, "l", "1");
     bench.resume(CDS, &[], &[("x", "1")]);
+    bench.resume(LDS, &["l"], &[("l", "1")]);
     bench.silent();
     assert!(bench.session.keeps_back());
     bench.session.wait_no_longer();
     bench.sent(CDS, &[], &["x"]);
+}
+
+#[test]
+fn r74_nobody_waits_for_routes_that_no_listener_of_a_client_names() {
+    for (listener, held) in [("bare", "bare"), ("bare", "1")] {
+        let mut bench = Bench::delta();
+        bench.put(LDS, "l", listener);
+        bench.resume(CDS, &[], &[("x", "1")]);
+        bench.silent();
+        bench.resume(LDS, &["*"], &[("l", held)]);
+        if listener != held {
+            // What it had may name any.
+            let changed = bench.expect(LDS);
+            bench.silent();
+            bench.ack(LDS, &changed);
+        }
+        bench.sent(CDS, &[], &["x"]);
+        bench.silent();
+    }
 }
 
 #[test]

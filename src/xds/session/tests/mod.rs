@@ -28,7 +28,7 @@ impl Lookup for World {
     }
 }
 
-/// Content `to a b` names these clusters.
+/// Content `to a b` names these clusters. A listener names routes too, unless its content is `bare`.
 fn resource(kind: ResourceType, name: &str, content: &str) -> Resource {
     let clusters = content.strip_prefix("to ").into_iter().flat_map(str::split_whitespace);
     Resource {
@@ -36,6 +36,7 @@ fn resource(kind: ResourceType, name: &str, content: &str) -> Resource {
         version: Version::of(&(kind, name, content)),
         any: content.as_bytes().to_vec().into(),
         clusters: clusters.map(Arc::from).collect(),
+        asks_for_routes: kind == LDS && content != "bare",
     }
 }
 
