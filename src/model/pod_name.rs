@@ -3,19 +3,27 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use triomphe::ThinArc;
 
 use super::ObjectName;
 
 /// The namespace and name of a pod: one allocation behind a pointer of 8 bytes. A pod, its entries in slices and its endpoints
 /// share one.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "ObjectName", into = "ObjectName")]
 pub struct PodName(ThinArc<Arc<str>, u8>);
 
 impl PodName {
+    /// Joins a namespace, of which this copy is kept, and a name.
+    #[must_use]
+    pub fn new(namespace: Arc<str>, name: &str) -> Self {
+        Self(ThinArc::from_header_and_slice(namespace, name.as_bytes()))
+    }
+
     /// The namespace.
     #[must_use]
-    pub fn namespace(&self) -> &str {
+    pub fn namespace(&self) -> &Arc<str> {
         &self.0.header.header
     }
 
@@ -28,19 +36,28 @@ impl PodName {
 
 impl From<&ObjectName> for PodName {
     fn from(name: &ObjectName) -> Self {
-        Self(ThinArc::from_header_and_slice(
-            Arc::clone(&name.namespace),
-            name.name.as_bytes(),
-        ))
+        Self::new(Arc::clone(&name.namespace), &name.name)
+    }
+}
+
+impl From<ObjectName> for PodName {
+    fn from(name: ObjectName) -> Self {
+        Self::new(name.namespace, &name.name)
     }
 }
 
 impl From<&PodName> for ObjectName {
     fn from(pod: &PodName) -> Self {
         Self {
-            namespace: Arc::clone(&pod.0.header.header),
+            namespace: Arc::clone(pod.namespace()),
             name: pod.name().into(),
         }
+    }
+}
+
+impl From<PodName> for ObjectName {
+    fn from(pod: PodName) -> Self {
+        Self::from(&pod)
     }
 }
 
@@ -64,7 +81,7 @@ mod tests {
     fn a_name_is_what_it_was_and_small() {
         let name = ObjectName::new("shop", "web-ü");
         let pod = PodName::from(&name);
-        assert_eq!((pod.namespace(), pod.name()), ("shop", "web-ü"));
+        assert_eq!((&**pod.namespace(), pod.name()), ("shop", "web-ü"));
         assert_eq!((ObjectName::from(&pod), pod.to_string()), (name, "shop/web-ü".into()));
         assert_eq!(size_of::<Option<PodName>>(), 8);
     }

@@ -197,7 +197,7 @@ impl Member {
         let pods = self
             .pods
             .iter()
-            .filter(move |(name, pod)| name.namespace() == namespace && selects(selector, &pod.traits.labels));
+            .filter(move |(name, pod)| &**name.namespace() == namespace && selects(selector, &pod.traits.labels));
         pods.filter_map(move |(name, pod)| {
             let addresses = pod.addresses()?;
             let node = pod.facts.node.as_ref().and_then(|node| self.nodes.get(node));

@@ -271,8 +271,8 @@ impl Member {
                 touched.services.extend(services);
             }
             Record::Pod(pod) => {
-                let name = pod.name.clone();
-                let before = self.pods.pod(&PodName::from(&name)).map(|pod| Arc::clone(&pod.traits));
+                let before = self.pods.pod(&pod.name).map(|pod| Arc::clone(&pod.traits));
+                let name = ObjectName::from(&pod.name);
                 let change = self.pods.put(pod, &mut self.strings);
                 if change.selection {
                     if let Some(before) = before {

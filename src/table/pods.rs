@@ -131,7 +131,7 @@ impl Pods {
             ready,
             mut traits,
         } = record;
-        strings.share(&mut name.namespace);
+        strings.share_pod(&mut name);
         strings.share_some(&mut node);
         strings.share_traits(&mut traits);
         let mut facts = Arc::new(PodFacts {
@@ -147,7 +147,6 @@ impl Pods {
             at: addresses.map(|addresses| Packed::new(addresses, if ready { Ready::Yes } else { Ready::No })),
         };
         let mut change = PodChange::default();
-        let name = PodName::from(&name);
         // The name that is there stays: slices share it.
         let (name, old) = match self.known.get_key_value(&name) {
             Some((known, old)) => {

@@ -152,10 +152,12 @@ impl Slices {
             zone: Locality::new("", zone.as_deref().unwrap_or_default(), ""),
         });
         self.places.share(&mut place);
-        let pod = pod.map(|mut pod| {
-            strings.share(&mut pod.namespace);
-            let name = PodName::from(&pod);
-            pods.known(&name).cloned().unwrap_or(name)
+        let pod = pod.map(|mut pod| match pods.known(&pod) {
+            Some(known) => known.clone(),
+            None => {
+                strings.share_pod(&mut pod);
+                pod
+            }
         });
         Entry {
             at: Packed::new(addresses, health),
