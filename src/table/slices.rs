@@ -153,10 +153,9 @@ impl Slices {
         });
         self.places.share(&mut place);
         let pod = pod.map(|mut pod| {
-            pods.name(&pod).unwrap_or_else(|| {
-                strings.share(&mut pod.namespace);
-                pod.into()
-            })
+            strings.share(&mut pod.namespace);
+            let name = PodName::from(&pod);
+            pods.known(&name).cloned().unwrap_or(name)
         });
         Entry {
             at: Packed::new(addresses, health),

@@ -414,6 +414,16 @@ impl Scene {
         nothing_failed(&load, None, "the region is back");
         let (_, sent) = load.end();
         eprintln!("of {sent} requests none failed that could be asked again");
+        // Where to go from a region that is drained: the settings say.
+        for (order, next) in [
+            ("", &WEB[3..]),
+            (", failover: [{from: east, to: [west]}]", &WEB[3..4]),
+            (", order: [network, region, zone]", &WEB[4..]),
+        ] {
+            let drained = "zones: {east: {weight: 0}}";
+            self.set("", &format!("  locality: {{mode: failover{order}}}\n{drained}\n"));
+            self.three.mesh.answered_by("client-1", web, next).await;
+        }
         self.set("", "");
         self.three.mesh.answered_by("client-1", web, &WEB).await;
     }

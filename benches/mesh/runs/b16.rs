@@ -50,7 +50,7 @@ fn port(endpoints: usize, networks: usize) -> PortEndpoints {
             mtls: Mtls::Yes,
             network: network(at % networks),
             locality: localities[at % 3].clone(),
-            pod: Some(ObjectName::new("shop", &format!("web-{at}")).into()),
+            pod: Some((&ObjectName::new("shop", &format!("web-{at}"))).into()),
         };
         (member(at % networks), endpoint)
     });

@@ -30,7 +30,7 @@ fn endpoint(network_name: &str, address: &str, health: Health, mtls: Mtls, zone:
         mtls,
         network: network(network_name),
         locality: Locality::new("r1", zone, ""),
-        pod: Some(ObjectName::new("shop", &format!("web-{}", address.rsplit('.').next().unwrap())).into()),
+        pod: Some((&ObjectName::new("shop", &format!("web-{}", address.rsplit('.').next().unwrap()))).into()),
     }
 }
 

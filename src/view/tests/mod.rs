@@ -31,7 +31,7 @@ fn endpoint(address: &str, on: &str) -> Endpoint {
         network: network(on),
         locality: Locality::new("r", "z1", ""),
         weight: 1,
-        pod: Some(ObjectName::new("shop", "web-1").into()),
+        pod: Some((&ObjectName::new("shop", "web-1")).into()),
     }
 }
 
