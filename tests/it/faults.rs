@@ -56,6 +56,15 @@ fn parts(page: &str) -> (&str, &str, &str) {
     (before, generated, behind)
 }
 
+/// The faults that a test has Envoys watched for.
+fn watched(text: &str) -> impl Iterator<Item = &str> {
+    let begun = ["watch(", "Watch::begin("]
+        .into_iter()
+        .flat_map(|call| text.split(call).skip(1));
+    let named = begun.filter_map(|after| after.trim_start().strip_prefix("Fault::"));
+    named.filter_map(|name| name.split(|c: char| !c.is_alphanumeric()).next())
+}
+
 #[test]
 fn the_matrix_of_real_faults_has_what_tests_record_and_nothing_else() {
     let mut page = page();
@@ -70,6 +79,17 @@ fn the_matrix_of_real_faults_has_what_tests_record_and_nothing_else() {
     let recorded = Fault::ALL.map(|fault| (fault.title(), fault.test()));
     assert_eq!(on_page, recorded, "`make faults` writes the page anew");
     let code = all_sources();
+    // Whatever is watched anywhere has a row.
+    let rows = Fault::ALL.map(|fault| format!("{fault:?}"));
+    for (path, text) in &code {
+        for name in watched(text) {
+            assert!(
+                rows.iter().any(|row| row == name),
+                "{}: {name} has no row",
+                path.display()
+            );
+        }
+    }
     for fault in Fault::ALL {
         let head = format!("async fn {}()", fault.test());
         let (path, text) = code
