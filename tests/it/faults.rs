@@ -72,7 +72,10 @@ fn the_matrix_of_real_faults_has_what_tests_record_and_nothing_else() {
         let rows = Fault::ALL.map(|fault| fault.recorded().unwrap_or_else(|error| panic!("{error:#}")));
         let (before, _, behind) = parts(&page);
         page = format!("{before}{BEGIN}{HEAD}{}{END}{behind}", rows.concat());
-        std::fs::write(root().join("docs/faults.md"), &page).expect("it can be written");
+        // At once: the other test reads it at the same time.
+        let written = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults.md");
+        std::fs::write(&written, &page).expect("it can be written");
+        std::fs::rename(written, root().join("docs/faults.md")).expect("target/ is on the same disk");
     }
     let on_page = rows(parts(&page).1);
     let on_page: Vec<_> = on_page.iter().map(|row| (row[0], row[4].trim_matches('`'))).collect();

@@ -222,7 +222,7 @@ async fn members_that_fail_for_a_minute_keep_their_endpoints() {
     assert!(passed > 10.0, "{passed} s between the two looks");
     for (member, before) in ["east", "west"].into_iter().zip(first.1) {
         let grown = age(&control_plane, member) - before;
-        assert!((grown - passed).abs() < 2.0, "{member}: by {grown} s in {passed} s");
+        assert!((grown - passed).abs() < 5.0, "{member}: by {grown} s in {passed} s");
     }
     let (of_api_server, of_etcd, of_role) = tokio::join!(of_api_server.end(), of_etcd.end(), of_role.end());
     let seen = [of_api_server, of_etcd, of_role].map(|seen| seen.expect("the Envoys answer"));
