@@ -27,7 +27,7 @@ test: tools ## Run all tests, after what they need has been fetched and built
 FAULT_TESTS = $$(sed -n '/pub fn test/,/^    }/s/.*"\([a-z_0-9]*\)".*/\1/p' tests/harness/faults.rs)
 
 .PHONY: faults
-faults: tools ## Write the matrix of docs/faults.md anew, from a run of its tests (5 min, root)
+faults: tools ## Write the matrix of docs/faults.md anew, from a run of its tests (4 min, root)
 	rm -rf "$${CARGO_TARGET_DIR:-target}/faults"
 	cargo test --locked --test it --test mesh -- $(FAULT_TESTS)
 	PARALLAX_WRITE_FAULTS=1 cargo test --locked --test it -- faults::

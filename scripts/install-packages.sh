@@ -8,6 +8,7 @@ packages=()
 while read -r program package; do
     command -v "$program" >/dev/null || packages+=("$package")
 done <<'END'
+curl curl
 valgrind valgrind
 ip iproute2
 iptables iptables

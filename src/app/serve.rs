@@ -1,6 +1,7 @@
 //! The two endpoints: what they listen on, and how the admin endpoint is served.
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use anyhow::Context;
@@ -50,10 +51,14 @@ pub(super) fn bind_admin(config: &Config) -> anyhow::Result<Incoming> {
 }
 
 /// Tells this process from other replicas and from its own last life: host and start time. Short, as it is in every answer.
+/// The same whoever asks: a Lease names its holder by it.
 pub(super) fn control_plane_id() -> String {
-    let started = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis());
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}-{started:x}", host.trim())
+    static ID: LazyLock<String> = LazyLock::new(|| {
+        let started = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis());
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        format!("{}-{started:x}", host.trim())
+    });
+    ID.clone()
 }
 
 /// Serves the admin endpoint until cancelled.

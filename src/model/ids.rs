@@ -1,8 +1,6 @@
 //! Names that carry meaning across modules, as types that cannot hold a wrong value.
 
-use std::borrow::Borrow;
 use std::fmt;
-use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -228,42 +226,6 @@ impl fmt::Display for ObjectName {
 }
 
 impl fmt::Debug for ObjectName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-/// The name of a pod, as small as a pointer: a pod, its entries in slices and its endpoints share one.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PodName(Arc<ObjectName>);
-
-impl From<ObjectName> for PodName {
-    fn from(name: ObjectName) -> Self {
-        Self(Arc::new(name))
-    }
-}
-
-impl Deref for PodName {
-    type Target = ObjectName;
-
-    fn deref(&self) -> &ObjectName {
-        &self.0
-    }
-}
-
-impl Borrow<ObjectName> for PodName {
-    fn borrow(&self) -> &ObjectName {
-        &self.0
-    }
-}
-
-impl fmt::Display for PodName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for PodName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }

@@ -10,6 +10,7 @@ mod host;
 mod ids;
 mod inbound;
 mod locality;
+mod pod_name;
 mod preference;
 mod service;
 mod standing;
@@ -27,9 +28,10 @@ pub use gateway::{
 };
 pub use groups::Groups;
 pub use host::{DnsTarget, HostEntry, Resolution};
-pub use ids::{ClusterId, HostName, InvalidId, NetworkId, ObjectName, PodName, ServiceKey};
+pub use ids::{ClusterId, HostName, InvalidId, NetworkId, ObjectName, ServiceKey};
 pub use inbound::{InboundPolicy, MtlsMode, Probe, ProbeQuestion};
 pub use locality::Locality;
+pub use pod_name::PodName;
 pub use preference::{Distance, Preference, Shared};
 pub use service::{
     Conflict, GroupKey, Naming, NetworkGroup, PortEndpoints, ServiceEndpoints, ServicePort, ServiceTerms, Standings,

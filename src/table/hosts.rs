@@ -114,7 +114,7 @@ impl Member {
     /// The hosts of objects that select a pod as it is now.
     pub(super) fn touch_selecting_pod(&self, name: &ObjectName, touched: &mut Touched) {
         if !self.entries.selecting.is_empty()
-            && let Some(pod) = self.pods.pod(name)
+            && let Some(pod) = self.pods.pod(&name.into())
         {
             self.entries
                 .touch_selecting(&name.namespace, &pod.traits.labels, touched);
@@ -197,7 +197,7 @@ impl Member {
         let pods = self
             .pods
             .iter()
-            .filter(move |(name, pod)| *name.namespace == *namespace && selects(selector, &pod.traits.labels));
+            .filter(move |(name, pod)| &**name.namespace() == namespace && selects(selector, &pod.traits.labels));
         pods.filter_map(move |(name, pod)| {
             let addresses = pod.addresses()?;
             let node = pod.facts.node.as_ref().and_then(|node| self.nodes.get(node));

@@ -170,7 +170,7 @@ impl Member {
     /// What the workload of a viewer in this member asks, known or not, and what says so.
     pub(super) fn inbound(&self, viewer: &Viewer, settings: &TableSettings) -> (InboundPolicy, String) {
         let name = viewer.workload().map(|workload| workload.pod);
-        let pod = name.as_ref().and_then(|name| self.pods.pod(name));
+        let pod = name.as_ref().and_then(|name| self.pods.pod(&name.into()));
         let entry = || Some(&self.entries.workloads.get(name.as_ref()?)?.workload.labels);
         let labels = pod.map(|pod| &pod.traits.labels).or_else(entry);
         let rules = self.rules(&viewer.namespace, settings);

@@ -11,7 +11,7 @@ use super::settings::TableSettings;
 use super::slices::Slices;
 use super::strings::Strings;
 use super::terms::TermsRecord;
-use crate::model::{Locality, MemberStanding, NetworkId, ObjectName, ServiceKey};
+use crate::model::{Locality, MemberStanding, NetworkId, ObjectName, PodName, ServiceKey};
 
 /// The order in which the lists of one step are taken in: pods before the slices that name them, whose names then are the
 /// pods' own.
@@ -70,7 +70,7 @@ pub(super) struct Touched {
     /// Something that its gateways depend on.
     pub(super) gateways: bool,
     /// Pods whose services are to be derived again.
-    pods: HashSet<ObjectName>,
+    pods: HashSet<PodName>,
     /// Nodes of which the same is true.
     nodes: HashSet<Arc<str>>,
 }
@@ -233,7 +233,7 @@ impl Member {
                 .map(|key| ObjectName::new(&key.namespace, &key.name))
                 .collect(),
             Kind::EndpointSlice => self.slices.names().cloned().collect(),
-            Kind::Pod => self.pods.names().cloned().collect(),
+            Kind::Pod => self.pods.names().map(ObjectName::from).collect(),
             Kind::ServiceEntry => self.entries.services.keys().cloned().collect(),
             Kind::WorkloadEntry => self.entries.workloads.keys().cloned().collect(),
             Kind::PeerAuthentication => self.entries.policies.keys().cloned().collect(),
@@ -271,8 +271,8 @@ impl Member {
                 touched.services.extend(services);
             }
             Record::Pod(pod) => {
-                let name = pod.name.clone();
-                let before = self.pods.pod(&name).map(|pod| Arc::clone(&pod.traits));
+                let before = self.pods.pod(&pod.name).map(|pod| Arc::clone(&pod.traits));
+                let name = ObjectName::from(&pod.name);
                 let change = self.pods.put(pod, &mut self.strings);
                 if change.selection {
                     if let Some(before) = before {
@@ -349,7 +349,7 @@ impl Member {
             Kind::EndpointSlice => touched.services.extend(self.slices.remove(name)),
             Kind::Pod => {
                 self.touch_selecting_pod(name, touched);
-                if let Some(change) = self.pods.remove(name) {
+                if let Some(change) = self.pods.remove(&name.into()) {
                     self.pod_changed(name.clone(), &change, touched);
                 }
             }
@@ -377,7 +377,7 @@ impl Member {
 
     /// Where a pod runs.
     pub(super) fn locality_of_pod(&self, pod: &ObjectName) -> Option<Locality> {
-        let Some(pod) = self.pods.get(pod) else {
+        let Some(pod) = self.pods.get(&pod.into()) else {
             return self.entries.workloads.get(pod)?.workload.locality.clone();
         };
         let of_node = || Some(self.nodes.get(pod.node.as_ref()?)?.locality.clone());
@@ -392,7 +392,7 @@ impl Member {
             touched.workloads.insert(name.clone());
         }
         if change.facts || selected {
-            touched.pods.insert(name);
+            touched.pods.insert(PodName::from(&name));
         }
     }
 
@@ -410,7 +410,7 @@ impl Member {
         for (service, slices) in self.slices.by_service() {
             let changed = slices.iter().flat_map(|slice| &*slice.endpoints).any(|endpoint| {
                 let pod = endpoint.pod.as_ref();
-                let by_pod = || pod.is_some_and(|pod| touched.pods.contains(&**pod));
+                let by_pod = || pod.is_some_and(|pod| touched.pods.contains(pod));
                 let by_node = || {
                     let of_pod = || pod.and_then(|pod| self.pods.get(pod)?.node.as_ref());
                     let own = endpoint.place.node.as_ref();

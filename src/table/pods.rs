@@ -83,12 +83,12 @@ impl Pods {
     }
 
     /// What is known of a pod beside its name.
-    pub(super) fn get(&self, name: &ObjectName) -> Option<&PodFacts> {
+    pub(super) fn get(&self, name: &PodName) -> Option<&PodFacts> {
         self.pod(name).map(|pod| &*pod.facts)
     }
 
     /// One pod.
-    pub(super) fn pod(&self, name: &ObjectName) -> Option<&Pod> {
+    pub(super) fn pod(&self, name: &PodName) -> Option<&Pod> {
         self.known.get(name)
     }
 
@@ -98,12 +98,12 @@ impl Pods {
     }
 
     /// The copy of a name that is kept here.
-    pub(super) fn name(&self, name: &ObjectName) -> Option<PodName> {
-        self.known.get_key_value(name).map(|(name, _)| name.clone())
+    pub(super) fn known(&self, name: &PodName) -> Option<&PodName> {
+        self.known.get_key_value(name).map(|(name, _)| name)
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = &ObjectName> {
-        self.known.keys().map(|name| &**name)
+    pub(super) fn names(&self) -> impl Iterator<Item = &PodName> {
+        self.known.keys()
     }
 
     /// Whether any runs on this Node.
@@ -114,7 +114,7 @@ impl Pods {
 
     /// The network that a pod with this address has of its own.
     pub(super) fn network_at(&self, address: IpAddr) -> Option<&NetworkId> {
-        let from = (address, PodName::from(ObjectName::new("", "")));
+        let from = (address, PodName::from(&ObjectName::new("", "")));
         let (found, name) = self.placed.range(from..).next()?;
         let pod = (*found == address).then(|| self.get(name)).flatten();
         pod?.network.as_ref()
@@ -131,7 +131,7 @@ impl Pods {
             ready,
             mut traits,
         } = record;
-        strings.share(&mut name.namespace);
+        strings.share_pod(&mut name);
         strings.share_some(&mut node);
         strings.share_traits(&mut traits);
         let mut facts = Arc::new(PodFacts {
@@ -165,7 +165,7 @@ impl Pods {
                 change.labels = true;
                 change.probes = !pod.traits.probes.is_empty();
                 change.place = true;
-                (name.into(), None)
+                (name, None)
             }
         };
         let new = pod.placed();
@@ -180,7 +180,7 @@ impl Pods {
     }
 
     /// Takes a pod out; nothing where it was not there.
-    pub(super) fn remove(&mut self, name: &ObjectName) -> Option<PodChange> {
+    pub(super) fn remove(&mut self, name: &PodName) -> Option<PodChange> {
         let (name, pod) = self.known.remove_entry(name)?;
         self.place(&name, pod.placed(), None);
         super::shrink(&mut self.known);

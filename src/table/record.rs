@@ -11,8 +11,8 @@ use super::entry::{PeerAuthenticationRecord, ServiceEntryRecord, WorkloadEntryRe
 use super::strings::Strings;
 use super::terms::TermsRecord;
 use crate::model::{
-    Addresses, ClusterId, Health, HostName, Locality, MemberStanding, NetworkId, ObjectName, Probe, ServiceKey,
-    ServicePort,
+    Addresses, ClusterId, Health, HostName, Locality, MemberStanding, NetworkId, ObjectName, PodName, Probe,
+    ServiceKey, ServicePort,
 };
 
 /// The kinds of objects that a member is read for.
@@ -206,7 +206,7 @@ pub struct SliceEndpoint {
     /// From its conditions.
     pub health: Health,
     /// The pod that `targetRef` names.
-    pub pod: Option<ObjectName>,
+    pub pod: Option<PodName>,
     /// `nodeName`.
     pub node: Option<Arc<str>>,
     /// `zone`, used where the Node is not known.
@@ -219,7 +219,7 @@ pub struct SliceEndpoint {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodRecord {
     /// Namespace and name.
-    pub name: ObjectName,
+    pub name: PodName,
     /// Its label `topology.istio.io/network`.
     pub network: Option<NetworkId>,
     /// Its label `security.istio.io/tlsMode` is `istio`.
@@ -285,7 +285,7 @@ impl Record {
             Self::Node(node) => ObjectName::new("", &node.name),
             Self::Service(service) => ObjectName::new(&service.key.namespace, &service.key.name),
             Self::EndpointSlice(slice) => slice.name.clone(),
-            Self::Pod(pod) => pod.name.clone(),
+            Self::Pod(pod) => ObjectName::from(&pod.name),
             Self::ServiceEntry(entry) => entry.name.clone(),
             Self::WorkloadEntry(entry) => entry.name.clone(),
             Self::PeerAuthentication(policy) => policy.name.clone(),
@@ -313,7 +313,7 @@ impl Record {
             Self::EndpointSlice(slice) => {
                 512 + slice.name.name.len() + slice.endpoints.len() * slice.ports.len().max(1) * 160
             }
-            Self::Pod(pod) => 224 + pod.name.name.len(),
+            Self::Pod(pod) => 224 + pod.name.name().len(),
             Self::ServiceEntry(entry) => {
                 1024 + 256 * (entry.hosts.len() + entry.ports.len()) + 512 * entry.endpoints.len()
             }
@@ -348,12 +348,12 @@ impl Record {
                     strings.share_some(&mut endpoint.node);
                     strings.share_some(&mut endpoint.zone);
                     if let Some(pod) = &mut endpoint.pod {
-                        strings.share(&mut pod.namespace);
+                        strings.share_pod(pod);
                     }
                 }
             }
             Self::Pod(pod) => {
-                strings.share(&mut pod.name.namespace);
+                strings.share_pod(&mut pod.name);
                 strings.share_some(&mut pod.node);
                 strings.share_traits(&mut pod.traits);
             }

@@ -152,11 +152,12 @@ impl Slices {
             zone: Locality::new("", zone.as_deref().unwrap_or_default(), ""),
         });
         self.places.share(&mut place);
-        let pod = pod.map(|mut pod| {
-            pods.name(&pod).unwrap_or_else(|| {
-                strings.share(&mut pod.namespace);
-                pod.into()
-            })
+        let pod = pod.map(|mut pod| match pods.known(&pod) {
+            Some(known) => known.clone(),
+            None => {
+                strings.share_pod(&mut pod);
+                pod
+            }
         });
         Entry {
             at: Packed::new(addresses, health),

@@ -5,6 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use super::record::{Labels, PodTraits};
+use crate::model::PodName;
 
 /// Below this many values it is not worth looking for those that nobody uses any more.
 const SMALL: usize = 256;
@@ -37,7 +38,16 @@ impl Strings {
         }
     }
 
-    /// The same for all keys and values.
+    /// Makes a name anew with the known copy of its namespace.
+    pub(super) fn share_pod(&mut self, pod: &mut PodName) {
+        let mut namespace = Arc::clone(pod.namespace());
+        self.share(&mut namespace);
+        if !Arc::ptr_eq(&namespace, pod.namespace()) {
+            *pod = PodName::new(namespace, pod.name());
+        }
+    }
+
+    /// Puts known copies in the place of all keys and values.
     pub(super) fn share_labels(&mut self, labels: &mut Labels) {
         for (key, value) in labels {
             self.share(key);
@@ -45,7 +55,7 @@ impl Strings {
         }
     }
 
-    /// The same for traits as a whole, and for what is in those that are new.
+    /// Puts known copies in the place of traits as a whole, and for what is in those that are new.
     pub(super) fn share_traits(&mut self, traits: &mut Arc<PodTraits>) {
         if let Some(known) = self.traits.known.get(traits) {
             *traits = Arc::clone(known);

@@ -105,7 +105,7 @@ pub(crate) fn backend(address: &str, pod: Option<&str>) -> SliceEndpoint {
     SliceEndpoint {
         addresses: address.into(),
         health: Health::Ready,
-        pod: pod.map(|pod| ObjectName::new("shop", pod)),
+        pod: pod.map(|pod| ObjectName::new("shop", pod).into()),
         node: None,
         zone: None,
         host: None,
@@ -123,7 +123,7 @@ pub(crate) fn slice(name: &str, of: &str, port: &str, endpoints: Vec<SliceEndpoi
 
 pub(crate) fn pod_record(name: &str, address: &str) -> PodRecord {
     PodRecord {
-        name: ObjectName::new("shop", name),
+        name: ObjectName::new("shop", name).into(),
         network: None,
         mtls: true,
         node: Some("node-1".into()),

@@ -45,7 +45,7 @@ impl Workload {
             mtls: if self.mtls { Mtls::Yes } else { Mtls::No },
             network: self.network.clone().unwrap_or_else(|| elsewhere(addresses)),
             locality: self.locality.clone().unwrap_or_default(),
-            pod: name.map(|name| PodName::from(name.clone())),
+            pod: name.map(PodName::from),
         })
     }
 }

@@ -19,6 +19,12 @@ pub enum Fault {
     EtcdKilled,
     /// The role is changed while we read.
     KindForbidden,
+    /// A kubeconfig whose token is refused takes the place of one that works.
+    RotationRefused,
+    /// A kubeconfig of another cluster does.
+    RotationElsewhere,
+    /// One that works does.
+    Rotation,
     /// A link of the way goes down.
     NetworkSilent,
     /// A few bytes now and then.
@@ -27,6 +33,8 @@ pub enum Fault {
     MemberIsBusy,
     /// As after a disaster.
     ApiServerEmpty,
+    /// SIGKILL of ours.
+    ControlPlaneRestarted,
     /// SIGKILL of ours, while an API server is away.
     ControlPlaneKilled,
     /// No answer about a gateway's host name.
@@ -35,7 +43,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them, in the order of the page.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::ApiServerKilled,
         Self::VersionsGone,
         Self::ApiServerPaused,
@@ -43,10 +51,14 @@ impl Fault {
         Self::EtcdKilled,
         Self::EtcdPaused,
         Self::KindForbidden,
+        Self::RotationRefused,
+        Self::RotationElsewhere,
+        Self::Rotation,
         Self::NetworkSilent,
         Self::MemberTrickles,
         Self::MemberIsBusy,
         Self::DnsGone,
+        Self::ControlPlaneRestarted,
         Self::ControlPlaneKilled,
     ];
 
@@ -64,10 +76,14 @@ impl Fault {
                 "etcd paused: its API server answers, and watches send bookmarks; policy: demote after 2 s"
             }
             Self::KindForbidden => "RBAC forbids EndpointSlices while they are read (403)",
+            Self::RotationRefused => "rotation to a token that is refused",
+            Self::RotationElsewhere => "rotation to the kubeconfig of another cluster, by mistake",
+            Self::Rotation => "rotation to a way through a proxy: no fault, and no gap",
             Self::NetworkSilent => "the network between Parallax and an API server drops everything, without a word",
             Self::MemberTrickles => "an API server gives 20 bytes a second, beside a healthy one",
             Self::MemberIsBusy => "a member changes more often than its budget allows, beside a healthy one",
             Self::DnsGone => "DNS fails, knows no such name, is silent: about a gateway's host name",
+            Self::ControlPlaneRestarted => "Parallax killed, and started again; its member a folder",
             Self::ControlPlaneKilled => "Parallax killed while an API server is away, and started again",
         }
     }
@@ -84,7 +100,11 @@ impl Fault {
             Self::ApiServerEmpty => "an_api_server_that_comes_back_empty_empties_nobody_at_its_first_word",
             Self::NetworkSilent => "a_network_that_drops_everything_is_noticed_and_empties_nobody",
             Self::MemberTrickles | Self::MemberIsBusy => "a_slow_or_busy_member_costs_a_healthy_one_nothing",
+            Self::RotationRefused | Self::RotationElsewhere | Self::Rotation => {
+                "members_join_rotate_and_leave_by_secrets"
+            }
             Self::DnsGone => "envoys_follow_a_gateways_host_name_and_its_nodes",
+            Self::ControlPlaneRestarted => "envoys_keep_what_they_have_and_catch_up",
             Self::ControlPlaneKilled => "a_member_that_is_down_at_the_start_is_served_as_it_was_known",
         }
     }

@@ -151,9 +151,11 @@ impl Seen {
     /// What the Envoys saw, for people.
     fn words(&self) -> String {
         let Self { envoys, endpoints, .. } = self;
+        let plural = if *endpoints == 1 { "" } else { "s" };
+        let whose = format!("({envoys} Envoys, {endpoints} endpoint{plural})");
         let lasted = seconds(self.lasted);
         if self.nothing() {
-            return format!("nothing, for {lasted} ({envoys} Envoys, {endpoints} endpoints)");
+            return format!("nothing, for {lasted} {whose}");
         }
         let mut parts = Vec::new();
         let mut part = |words: &str, is_one: &dyn Fn(&Difference) -> bool| {
@@ -172,7 +174,7 @@ impl Seen {
         if parts.is_empty() {
             parts.push(format!("{} changes that no look saw", self.changes));
         }
-        format!("{} ({envoys} Envoys, {endpoints} endpoints)", parts.join(", "))
+        format!("{} {whose}", parts.join(", "))
     }
 }
 

@@ -56,6 +56,15 @@ fn parts(page: &str) -> (&str, &str, &str) {
     (before, generated, behind)
 }
 
+/// The faults that a test has Envoys watched for.
+fn watched(text: &str) -> impl Iterator<Item = &str> {
+    let begun = ["watch(", "Watch::begin("]
+        .into_iter()
+        .flat_map(|call| text.split(call).skip(1));
+    let named = begun.filter_map(|after| after.trim_start().strip_prefix("Fault::"));
+    named.filter_map(|name| name.split(|c: char| !c.is_alphanumeric()).next())
+}
+
 #[test]
 fn the_matrix_of_real_faults_has_what_tests_record_and_nothing_else() {
     let mut page = page();
@@ -63,13 +72,27 @@ fn the_matrix_of_real_faults_has_what_tests_record_and_nothing_else() {
         let rows = Fault::ALL.map(|fault| fault.recorded().unwrap_or_else(|error| panic!("{error:#}")));
         let (before, _, behind) = parts(&page);
         page = format!("{before}{BEGIN}{HEAD}{}{END}{behind}", rows.concat());
-        std::fs::write(root().join("docs/faults.md"), &page).expect("it can be written");
+        // At once: the other test reads it at the same time.
+        let written = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults.md");
+        std::fs::write(&written, &page).expect("it can be written");
+        std::fs::rename(written, root().join("docs/faults.md")).expect("target/ is on the same disk");
     }
     let on_page = rows(parts(&page).1);
     let on_page: Vec<_> = on_page.iter().map(|row| (row[0], row[4].trim_matches('`'))).collect();
     let recorded = Fault::ALL.map(|fault| (fault.title(), fault.test()));
     assert_eq!(on_page, recorded, "`make faults` writes the page anew");
     let code = all_sources();
+    // Whatever is watched anywhere has a row.
+    let rows = Fault::ALL.map(|fault| format!("{fault:?}"));
+    for (path, text) in &code {
+        for name in watched(text) {
+            assert!(
+                rows.iter().any(|row| row == name),
+                "{}: {name} has no row",
+                path.display()
+            );
+        }
+    }
     for fault in Fault::ALL {
         let head = format!("async fn {}()", fault.test());
         let (path, text) = code

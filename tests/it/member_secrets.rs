@@ -9,11 +9,13 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 
 use super::control_plane::ControlPlane;
 use super::envoys::Envoys;
-use super::harness::{Kubernetes, apply_text, printed_remote_secret, remote_secret};
+use super::harness::{Fault, Kubernetes, Watch, apply_text, printed_remote_secret, remote_secret, seconds};
 use super::kubernetes::{create, furnish, run_pod};
+use super::outages::watch;
 
 const EAST: &str = "10.1.0.1:8080*1@net1/z1";
 
@@ -48,6 +50,14 @@ async fn proxy() -> (String, Arc<Mutex<Vec<String>>>) {
         }
     });
     (format!("http://{address}"), asked)
+}
+
+/// What happened is told, and was not seen by any Envoy.
+async fn record_unseen(watched: Watch, begun: Instant, over: &str) {
+    let noticed = seconds(begun.elapsed());
+    let seen = watched.end().await.expect("the Envoys answer");
+    assert!(seen.nothing(), "{seen:#?}");
+    seen.record(&noticed, over).expect("it can be written");
 }
 
 #[tokio::test]
@@ -109,16 +119,20 @@ async fn members_join_rotate_and_leave_by_secrets() {
             .await
             .expect("it is taken");
     };
+    let (watched, begun) = (watch(Fault::RotationRefused, &mut envoys).await, Instant::now());
     rotate("west", kubeconfig("west").replace(west.token(), "expired-token")).await;
     control_plane
         .says(&["get", "members"], "the one before stays in use")
         .await;
+    record_unseen(watched, begun, "the one before stays in use: a change arrives").await;
     run_pod(&west_client, "web-2", "10.2.0.2", true).await;
     envoys.hold(&[EAST, &gateway(2)]).await;
+    let (watched, begun) = (watch(Fault::RotationElsewhere, &mut envoys).await, Instant::now());
     rotate("west", kubeconfig("east")).await;
     control_plane
         .says(&["get", "members"], "leads to another cluster")
         .await;
+    record_unseen(watched, begun, "the one before stays in use: a change arrives").await;
     run_pod(&west_client, "web-3", "10.2.0.3", true).await;
     envoys.hold(&[EAST, &gateway(3)]).await;
 
@@ -126,9 +140,11 @@ async fn members_join_rotate_and_leave_by_secrets() {
     let (proxy, asked) = proxy().await;
     let mut through: serde_json::Value = serde_json::from_str(&kubeconfig("west")).expect("it is JSON");
     through["clusters"][0]["cluster"]["proxy-url"] = json!(proxy);
+    let (watched, begun) = (watch(Fault::Rotation, &mut envoys).await, Instant::now());
     rotate("west", through.to_string()).await;
     let done = "going on with the new kubeconfig";
     control_plane.logs(done).await;
+    record_unseen(watched, begun, "the new one is in use: a change arrives").await;
     run_pod(&west_client, "web-4", "10.2.0.4", true).await;
     envoys.hold(&[EAST, &gateway(4)]).await;
     let expected = west.server_url().replace("https://", "CONNECT ");

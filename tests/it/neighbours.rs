@@ -26,6 +26,8 @@ const CHANGES: u8 = 10;
 /// How long at least. What is beyond the budget is read afterwards, so that this many seconds cost several times as many.
 const FLOOD: Duration = Duration::from_secs(4);
 const WRITERS: usize = 4;
+/// What a fast machine has to read afterwards too.
+const MOST_WRITES: u64 = 3_000;
 const BUDGET: u32 = 100;
 const HERE: &str = "10.1.0.1:8080*1@net1/z1";
 
@@ -73,7 +75,7 @@ async fn flood(client: &Client) -> (JoinSet<()>, Arc<AtomicU64>) {
         create(&pods, pod).await;
         let count = Arc::clone(&count);
         writers.spawn(async move {
-            loop {
+            while count.load(Ordering::Relaxed) < MOST_WRITES {
                 let turn = count.fetch_add(1, Ordering::Relaxed);
                 let label = json!({"metadata": {"labels": {"topology.istio.io/network": format!("n{turn}")}}});
                 let patched = pods.patch(&name, &PatchParams::default(), &Patch::Merge(label)).await;

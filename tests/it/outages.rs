@@ -222,7 +222,7 @@ async fn members_that_fail_for_a_minute_keep_their_endpoints() {
     assert!(passed > 10.0, "{passed} s between the two looks");
     for (member, before) in ["east", "west"].into_iter().zip(first.1) {
         let grown = age(&control_plane, member) - before;
-        assert!((grown - passed).abs() < 2.0, "{member}: by {grown} s in {passed} s");
+        assert!((grown - passed).abs() < 5.0, "{member}: by {grown} s in {passed} s");
     }
     let (of_api_server, of_etcd, of_role) = tokio::join!(of_api_server.end(), of_etcd.end(), of_role.end());
     let seen = [of_api_server, of_etcd, of_role].map(|seen| seen.expect("the Envoys answer"));
@@ -283,12 +283,17 @@ async fn members_that_fail_for_a_minute_keep_their_endpoints() {
     let third = "10.3.0.3:8080*1@net1/z1";
     envoys.hold(&[KEPT, NEW, also, third, &gateway(2)]).await;
     let arrived = seconds(back.elapsed());
-    let log = log(&control_plane);
     for (kind, before) in KINDS.into_iter().zip(lists) {
+        // Each kind begins anew by itself.
+        let listed = async || match lists_of(&mut control_plane, kind).await {
+            now if now > before => Ok(()),
+            now => Err(format!("{now} lists, and {before} before")),
+        };
+        eventually(&format!("{kind} to be listed"), DEADLINE, listed)
+            .await
+            .expect("it is");
         let expired = |line: &str| line.contains(EXPIRED) && line.contains("south") && line.contains(kind);
-        assert!(log.lines().any(expired), "no 410 for {kind}");
-        let now = lists_of(&mut control_plane, kind).await;
-        assert!(now > before, "{kind} was listed {before} times, and {now} afterwards");
+        assert!(log(&control_plane).lines().any(expired), "no 410 for {kind}");
     }
     let seen = differs_by(watched, "10.3.0.1:8080", "10.3.0.3:8080").await;
     let noticed = "not shown; EndpointSlices and Pods are listed anew";

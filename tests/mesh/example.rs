@@ -22,37 +22,61 @@ fn spaces_of(process: u32) -> Vec<String> {
         .collect()
 }
 
+async fn until_it_says(words: &str, mesh: &mut Process) {
+    eventually(words, DEADLINE, async || {
+        mesh.expect_running().map_err(|ended| ended.to_string())?;
+        let said = std::fs::read_to_string(mesh.log()).map_err(|error| error.to_string())?;
+        if said.contains(words) { Ok(()) } else { Err(said) }
+    })
+    .await
+    .expect("it gets there");
+}
+
+/// Types the line with these words that it told to type, and looks for the answer.
+fn assert_typed(said: &str, words: &str, answer: &str) {
+    let line = said.lines().find(|line| line.contains(words)).expect("it told so");
+    let line = line.split("   (").next().expect("there is a first part").trim();
+    let output = Command::new("bash").args(["-c", line]).output().expect("there is bash");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains(answer),
+        "{line}: {text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
 /// Both ways to end in one test: each needs the whole machine.
 #[tokio::test]
 async fn the_mesh_keeps_its_promises_and_leaves_nothing() {
     need_namespaces();
     let folder = tempfile::tempdir().expect("a folder");
     let mesh = example("mesh").expect("it is built");
-    let start = |name: &str| {
-        let command = Command::new(&mesh);
+    let start = |name: &str, arguments: &[&str]| {
+        let mut command = Command::new(&mesh);
+        command.args(arguments);
         Process::start("the mesh", command, &folder.path().join(name), Stop::Terminate).expect("it starts")
     };
-    let mut stopped = start("stopped");
-    eventually("it to have a control plane", DEADLINE, async || {
-        stopped.expect_running().map_err(|ended| ended.to_string())?;
-        let said = std::fs::read_to_string(stopped.log()).map_err(|error| error.to_string())?;
-        if said.contains("Starting ten pods") {
-            Ok(())
-        } else {
-            Err(said)
-        }
-    })
-    .await
-    .expect("it gets there");
+    let mut stopped = start("stopped", &[]);
+    until_it_says("Starting ten pods", &mut stopped).await;
     assert!(!spaces_of(stopped.id()).is_empty());
     stopped.terminate();
     let status = stopped.wait(DEADLINE).await.expect("it ends");
     assert_eq!(status.code(), Some(130));
     assert_eq!(spaces_of(stopped.id()), Vec::<String>::new());
 
-    let mut whole = start("whole");
-    let status = whole.wait(DEADLINE).await.expect("it ends by itself");
+    let mut whole = start("whole", &["--keep"]);
+    until_it_says("Ctrl-C ends it.", &mut whole).await;
     let said = std::fs::read_to_string(whole.log()).expect("it speaks");
+    for (line, answer) in [
+        ("explain web.shop:80", "eastwest"),
+        ("get members", "Synced"),
+        ("curl -s http://web.shop:80", "web"),
+        ("localhost:15000/clusters", "outbound|80||web.shop.svc.cluster.local"),
+    ] {
+        assert_typed(&said, line, answer);
+    }
+    whole.terminate();
+    let status = whole.wait(DEADLINE).await.expect("it ends");
     assert!(status.success(), "{said}");
     for part in [
         "1. client-1 in east asks",

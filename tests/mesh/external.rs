@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use super::client;
 use super::own_tls;
-use super::space::{Space, need_namespaces};
+use super::space::{Space, need_namespaces, watched};
 use super::tls::{first_byte, open};
 use super::world::{GATEWAY_1, GATEWAY_2, WEB_IN_EAST, World, spiffe_id, told, workload};
 
@@ -146,6 +146,16 @@ spec:
   resolution: STATIC
   ports: [{number: 80, name: http, protocol: HTTP}]
   endpoints: [{address: 192.168.100.60}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: everywhere, namespace: other}
+spec:
+  hosts: [web.shop.global, web.shop.svc.clusterset.local, unclaimed.shop.global]
+  addresses: [198.51.100.66]
+  resolution: STATIC
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  endpoints: [{address: 192.168.100.60}]
 ";
 
 /// The files that pods find in `/etc`, gone with the value: a namespace of this name sees them in place of the machine's.
@@ -179,6 +189,11 @@ async fn names_at_the_gateway(world: &World, outside: &Space) {
     let says = |sni: &str| outside.within(|| first_byte(open(gateway, sni, &["istio-http/1.1"], Some(&ours))?));
     let one = "outbound_.80_._.machines.example.com";
     assert_eq!(says(one).expect("it is behind this gateway"), b'H');
+    // Whoever connects and falls silent is noticed: the system's own patience is two hours.
+    let held = outside.within(|| open(gateway, one, &["istio-http/1.1"], Some(&ours)));
+    let held = held.expect("it is taken");
+    assert!(world.pods["gw-2"].space.finds(&watched("sport", 15443, OUTSIDE)));
+    drop(held);
     let refused = || {
         let no_name = world.stat("gw-2", &["15443", "no_filter_chain_match"]);
         no_name + world.stat("gw-2", &["downstream_cx_no_route"])
@@ -290,5 +305,13 @@ async fn machines_and_external_services_are_reached() {
         .get("client-1", (NOWHERE, 80), "nobody.example.com")
         .expect("a sidecar answers");
     assert_eq!(nobody.status, 503);
+    // Nobody takes names of a Service in DNS; what is nobody's is theirs.
+    for (name, leads_to) in [
+        ("unclaimed.shop.global", Ipv4Addr::new(198, 51, 100, 66)),
+        ("web.shop.global", WEB_IN_EAST),
+        ("web.shop.svc.clusterset.local", WEB_IN_EAST),
+    ] {
+        assert_eq!(world.resolved("client-1", name).await, leads_to, "{name}");
+    }
     world.nobody_refused_anything();
 }

@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::client::{self, get_over};
 use super::manifests;
 use super::own_tls;
-use super::space::need_namespaces;
+use super::space::{need_namespaces, watched};
+use super::tls::{first_byte, open};
 use super::world::{Certificates, WEB_IN_EAST, World, spiffe_id, told, workload};
 
 const POD: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 20);
@@ -79,6 +80,17 @@ async fn applications_on_localhost_are_reached() {
     world.answers("GET /", 403).await;
     let own = own_tls::application(&world.pods["web-1"].space, "web-1", "127.0.0.1");
     world.probes_in_tls_pass(&own);
+    // Envoy's own interface is there too, and is nobody's, whatever rules capture its port.
+    let rules = "iptables -w -t nat -D IN -p tcp -m multiport --dports 15000,15006,15021,15090 -j RETURN";
+    world.pods["web-1"].space.shell(rules);
+    let ours = world.root.workload("spiffe://cluster.local/ns/other/sa/visitor");
+    let ask = |port: u16| {
+        let to = (POD, port).into();
+        let kubelet = &world.pods["kubelet"].space;
+        kubelet.within(|| first_byte(open(to, "web", &["istio-http/1.1"], Some(&ours))?))
+    };
+    assert_eq!(ask(8080).expect("the application"), b'H');
+    ask(15000).expect_err("nobody's");
     world.nobody_refused_anything();
 }
 
@@ -102,6 +114,19 @@ async fn what_is_outside_passes_or_is_blocked() {
         // By an address that no service claims, on a port that none has.
         let answer = world.get("client-1", (OLD, 8080), "old");
         assert_eq!(answer.is_ok_and(|answer| answer.status == 200), passes, "{outside}");
+        if passes {
+            // If it fell silent, that would be noticed: by its sidecar, for the application does not look.
+            let held = world.pods["client-1"]
+                .space
+                .within(|| client::connect((OLD, 8080).into()));
+            let held = held.expect("a sidecar takes it");
+            let look = async || match world.pods["client-1"].space.finds(&watched("dport", 8080, OLD)) {
+                true => Ok(()),
+                false => Err("nobody looks".to_owned()),
+            };
+            world.until("the connection outside to be watched", look).await;
+            drop(held);
+        }
         // By a name that none has, on a port of services.
         let answer = world
             .get("client-1", (OLD, 80), "example.org")

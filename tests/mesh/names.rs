@@ -14,7 +14,7 @@ const PORTS: [(&str, u16, u16); 2] = [("http", 80, 8080), ("tcp-first", 9000, 90
 
 impl World {
     /// Asks until a name leads somewhere, and tells where.
-    async fn resolved(&self, from: &str, name: &str) -> Ipv4Addr {
+    pub(super) async fn resolved(&self, from: &str, name: &str) -> Ipv4Addr {
         let look = async || match self.lookup(from, name, A) {
             Ok(Reply { addresses, .. }) if !addresses.is_empty() => Ok(addresses[0]),
             other => Err(format!("{other:?}")),

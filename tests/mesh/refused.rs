@@ -1,12 +1,13 @@
 //! Who is refused, at a workload and at a gateway. Told by what the Envoys count: at the client's end a refusal has many faces.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use super::certificates::{Authority, Credentials};
 use super::client;
 use super::harness::eventually;
 use super::manifests;
-use super::space::need_namespaces;
+use super::space::{need_namespaces, watched};
 use super::tls::{first_byte, open};
 use super::world::{DEADLINE, World, workload};
 
@@ -65,6 +66,19 @@ async fn strangers_are_refused() {
     // One of us gets in, which shows that nothing else is why the others don't: to the pod, and through the gateway.
     assert_eq!(world.rogue(POD, WEB, ALPN, Some(&ours)).expect("one of us"), b'H');
     assert_eq!(world.rogue(GATEWAY, WEB, ALPN, Some(&ours)).expect("one of us"), b'H');
+
+    // Who takes longer than a second to say something, as on a slow way, gets in too; and if it said nothing more, it would be noticed.
+    let late = world.pods["rogue"]
+        .space
+        .within(|| open(address(POD), WEB, ALPN, Some(&ours)));
+    let late = late.expect("it is taken");
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert!(
+        world.pods["web-1"]
+            .space
+            .finds(&watched("sport", 15006, Ipv4Addr::new(10, 1, 0, 99)))
+    );
+    assert_eq!(first_byte(late).expect("one of us"), b'H');
 
     for (count, alpn) in [(1, ALPN), (2, &["istio"]), (3, &["h2"]), (4, &[])] {
         world.rogue(POD, WEB, alpn, None).expect_err("it shows no certificate");

@@ -49,6 +49,12 @@ pub(crate) fn shell(script: &str) {
     assert!(output.status.success(), "{script}\n{errors}");
 }
 
+/// A line of shell that succeeds where a connection with this peer, and this port as `sport` or `dport`, is probed within seconds of
+/// silence.
+pub(crate) fn watched(end: &str, port: u16, peer: Ipv4Addr) -> String {
+    format!("ss -Htno state established '( {end} = :{port} )' dst {peer} | grep -Eq 'keepalive,[0-9.]+(sec|ms)'")
+}
+
 /// Where the pods of a network have their DNS: at their router.
 pub(crate) fn resolver(pod: &str) -> Ipv4Addr {
     let address: Ipv4Addr = pod.parse().expect("an address");
@@ -92,6 +98,13 @@ impl Space {
             .expect("there is ip");
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "in {name}: {script}\n{errors}");
+    }
+
+    /// Whether a line of shell succeeds in it.
+    pub(crate) fn finds(&self, script: &str) -> bool {
+        let mut line = Command::new("ip");
+        line.args(["netns", "exec", &self.name, "sh", "-euc", script]);
+        line.status().expect("there is ip").success()
     }
 
     /// A program that runs in it.

@@ -156,7 +156,7 @@ fn merge(options: &Options, endpoints: usize) -> [Row; 2] {
         lists.insert(Kind::EndpointSlice, vec![slice(at, endpoints / NETWORKS, 0)]);
         let pods = (0..endpoints / NETWORKS).map(|pod| {
             Record::Pod(PodRecord {
-                name: ObjectName::new("shop", &format!("web-{pod}")),
+                name: ObjectName::new("shop", &format!("web-{pod}")).into(),
                 network: None,
                 mtls: true,
                 node: None,
@@ -226,7 +226,7 @@ fn slice(member: usize, endpoints: usize, changed: usize) -> Record {
             member * 10_000 + at + if at == 0 { 100_000 + changed % 2 } else { 0 },
         )),
         health: Health::Ready,
-        pod: Some(ObjectName::new("shop", &format!("web-{at}"))),
+        pod: Some(ObjectName::new("shop", &format!("web-{at}")).into()),
         node: None,
         zone: None,
         host: None,

@@ -54,7 +54,7 @@ pub struct BootstrapArgs {
     /// The certificate's key
     #[arg(long, value_name = "FILE", requires = "certificate")]
     pub key: Option<PathBuf>,
-    /// Envoy's own admin interface, on loopback
+    /// Envoy's own admin interface, on loopback; with `traffic.application: localhost` any other than 15000 is open to the network
     #[arg(long, default_value_t = 15000)]
     pub admin_port: u16,
     /// Where /stats/prometheus is served, on all addresses; 0 for nowhere

@@ -107,19 +107,18 @@ impl Local {
 
 fn names(table: &EndpointTable, settings: &TrafficSettings, key: &ViewKey) -> Vec<DnsName> {
     let mut names = Vec::new();
+    // Any namespace may give a host outside any name: the first of several has it, and a Service's is the Service's.
+    let mut outside = Vec::new();
     let mut put = |service: &ServiceEndpoints, local: Local, mut addresses: Vec<IpAddr>| {
         addresses.retain(|address| key.families.reach(*address));
-        if addresses.is_empty() {
-            return;
-        }
         // An A record too, or musl believes no AAAA; a pod without IPv4 has no way to it, so resolvers put it last. What has no
         // virtual address has none to give.
-        if key.families == AddressFamilies::V6 {
+        if key.families == AddressFamilies::V6 && !addresses.is_empty() {
             addresses.truncate(7);
             addresses.extend(service.virtual_ip.map(IpAddr::from));
         }
         if service.key.is_outside() {
-            names.push(DnsName {
+            outside.push(DnsName {
                 name: service.key.host(&settings.domain),
                 addresses,
             });
@@ -130,8 +129,16 @@ fn names(table: &EndpointTable, settings: &TrafficSettings, key: &ViewKey) -> Ve
             format!("{name}.{namespace}.global"),
             format!("{name}.{namespace}.svc.clusterset.local"),
         ];
-        let here = (local == Local::Unknown).then(|| service.key.host(&settings.domain));
-        names.extend(everywhere.into_iter().chain(here).map(|name| DnsName {
+        // A name that leads nowhere from here is nobody else's either, and what the local DNS knows is left to it.
+        let here = DnsName {
+            name: service.key.host(&settings.domain),
+            addresses: match local {
+                Local::Known => Vec::new(),
+                Local::Unknown => addresses.clone(),
+            },
+        };
+        names.push(here);
+        names.extend(everywhere.map(|name| DnsName {
             name,
             addresses: addresses.clone(),
         }));
@@ -146,5 +153,6 @@ fn names(table: &EndpointTable, settings: &TrafficSettings, key: &ViewKey) -> Ve
             None => put(host, Local::Unknown, addresses(key, host)),
         }
     }
+    names.append(&mut outside);
     names
 }

@@ -128,7 +128,7 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<PodRecord> {
     let mut labels = subject.labels();
     labels.retain(|(key, _)| !is_of_one(key));
     Some(PodRecord {
-        name: subject.name().clone(),
+        name: subject.name().into(),
         network,
         mtls: subject.label(TLS_MODE).as_deref() == Some("istio"),
         node: spec.node_name.filter(|name| !name.is_empty()).map(Into::into),

@@ -1,9 +1,11 @@
 //! An `EndpointSlice`: endpoints with their health, and the pods behind them.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::model::{Addresses, Health, ObjectName, ServiceKey};
+use crate::model::{Addresses, Health, PodName, ServiceKey};
 use crate::table::{SliceEndpoint, SliceRecord};
 
 use super::Wanted;
@@ -108,7 +110,7 @@ pub(super) fn convert(subject: &mut Subject<'_>) -> Option<SliceRecord> {
     })
 }
 
-fn ports(subject: &mut Subject<'_>) -> Vec<(std::sync::Arc<str>, u16)> {
+fn ports(subject: &mut Subject<'_>) -> Vec<(Arc<str>, u16)> {
     let mut ports = Vec::new();
     for (at, value) in subject.list(&["ports"]).iter().enumerate() {
         let place = format!("ports[{at}]");
@@ -163,7 +165,7 @@ fn convert_endpoint(subject: &mut Subject<'_>, place: &str, endpoint: &Endpoint<
 }
 
 /// One part of a DNS name, as the API server checks it; folders of manifests may have anything.
-fn host(subject: &mut Subject<'_>, place: &str, name: Option<&str>) -> Option<std::sync::Arc<str>> {
+fn host(subject: &mut Subject<'_>, place: &str, name: Option<&str>) -> Option<Arc<str>> {
     let name = name.filter(|name| !name.is_empty())?;
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.len() <= 63 && name.chars().all(plain) && !name.starts_with('-') && !name.ends_with('-') {
@@ -189,9 +191,12 @@ fn health(conditions: Option<&Conditions>) -> Health {
     }
 }
 
-fn pod(target: Option<&TargetRef<'_>>, namespace: &str) -> Option<ObjectName> {
+fn pod(target: Option<&TargetRef<'_>>, of_slice: &Arc<str>) -> Option<PodName> {
     let target = target.filter(|target| target.kind == Some("Pod"))?;
     let name = target.name.filter(|name| !name.is_empty())?;
-    let namespace = target.namespace.filter(|text| !text.is_empty()).unwrap_or(namespace);
-    Some(ObjectName::new(namespace, name))
+    let other = target.namespace.filter(|text| !text.is_empty() && **text != **of_slice);
+    Some(PodName::new(
+        other.map_or_else(|| Arc::clone(of_slice), Into::into),
+        name,
+    ))
 }

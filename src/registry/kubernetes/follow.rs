@@ -349,19 +349,21 @@ impl Asker<'_> {
         loop {
             let due = self.listener.confirm_due(self.resource.kind);
             let end = until.into_iter().chain(due).min();
-            let next = match (part.position.is_some(), end) {
-                (false, _) => timeout(LIST_SILENCE, lines.next()).await,
-                (true, None) => timeout(SILENCE, lines.next()).await,
-                (true, Some(end)) => match timeout_at(end, lines.next()).await {
-                    Err(_) => return Ok(()),
-                    next => next,
-                },
+            let is_listing = part.position.is_none();
+            let silent = Instant::now() + if is_listing { LIST_SILENCE } else { SILENCE };
+            let end = end.filter(|_| !is_listing);
+            let next = tokio::select! {
+                next = timeout_at(end.unwrap_or(silent), lines.next()) => next,
+                // All kinds begin together: that this one is to be listed once more may be known later than it was.
+                () = self.listener.wonders.notified() => continue,
             };
+            if next.is_err() && end.is_some() {
+                return Ok(());
+            }
             let line = next.map_err(|_| Failure::Silent(self.resource.plural.to_owned()))?;
             let Some(line) = line.map_err(|broken| self.broken(broken))? else {
                 return Ok(());
             };
-            let is_listing = part.position.is_none();
             self.take(&line, &mut part.position)?;
             match is_listing {
                 false => self.listener.keep_pace().await,

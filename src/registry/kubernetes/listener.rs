@@ -62,6 +62,8 @@ pub(super) struct Listener<'a> {
     state: Mutex<State>,
     /// Wakes whoever rests after a failure, once there is a sign of life.
     answered: Notify,
+    /// Wakes watches that are to end for another list.
+    pub(super) wonders: Notify,
     /// Cancelled once all kinds are listed that every member has.
     core_listed: CancellationToken,
     /// Cancelled once the table was told of everything.
@@ -89,6 +91,7 @@ impl<'a> Listener<'a> {
                 ..State::default()
             }),
             answered: Notify::new(),
+            wonders: Notify::new(),
             core_listed: CancellationToken::new(),
             started: CancellationToken::new(),
             policies: Mutex::default(),
@@ -383,6 +386,7 @@ impl<'a> Listener<'a> {
                     "a list leaves out most of what is held; that is kept until a second list says the same"
                 );
                 state.doubted.insert(kind, Instant::now() + CONFIRM_AFTER);
+                self.wonders.notify_waiters();
                 self.status.holds_back(kind, objects);
             } else if objects == 0 && state.doubted.remove(&kind).is_some() {
                 let held = state.fold.count(kind);

@@ -9,10 +9,9 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     TransportSocketMatch,
 };
 use envoy_types::pb::envoy::config::cluster::v3::{CircuitBreakers, Cluster, UpstreamConnectionOptions};
-use envoy_types::pb::envoy::config::core::v3::socket_option::{SocketState, Value as SocketValue};
 use envoy_types::pb::envoy::config::core::v3::{
     BindConfig, ExtraSourceAddress, Http1ProtocolOptions, Http2ProtocolOptions,
-    HttpProtocolOptions as CommonHttpOptions, SocketOption, TcpKeepalive,
+    HttpProtocolOptions as CommonHttpOptions,
 };
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
@@ -22,6 +21,7 @@ use envoy_types::pb::google::protobuf::value::Kind;
 use envoy_types::pb::google::protobuf::{Any, Struct, Value};
 
 use super::super::config_source::ads;
+use super::alive;
 use super::destination::DirectName;
 use super::filters::{duration, packed, socket_address, uint};
 use super::names::SniName;
@@ -35,14 +35,6 @@ use crate::resources::{ClusterName, Resource, ResourceType, Version};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same with an endpoint, where another may be tried. A lost SYN is sent again after 1 s.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
-/// When a machine falls silent, which closes no connection, whoever waits for its answer is told after 25 s: probes tell where
-/// nothing is on its way (`ALIVE_TIME` + `ALIVE_PROBES` * `ALIVE_INTERVAL` seconds), Linux's `TCP_USER_TIMEOUT` where something
-/// is. The system's own 2 hours, and 15 minutes, are no use.
-const ALIVE_TIME: u32 = 10;
-const ALIVE_INTERVAL: u32 = 5;
-const ALIVE_PROBES: u32 = 3;
-/// Level, name and milliseconds.
-const USER_TIMEOUT: (i64, i64, i64) = (6, 18, 25_000);
 /// Where a sidecar connects to its own application from: rules that capture traffic let these addresses pass, as Istio's do.
 /// That of IPv6 is there only where somebody gave it to the loopback interface.
 const INBOUND_SOURCE: &str = "127.0.0.6";
@@ -103,7 +95,11 @@ impl FixedClusterSpec {
             FixedCluster::BlackHole => DiscoveryType::Static,
             FixedCluster::Passthrough | FixedCluster::Inbound | FixedCluster::InboundTls => DiscoveryType::OriginalDst,
         };
-        let mut cluster = base(&name);
+        let mut cluster = match self.cluster {
+            FixedCluster::Passthrough => base(&name),
+            // On this machine, or nowhere: nothing falls silent there.
+            FixedCluster::BlackHole | FixedCluster::Inbound | FixedCluster::InboundTls => unwatched(&name),
+        };
         cluster.cluster_discovery_type = Some(ClusterDiscoveryType::Type(kind.into()));
         if kind == DiscoveryType::OriginalDst {
             cluster.lb_policy = LbPolicy::ClusterProvided.into();
@@ -238,7 +234,22 @@ impl GatewayClusterSpec {
     }
 }
 
+/// Of what is on other machines, whichever way it is found.
 pub(super) fn base(name: &str) -> Cluster {
+    Cluster {
+        upstream_bind_config: Some(BindConfig {
+            socket_options: vec![alive::user_timeout()],
+            ..BindConfig::default()
+        }),
+        upstream_connection_options: Some(UpstreamConnectionOptions {
+            tcp_keepalive: Some(alive::keepalive()),
+            ..UpstreamConnectionOptions::default()
+        }),
+        ..unwatched(name)
+    }
+}
+
+fn unwatched(name: &str) -> Cluster {
     let unlimited = Thresholds {
         max_connections: uint(u32::MAX),
         max_pending_requests: uint(u32::MAX),
@@ -266,31 +277,7 @@ pub(super) fn eds(name: &str) -> Cluster {
             ..EdsClusterConfig::default()
         }),
         connect_timeout: Some(duration(ENDPOINT_TIMEOUT)),
-        upstream_bind_config: Some(BindConfig {
-            socket_options: vec![user_timeout()],
-            ..BindConfig::default()
-        }),
-        upstream_connection_options: Some(UpstreamConnectionOptions {
-            tcp_keepalive: Some(TcpKeepalive {
-                keepalive_probes: uint(ALIVE_PROBES),
-                keepalive_time: uint(ALIVE_TIME),
-                keepalive_interval: uint(ALIVE_INTERVAL),
-            }),
-            ..UpstreamConnectionOptions::default()
-        }),
         ..base(name)
-    }
-}
-
-fn user_timeout() -> SocketOption {
-    let (level, name, value) = USER_TIMEOUT;
-    SocketOption {
-        description: "TCP_USER_TIMEOUT".to_owned(),
-        level,
-        name,
-        state: SocketState::StatePrebind.into(),
-        value: Some(SocketValue::IntValue(value)),
-        ..SocketOption::default()
     }
 }
 

@@ -47,7 +47,7 @@ const ADDRESSES: usize = 8;
 pub struct DnsName {
     /// In lower case, since Envoys look it up letter by letter.
     pub name: String,
-    /// At least one.
+    /// None where nobody answers for the name, and none may who comes later with the same.
     pub addresses: Vec<IpAddr>,
 }
 
@@ -86,16 +86,16 @@ pub struct DnsSpec {
 }
 
 impl DnsSpec {
-    /// Of valid names only; of equal ones the first.
+    /// Of valid names that lead somewhere; of equal ones the first counts.
     #[must_use]
     pub fn new(mut names: Vec<DnsName>, families: AddressFamilies, settings: Arc<TrafficSettings>) -> Self {
         for name in &mut names {
             name.name.make_ascii_lowercase();
             name.addresses.truncate(ADDRESSES);
         }
-        names.retain(|name| name.is_valid() && !name.addresses.is_empty());
         names.sort_by(|a, b| a.name.cmp(&b.name));
         names.dedup_by(|later, earlier| later.name == earlier.name);
+        names.retain(|name| name.is_valid() && !name.addresses.is_empty());
         Self {
             names,
             families,
@@ -217,6 +217,19 @@ mod tests {
         for right in ["web", "web.shop.svc.cluster.local", "a_b.c-1"] {
             assert!(name(right, &[]).is_valid(), "{right}");
         }
+    }
+
+    #[test]
+    fn a_name_is_the_firsts_even_where_that_leads_nowhere() {
+        let given = vec![
+            name("b.x", &["10.0.0.1"]),
+            name("a.x", &[]),
+            name("B.x", &["10.0.0.2"]),
+            name("a.x", &["10.0.0.3"]),
+        ];
+        let settings = Arc::new(super::super::tests::settings());
+        let spec = DnsSpec::new(given, AddressFamilies::V4, settings);
+        assert_eq!(spec.names, [name("b.x", &["10.0.0.1"])]);
     }
 
     #[test]

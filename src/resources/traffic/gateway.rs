@@ -7,6 +7,7 @@ use envoy_types::pb::envoy::config::listener::v3::{FilterChain, FilterChainMatch
 use envoy_types::pb::envoy::extensions::filters::network::sni_cluster::v3::SniCluster;
 
 use super::GATEWAY_LISTENER;
+use super::alive;
 use super::cluster::FixedCluster;
 use super::filters::{any_address, chain, network_filter, packed, tcp_proxy_to_service, tls_inspector};
 use super::settings::TrafficSettings;
@@ -60,6 +61,7 @@ impl GatewayListenerSpec {
             name: GATEWAY_LISTENER.to_owned(),
             address: Some(any_address(self.families, PORT)),
             listener_filters: vec![tls_inspector()],
+            socket_options: alive::of_listener(),
             filter_chains: chains,
             ..Listener::default()
         };

@@ -13,20 +13,22 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 };
 
 use super::INBOUND_LISTENER;
+use super::alive;
 use super::cluster::FixedCluster;
 use super::filters::{
     any_address, chain, direct, duration, http, http_inspector, manager, original_dst, set_state, tcp_proxy,
     tls_inspector, uint, yes,
 };
-use super::outbound::{PLAIN_HTTP, SNIFFING};
 use super::routes;
 use super::settings::{Application, TrafficSettings};
-use super::tls::{self, BYTES_INSIDE, HTTP_INSIDE};
+use super::tls::{self, BYTES_INSIDE, HTTP_INSIDE, PLAIN_HTTP, SNIFFING};
 use crate::model::{AddressFamilies, InboundPolicy, MtlsMode, ProbeQuestion};
 use crate::resources::{Resource, ResourceType, Version};
 
 /// The port that rules redirect incoming connections to, as in Istio.
 const PORT: u16 = 15006;
+/// The port of Envoy's own admin interface, as in Istio and in the bootstraps that we write.
+const ADMIN: u16 = 15000;
 /// What overrides where a connection goes that keeps its destination.
 const DESTINATION: &str = "envoy.network.transport_socket.original_dst_address";
 
@@ -60,7 +62,21 @@ impl InboundSpec {
         let mut chains = vec![direct(settings, "inbound", PORT)];
         chains.extend(self.chains_of(None));
         // Whoever connects to the listener's own port would come back here, again and again.
-        for port in self.policy.own_ports().into_iter().filter(|port| *port != PORT) {
+        let mut closed = vec![PORT];
+        if settings.application == Application::Localhost {
+            // On 127.0.0.1 Envoy listens too, for whoever owns the pod. Not all rules that capture traffic leave the port out.
+            closed.push(ADMIN);
+            chains.push(FilterChain {
+                name: "admin".to_owned(),
+                ..direct(settings, "inbound", ADMIN)
+            });
+        }
+        for port in self
+            .policy
+            .own_ports()
+            .into_iter()
+            .filter(|port| !closed.contains(port))
+        {
             chains.extend(self.chains_of(Some(port)));
         }
         let takes_plaintext = self.policy.modes().any(|mode| mode != MtlsMode::Strict);
@@ -72,9 +88,11 @@ impl InboundSpec {
             name: INBOUND_LISTENER.to_owned(),
             address: Some(any_address(self.families, PORT)),
             listener_filters,
-            listener_filters_timeout: Some(duration(SNIFFING)),
+            // Who must speak TLS speaks first, however late its first bytes are: Envoy's own patience of 15 s is right.
+            listener_filters_timeout: takes_plaintext.then(|| duration(SNIFFING)),
             continue_on_listener_filters_timeout: takes_plaintext,
             filter_chains: chains,
+            socket_options: alive::of_listener(),
             traffic_direction: TrafficDirection::Inbound.into(),
             ..Listener::default()
         };

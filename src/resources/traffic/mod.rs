@@ -5,6 +5,7 @@
 //! it means, which is all that a gateway reads, and by ALPN whether HTTP is inside, which is all that the other sidecar needs
 //! to know.
 
+mod alive;
 mod capture;
 mod cluster;
 mod destination;

@@ -1,7 +1,6 @@
 //! The listeners that take captured connections over, by where they were going.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::TrafficDirection;
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, FilterChainMatch, Listener};
@@ -17,16 +16,12 @@ use super::filters::{
 };
 use super::names::OutboundListener;
 use super::settings::TrafficSettings;
-use super::tls::{BYTES_INSIDE, HTTP_INSIDE};
+use super::tls::{BYTES_INSIDE, HTTP_INSIDE, PLAIN_HTTP, SNIFFING};
 use crate::model::AddressFamilies;
 use crate::resources::{ClusterName, Resource, ResourceType, Version};
 
 /// What overrides a cluster's ALPN for one connection.
 const ALPN: &str = "envoy.network.application_protocols";
-/// What HTTP looks like to the inspector when it is not encrypted.
-pub(super) const PLAIN_HTTP: [&str; 3] = ["http/1.0", "http/1.1", "h2c"];
-/// How long a client may be silent before a connection counts as one whose server speaks first.
-pub(super) const SNIFFING: Duration = Duration::from_secs(1);
 
 /// What such a listener is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

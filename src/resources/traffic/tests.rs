@@ -19,7 +19,7 @@ use super::*;
 use crate::model::{InboundPolicy, MtlsMode, Probe, ProbeQuestion, ServiceKey};
 use crate::resources::{ClusterName, Resource};
 
-fn settings() -> TrafficSettings {
+pub(super) fn settings() -> TrafficSettings {
     TrafficSettings {
         domain: "cluster.local".into(),
         trust_domains: vec!["cluster.local".into(), "old.example".into()],
@@ -40,12 +40,12 @@ fn settings() -> TrafficSettings {
     }
 }
 
-fn read<T: Message + Default>(resource: &Resource) -> T {
+pub(super) fn read<T: Message + Default>(resource: &Resource) -> T {
     let any = Any::decode(resource.any.clone()).unwrap();
     T::decode(&*any.value).unwrap()
 }
 
-fn cluster(settings: TrafficSettings) -> Cluster {
+pub(super) fn cluster(settings: TrafficSettings) -> Cluster {
     let name = ClusterName {
         service: ServiceKey::new("shop", "web"),
         port: 80,
@@ -110,7 +110,12 @@ fn a_sidecar_speaks_mutual_tls_with_pods_of_the_services_namespace() {
     assert_eq!(matches, ["plaintext"]);
 }
 
-fn inbound(settings: TrafficSettings, mode: MtlsMode, ports: &[(u16, MtlsMode)], probes: &[Probe]) -> Listener {
+pub(super) fn inbound(
+    settings: TrafficSettings,
+    mode: MtlsMode,
+    ports: &[(u16, MtlsMode)],
+    probes: &[Probe],
+) -> Listener {
     let policy = InboundPolicy::new(mode, ports.iter().copied().collect(), probes);
     read(
         &InboundSpec {
@@ -148,6 +153,8 @@ fn strict_has_no_chain_without_a_certificate_but_those_that_ports_ask_for() {
     assert_eq!(open(&strict), <[&str; 0]>::default());
     assert_eq!(strict.default_filter_chain, None);
     assert!(!strict.continue_on_listener_filters_timeout);
+    // A certificate may be late.
+    assert_eq!(strict.listener_filters_timeout, None);
 
     let probe = Probe {
         port: 8080,
@@ -177,6 +184,35 @@ fn strict_has_no_chain_without_a_certificate_but_those_that_ports_ask_for() {
     let of_9000 = ["plain-http-9000", "plain-bytes-9000", "plain-tls-9000"];
     assert_eq!(open(&mixed), [&["probes-8080"], &of_9000[..]].concat());
     assert!(mixed.continue_on_listener_filters_timeout);
+    assert_eq!(mixed.listener_filters_timeout.map(|wait| wait.seconds), Some(1));
+}
+
+#[test]
+fn where_applications_listen_on_localhost_nobody_gets_to_what_envoy_has_there() {
+    for (application, expected) in [(Application::Localhost, Some(1)), (Application::PodIp, None)] {
+        let localhost = TrafficSettings {
+            application,
+            ..settings()
+        };
+        let listener = inbound(localhost, MtlsMode::Strict, &[(15000, MtlsMode::Disable)], &[]);
+        let of_admin = listener.filter_chains.iter().filter(|chain| {
+            let matched = chain.filter_chain_match.as_ref();
+            matched
+                .and_then(|matched| matched.destination_port.as_ref())
+                .is_some_and(|port| port.value == 15000)
+        });
+        let of_admin: Vec<_> = of_admin.collect();
+        let closed = of_admin.iter().filter(|chain| chain.name == "admin");
+        assert_eq!(closed.count(), expected.unwrap_or(0));
+        if expected.is_some() {
+            assert_eq!(of_admin.len(), 1);
+            let proxy = &format!("{:?}", of_admin[0].filters);
+            assert!(
+                !proxy.contains("set_filter_state") && of_admin[0].filters.len() == 1,
+                "{proxy}"
+            );
+        }
+    }
 }
 
 /// Envoy looks for the transport, then for what is spoken in it, and never goes back a step: where there is a chain for a transport,
@@ -357,6 +393,10 @@ fn an_application_is_called_from_an_address_of_each_family() {
         let all = std::iter::once(bound.source_address).chain(extra);
         let all: Vec<_> = all.map(|socket| socket.unwrap().address).collect();
         assert_eq!(all, sources, "{families}");
-        assert_eq!(bind(FixedCluster::Passthrough), None, "{families}");
+        assert_eq!(
+            bind(FixedCluster::Passthrough).unwrap().source_address,
+            None,
+            "{families}"
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! Mutual TLS between sidecars.
 
+use std::time::Duration;
+
 use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use envoy_types::pb::envoy::config::core::v3::transport_socket::ConfigType;
 use envoy_types::pb::envoy::config::core::v3::{PathConfigSource, TransportSocket, WatchedDirectory};
@@ -26,6 +28,10 @@ use crate::resources::{ROOTS_SECRET, WORKLOAD_SECRET};
 pub(super) const HTTP_INSIDE: [&str; 3] = ["istio-http/1.1", "istio-http/1.0", "istio-h2"];
 /// The same of bytes that are not looked at.
 pub(super) const BYTES_INSIDE: [&str; 2] = ["istio", "istio-peer-exchange"];
+/// What HTTP looks like to the inspector when it is not encrypted.
+pub(super) const PLAIN_HTTP: [&str; 3] = ["http/1.0", "http/1.1", "h2c"];
+/// How long a client may be silent before a connection counts as one whose server speaks first.
+pub(super) const SNIFFING: Duration = Duration::from_secs(1);
 
 /// The client's side: shows its certificate, and takes only one of a pod in this namespace, which is where a service's pods are.
 /// `None` where there are no certificates.

@@ -9,6 +9,7 @@ use crate::table::testing::*;
 use crate::table::{EventSink, Kept, Kind, Record, RegistryChange, RegistryEvent};
 
 mod addresses;
+mod forget;
 mod hosts;
 
 fn batch(events: &[RegistryEvent]) -> Pending {
@@ -37,38 +38,6 @@ fn everything() -> Vec<Record> {
     ]);
     records.sort_by_key(|record| (record.kind(), record.name()));
     records
-}
-
-#[tokio::test]
-async fn who_is_served_by_others_words_is_forgotten_by_the_file_only() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("state.db");
-    let database = Database::open(&path).unwrap();
-    let recorder = Recorder::new(std::sync::Arc::new(NotLeft), database, StoreMetrics::default());
-    let cancel = tokio_util::sync::CancellationToken::new();
-    let (writer, ended) = (std::sync::Arc::clone(&recorder), cancel.clone());
-    let writing = tokio::spawn(async move { writer.run(ended).await });
-    for record in everything() {
-        recorder.apply(RegistryEvent {
-            member: member("east"),
-            change: RegistryChange::Upsert(record),
-        });
-    }
-    recorder.forget(&member("east"));
-    cancel.cancel();
-    writing.await.unwrap();
-    drop(recorder);
-    assert_eq!(known(&Database::open(&path).unwrap(), "east"), []);
-}
-
-/// Nobody must hear that a member left.
-#[derive(Debug)]
-struct NotLeft;
-
-impl EventSink for NotLeft {
-    fn apply(&self, event: RegistryEvent) {
-        assert!(!matches!(event.change, RegistryChange::Left));
-    }
 }
 
 #[test]

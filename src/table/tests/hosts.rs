@@ -200,7 +200,7 @@ fn a_selector_chooses_workloads_and_pods_as_they_come_and_change() {
         let service = table.service(&key(HOST)).unwrap();
         let groups = service.port(443).unwrap().groups().values();
         let endpoints = groups.flat_map(|group| group.endpoints().to_vec());
-        let mut pods = endpoints.filter(|endpoint| endpoint.pod.as_ref().is_some_and(|pod| &*pod.name == "api-1"));
+        let mut pods = endpoints.filter(|endpoint| endpoint.pod.as_ref().is_some_and(|pod| pod.name() == "api-1"));
         let pod = pods.next().unwrap();
         (pod.health, pod.locality.zone().to_owned())
     };

@@ -49,7 +49,7 @@ fn held(table: &EndpointTable, number: u16) -> Vec<String> {
         let pod = endpoint
             .pod
             .as_ref()
-            .map(|pod| pod.name.to_string())
+            .map(|pod| pod.name().to_owned())
             .unwrap_or_default();
         format!(
             "{address}:{}*{}@{} {pod}",

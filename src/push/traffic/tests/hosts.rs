@@ -55,6 +55,33 @@ fn a_host_takes_no_address_of_a_service() {
 }
 
 #[test]
+fn a_host_takes_no_name_of_a_service() {
+    let mesh = Mesh::new(Some(settings()));
+    let stream = mesh.proxy(Role::Sidecar, "east", "shop");
+    // This one leads nowhere from here yet.
+    mesh.say("west", at("cart", "10.97.0.1", vec![port(5432, "tcp")]));
+    let ours = |name: &str| super::names::dns_of(&stream, name);
+    let (db, cart) = (ours("db.shop"), ours("cart.shop"));
+    assert!(
+        db.contains("db.shop.global 10.96.0.5") && cart.is_empty(),
+        "{db:?} {cart:?}"
+    );
+    let mut thief = entry("a-thief", 5432, "tcp");
+    thief.resolution = Resolution::None;
+    thief.addresses = vec!["192.0.2.66".parse().unwrap()];
+    let names = [
+        "db.shop.global",
+        "db.shop.svc.clusterset.local",
+        "cart.shop.global",
+        "thief.example.com",
+    ];
+    thief.hosts = names.map(|name| EntryHost::Exact(HostName::new(name).unwrap())).into();
+    mesh.say("east", Record::ServiceEntry(Box::new(thief)));
+    assert_eq!((ours("db.shop"), ours("cart.shop")), (db, cart));
+    assert_eq!(ours("thief"), set(&["thief.example.com 192.0.2.66"]));
+}
+
+#[test]
 fn a_host_has_an_address_that_the_viewer_can_use() {
     let mesh = Mesh::new(Some(settings()));
     let mut told = entry("told", 5432, "tcp");

@@ -42,7 +42,7 @@ fn dns(stream: &Subscriber) -> BTreeSet<String> {
 }
 
 /// Those of them that have this in their name.
-fn dns_of(stream: &Subscriber, part: &str) -> BTreeSet<String> {
+pub(super) fn dns_of(stream: &Subscriber, part: &str) -> BTreeSet<String> {
     let mut names = dns(stream);
     names.retain(|name| name.contains(part));
     names

@@ -222,6 +222,7 @@ async fn a_reader_that_takes_over_does_not_empty_a_member() {
     members.remember(&id("east"), at, [(Kind::Node, NODES)].into(), MemberStanding::default());
     let started = Running::start_with(FakeApi::new(), recorder, members);
     started.until_held_back(NODES).await;
+    let begun = Instant::now();
     let removed = started
         .recorder
         .changes()
@@ -229,6 +230,9 @@ async fn a_reader_that_takes_over_does_not_empty_a_member() {
         .any(|change| matches!(change, RegistryChange::Replace(lists) if lists.contains_key(&Kind::Node)));
     assert!(!removed);
     started.until_held_back(0).await;
+    // Also where others were listed later, and only then all of it could be weighed.
+    let took = begun.elapsed();
+    assert!(took >= SECOND_LIST && took < SECOND_LIST * 2, "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
