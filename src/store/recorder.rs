@@ -114,38 +114,33 @@ impl Recorder {
 
     /// Writes what waits; false when it could not, and waits on.
     async fn write(&self) -> bool {
-        let batch = std::mem::take(&mut *self.pending());
+        let batch = Arc::new(std::mem::take(&mut *self.pending()));
         if batch.is_empty() {
             return true;
         }
         let begun = Instant::now();
         let database = Arc::clone(&self.database);
-        let written = tokio::task::spawn_blocking(move || {
-            let result = database.write(&batch);
-            (batch, result)
-        });
-        match written.await {
-            Ok((_, Ok(()))) => {
+        let writing = Arc::clone(&batch);
+        let written = tokio::task::spawn_blocking(move || database.write(&writing));
+        let error = match written.await {
+            Ok(Ok(())) => {
                 if self.metrics.written(begun.elapsed()) {
                     tracing::info!("the last known good is being written again");
                 }
                 let pending = self.pending();
                 self.metrics.waiting(&pending);
-                true
+                return true;
             }
-            Ok((batch, Err(error))) => {
-                self.pending().put_back(batch);
-                if !self.metrics.failed() {
-                    tracing::error!(%error, "the last known good is kept in memory only");
-                }
-                false
-            }
-            Err(panic) => {
-                tracing::error!(%panic, "a batch of the last known good is lost");
-                self.metrics.failed();
-                false
-            }
+            Ok(Err(error)) => error.to_string(),
+            // Nothing of it may be lost either.
+            Err(panic) => panic.to_string(),
+        };
+        let batch = Arc::into_inner(batch).expect("whoever wrote it has ended");
+        self.pending().put_back(batch);
+        if !self.metrics.failed() {
+            tracing::error!(error, "the last known good is kept in memory only");
         }
+        false
     }
 
     fn hosts(&self) -> std::sync::MutexGuard<'_, BTreeMap<HostName, RememberedHost>> {

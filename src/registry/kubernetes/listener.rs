@@ -45,6 +45,9 @@ struct State {
     changed: Option<Instant>,
     /// When kinds are to be listed once more, whose last list was not taken at its word.
     doubted: BTreeMap<Kind, Instant>,
+    /// Policies were listed, or there are none.
+    policies_settled: bool,
+    policies_forbidden: bool,
 }
 
 /// What an object costs while it is looked at, though nothing of it is kept: about, in bytes.
@@ -68,8 +71,8 @@ pub(super) struct Listener<'a> {
     core_listed: CancellationToken,
     /// Cancelled once the table was told of everything.
     started: CancellationToken,
-    /// What the table was told of policies.
-    policies: Mutex<Policies>,
+    /// What the table was told of policies by this reader, if anything.
+    policies: Mutex<Option<Policies>>,
 }
 
 impl<'a> Listener<'a> {
@@ -122,7 +125,7 @@ impl<'a> Listener<'a> {
     }
 
     /// What the table was told of policies.
-    pub(super) fn policies(&self) -> MutexGuard<'_, Policies> {
+    pub(super) fn policies(&self) -> MutexGuard<'_, Option<Policies>> {
         self.policies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -134,6 +137,7 @@ impl<'a> Listener<'a> {
     /// The member does not know this kind. What is held of it goes only by a second word.
     pub(super) fn not_installed(&self, kind: Kind) {
         self.missing(kind, KindState::NotInstalled, Vec::new());
+        self.settled(kind);
         let first = *self.state().absent.entry(kind).or_insert_with(Instant::now);
         let word = if first.elapsed() < PAUSE {
             Word::First
@@ -156,6 +160,10 @@ impl<'a> Listener<'a> {
     /// than an entry that nobody asks for. It goes with the next list, or with the member.
     pub(super) fn not_allowed(&self, kind: Kind) {
         self.state().absent.remove(&kind);
+        if kind == Kind::PeerAuthentication {
+            self.state().policies_forbidden = true;
+            self.policies_are_forbidden();
+        }
         self.missing(kind, KindState::NotAllowed, scope::forbidden(self.name, kind));
     }
 
@@ -194,7 +202,6 @@ impl<'a> Listener<'a> {
         self.status.problems(Topic::Lacking(kind), Vec::new());
         self.hear(kind, Heard::Missing);
         self.note_doubts();
-        self.settled(kind);
     }
 
     /// A kind is known and watched.
@@ -449,11 +456,17 @@ impl<'a> Listener<'a> {
         if started {
             self.status.holds(kind, state.fold.count(kind));
         } else {
+            self.core_listed.cancel();
             self.started.cancel();
             for kind in Kind::ALL {
                 self.status.holds(kind, state.fold.count(kind));
             }
             self.show(&state);
+            let settled = state.policies_settled;
+            drop(state);
+            if settled {
+                self.policies_are_known();
+            }
         }
     }
 
@@ -484,6 +497,18 @@ impl<'a> Listener<'a> {
             self.status.catching_up_again();
         }
         false
+    }
+
+    /// Policies were listed, or there are none; true where the table knows.
+    pub(super) fn policies_settle(&self) -> bool {
+        self.state().policies_settled = true;
+        self.started.is_cancelled()
+    }
+
+    /// Whether policies were listed or there are none, and whether they may not be read.
+    pub(super) fn policies_settled(&self) -> (bool, bool) {
+        let state = self.state();
+        (state.policies_settled, state.policies_forbidden)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

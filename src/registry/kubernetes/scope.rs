@@ -119,10 +119,10 @@ pub(super) fn forbidden(member: &ClusterId, kind: Kind) -> Vec<Problem> {
         return Vec::new();
     }
     let problem = format!(
-        "{kind} objects are there and may not be read; what is known of them is kept, and where nothing is, traffic.mtls alone says what \
-         workloads let in"
+        "{kind} objects are there and may not be read; what is known of them is kept, and where nothing is, workloads ask for \
+         mutual TLS (STRICT)"
     );
-    let remedy = "give the rights of reader.yaml, or ask for what they ask in traffic.mtls";
+    let remedy = "give the rights of reader.yaml, or remove the kind";
     vec![Problem::new(format!("member {member}"), problem, remedy)]
 }
 

@@ -214,23 +214,41 @@ async fn sidecars_wait_for_policies_that_are_there_but_not_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_for_policies_that_are_not_there_or_not_ours_to_read() {
-    let without = Running::synced(one_node()).await;
-    without
+async fn nobody_waits_for_policies_that_are_not_there() {
+    let running = Running::synced(one_node()).await;
+    running
         .until_kind(Kind::PeerAuthentication, KindState::NotInstalled)
         .await;
+    running.until_problems(0).await;
+    running.until_policies(&[Policies::Known]).await;
+}
+
+/// As an API server does whose rights are not there yet, just after it began.
+#[tokio::test(start_paused = true)]
+async fn policies_that_may_not_be_read_are_not_none() {
     let api = one_node();
     api.install(SECURITY);
+    api.put("peerauthentications", "strict", strict());
     api.fail("peerauthentications", Fault::Status(403, "no"));
-    let forbidden = Running::synced(api).await;
-    forbidden
+    let running = Running::synced(api).await;
+    running
         .until_kind(Kind::PeerAuthentication, KindState::NotAllowed)
         .await;
-    // It is told, though: what they ask for does not count.
-    let problems = forbidden.until_problems(1).await;
-    assert!(problems[0].contains("may not be read"), "{problems:?}");
-    without.until_problems(0).await;
-    for running in [without, forbidden] {
-        assert_eq!(policies(&running.recorder), []);
-    }
+    let first = running.recorder.changes();
+    let place = |is: fn(&RegistryChange) -> bool| first.iter().position(is).unwrap();
+    assert!(
+        place(|change| matches!(change, RegistryChange::Policies(Policies::Awaited)))
+            < place(|change| matches!(change, RegistryChange::Replace(_)))
+    );
+    running.until_policies(&[Policies::Awaited, Policies::Unread]).await;
+    let problems = running.until_problems(1).await;
+    assert!(
+        problems[0].contains("may not be read") && problems[0].contains("STRICT"),
+        "{problems:?}"
+    );
+    running.api.heal();
+    running.has(&["Node n1", "PeerAuthentication shop/strict"]).await;
+    let all = [Policies::Awaited, Policies::Unread, Policies::Known];
+    running.until_policies(&all).await;
+    running.until_problems(0).await;
 }
