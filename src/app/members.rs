@@ -44,6 +44,10 @@ pub(super) async fn spawn(
     let sinks = Sinks {
         folders: parts.sink(),
         api_servers: Arc::clone(&recalled.sink),
+        forget: match recalled.recorder.clone() {
+            Some(recorder) => Arc::new(move |name| recorder.forget(name)),
+            None => Arc::new(|_| {}),
+        },
     };
     tasks.spawn(
         "members of the settings",

@@ -27,8 +27,10 @@ pub struct NamedMember {
 pub struct Sinks {
     /// Members that are folders.
     pub folders: Arc<dyn EventSink>,
-    /// Members that are API servers.
+    /// Members that are API servers. It is told of everyone who leaves, for who is a folder now may have been one before.
     pub api_servers: Arc<dyn EventSink>,
+    /// Forgets what was written down of a member that is no API server any more, which says nothing of what is served.
+    pub forget: Arc<dyn Fn(&ClusterId) + Send + Sync>,
 }
 
 impl fmt::Debug for Sinks {
@@ -107,9 +109,9 @@ impl Named {
             .cloned()
             .collect();
         for name in gone {
-            if let Some(reader) = self.stop(&name).await {
+            if self.stop(&name).await.is_some() {
                 tracing::info!(member = %name, "member left: the settings no longer have it");
-                self.sinks.of(&reader.member.source).apply(RegistryEvent {
+                self.sinks.api_servers.apply(RegistryEvent {
                     member: name.clone(),
                     change: RegistryChange::Left,
                 });
@@ -130,6 +132,9 @@ impl Named {
                 Some(_) => {
                     tracing::info!(member = %name, source = %member.source, "member is read from elsewhere now");
                     self.stop(name).await;
+                    if matches!(member.source, MemberSource::Folder { .. }) {
+                        (self.sinks.forget)(name);
+                    }
                     let status = self.members.join_again(name, &member.source, member.options.clone());
                     self.read(name, member, status);
                 }
@@ -261,6 +266,7 @@ mod tests {
         let sinks = Sinks {
             folders: sink(),
             api_servers: sink(),
+            forget: Arc::new(|_| {}),
         };
         let members = Members::default();
         let cancel = CancellationToken::new();
@@ -301,5 +307,34 @@ mod tests {
             "taken on net9, web.shop",
             "an end says nothing about members"
         );
+    }
+
+    #[tokio::test]
+    async fn what_was_written_down_goes_with_a_member_that_became_a_folder() {
+        let (web, cart) = (folder("web"), folder("cart"));
+        let table = Arc::new(Written(crate::table::testing::table()));
+        let kept = Arc::new(Written(crate::table::testing::table()));
+        let (forgot, forgotten) = std::sync::mpsc::channel();
+        let sinks = Sinks {
+            folders: Arc::clone(&table) as Arc<dyn EventSink>,
+            api_servers: Arc::clone(&kept) as Arc<dyn EventSink>,
+            forget: Arc::new(move |name| forgot.send(name.clone()).unwrap()),
+        };
+        kept.apply(RegistryEvent {
+            member: id("east"),
+            change: RegistryChange::Joined { network: None },
+        });
+        let (cancel, members) = (CancellationToken::new(), Members::default());
+        let (want, wanted) = watch::channel(BTreeMap::from([(id("east"), on(&web, "net1"))]));
+        let running = tokio::spawn(run_named_members(wanted, sinks, members.clone(), cancel.clone()));
+        table.until("east on net1, web.shop").await;
+        want.send_replace(BTreeMap::from([(id("east"), on(&cart, "net1"))]));
+        table.until("east on net1, cart.shop").await;
+        assert_eq!(forgotten.try_recv(), Ok(id("east")));
+        want.send_replace(BTreeMap::new());
+        // Its word goes to who writes down.
+        kept.until("").await;
+        cancel.cancel();
+        running.await.unwrap().unwrap();
     }
 }

@@ -13,8 +13,8 @@ use super::hosts::{self, RememberedHost};
 use super::pending::Pending;
 use super::{Database, StoreMetrics};
 use crate::lifecycle::Backoff;
-use crate::model::HostName;
-use crate::table::{EventSink, RegistryEvent};
+use crate::model::{ClusterId, HostName};
+use crate::table::{EventSink, RegistryChange, RegistryEvent};
 
 /// What comes within this time is one batch: a write costs a flush of the disk, and half a second of a member's changes is
 /// all that a crash may lose.
@@ -73,6 +73,18 @@ impl Recorder {
         }
         let mut pending = self.pending();
         pending.hosts.extend(words);
+        self.metrics.waiting(&pending);
+        drop(pending);
+        self.arrived.notify_one();
+    }
+
+    /// Forgets what the file has of a member, which is served on: somebody reads it whose words are not written down.
+    pub fn forget(&self, member: &ClusterId) {
+        let mut pending = self.pending();
+        pending.add(&RegistryEvent {
+            member: member.clone(),
+            change: RegistryChange::Left,
+        });
         self.metrics.waiting(&pending);
         drop(pending);
         self.arrived.notify_one();

@@ -79,6 +79,33 @@ pub(super) struct Voices {
     pub(super) after: Voice,
 }
 
+/// The last words of each sort that a new reader said before its lists, in the order in which the table is told of them: it says
+/// them once, so they must not get lost.
+#[derive(Debug, Default)]
+struct Said {
+    joined: Option<RegistryEvent>,
+    stands: Option<RegistryEvent>,
+    policies: Option<RegistryEvent>,
+}
+
+impl Said {
+    fn note(&mut self, event: RegistryEvent) {
+        let place = match &event.change {
+            RegistryChange::Joined { .. } => &mut self.joined,
+            RegistryChange::Stands(_) => &mut self.stands,
+            RegistryChange::Policies(_) => &mut self.policies,
+            // Of objects the lists will tell.
+            _ => return,
+        };
+        *place = Some(event);
+    }
+
+    fn take(&mut self) -> impl Iterator<Item = RegistryEvent> + use<> {
+        let said = std::mem::take(self);
+        [said.joined, said.stands, said.policies].into_iter().flatten()
+    }
+}
+
 /// Listens to a new reader. It takes its turn with its first complete lists.
 pub(super) struct Candidate {
     gate: Gate,
@@ -89,7 +116,7 @@ pub(super) struct Candidate {
     known: Sizes,
     doubted: Option<Sizes>,
     /// Held while it is decided what becomes of it.
-    deciding: Mutex<()>,
+    deciding: Mutex<Said>,
     progress: watch::Sender<Progress>,
 }
 
@@ -131,9 +158,9 @@ impl Candidate {
     }
 
     /// Takes over with the first lists, if nothing speaks against it.
-    fn hear(&self, event: RegistryEvent) -> Progress {
+    fn hear(&self, event: RegistryEvent, said: &mut Said) -> Progress {
         let (RegistryChange::Replace(lists) | RegistryChange::ReplaceExcept { lists, .. }) = &event.change else {
-            // How it is treated is known.
+            said.note(event);
             return Progress::Listing;
         };
         // A reader tells all kinds at once that every member has, and nothing before.
@@ -150,22 +177,25 @@ impl Candidate {
         }
         *speaker = Speaker::Reader(self.gate.reader);
         self.voices.after.take_over(&self.voices.before);
+        for earlier in said.take() {
+            self.gate.inner.apply(earlier);
+        }
         self.gate.inner.apply(event);
         Progress::TookOver
     }
 
-    fn deciding(&self) -> MutexGuard<'_, ()> {
+    fn deciding(&self) -> MutexGuard<'_, Said> {
         self.deciding.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl EventSink for Candidate {
     fn apply(&self, event: RegistryEvent) {
-        let deciding = self.deciding();
+        let mut deciding = self.deciding();
         let progress = self.progress.borrow().clone();
         match progress {
             Progress::Listing => {
-                let progress = self.hear(event);
+                let progress = self.hear(event, &mut deciding);
                 if progress != Progress::Listing {
                     self.progress.send_replace(progress);
                 }
@@ -327,6 +357,31 @@ mod tests {
                 "{listed} of {known}"
             );
         }
+    }
+
+    #[test]
+    fn what_the_new_reader_said_before_its_lists_is_told_before_them() {
+        let scene = scene();
+        let new = scene.candidate(0, None);
+        let joined = |network: &str| RegistryChange::Joined {
+            network: Some(crate::model::NetworkId::new(network).unwrap()),
+        };
+        let stands = RegistryChange::Stands(crate::model::MemberStanding {
+            rank: crate::model::Rank::Last,
+            ..Default::default()
+        });
+        let policies = RegistryChange::Policies(crate::table::Policies::Known);
+        for change in [policies.clone(), joined("net1"), stands.clone(), joined("net2")] {
+            new.apply(says(change));
+        }
+        assert!(scene.sink.changes().is_empty());
+        new.apply(lists(1));
+        let told = scene.sink.changes();
+        assert_eq!(
+            format!("{:?}", &told[..3]),
+            format!("{:?}", [joined("net2"), stands, policies])
+        );
+        assert_eq!(told.len(), 4);
     }
 
     #[test]

@@ -3,17 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
+use tokio::time::timeout;
 use tokio_stream::StreamMap;
 
+use super::absence::Groups;
 use crate::crd;
 
 const SELECTOR: &str = "istio/multiCluster=true";
+/// How long the server has to tell its groups.
+const ANSWER: Duration = Duration::from_secs(10);
 
 type Events<K> = Pin<Box<dyn Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send>>;
 
@@ -23,6 +28,8 @@ pub(super) enum Heard {
     Secrets(Result<watcher::Event<Secret>, watcher::Error>),
     /// Of `Member` objects.
     Members(Result<watcher::Event<DynamicObject>, watcher::Error>),
+    /// The server says 404 of `Member` objects, and this of its groups.
+    NoMembers(Groups),
     /// Of a Secret that a `Member` object names.
     Named(Arc<str>, Result<watcher::Event<Secret>, watcher::Error>),
 }
@@ -32,7 +39,7 @@ pub(super) struct Watches {
     client: Client,
     namespace: String,
     secrets: Events<Secret>,
-    members: Events<DynamicObject>,
+    members: Pin<Box<dyn Stream<Item = Heard> + Send>>,
     named: StreamMap<Arc<str>, Events<Secret>>,
 }
 
@@ -42,7 +49,7 @@ impl Watches {
         let members: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &member_resource());
         Self {
             secrets: watch(secrets, watcher::Config::default().labels(SELECTOR)),
-            members: watch(members, watcher::Config::default()),
+            members: members_or_groups(watch(members, watcher::Config::default()), client.clone()),
             named: StreamMap::new(),
             client,
             namespace: namespace.to_owned(),
@@ -73,7 +80,7 @@ impl Watches {
     pub(super) async fn next(&mut self) -> Option<Heard> {
         tokio::select! {
             event = self.secrets.next() => event.map(Heard::Secrets),
-            event = self.members.next() => event.map(Heard::Members),
+            event = self.members.next() => event,
             Some((name, event)) = self.named.next() => Some(Heard::Named(name, event)),
         }
     }
@@ -91,6 +98,29 @@ where
     K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
 {
     watcher(api, config).default_backoff().boxed()
+}
+
+/// The words of a watch, with what the server says of its groups in place of each 404.
+fn members_or_groups(events: Events<DynamicObject>, client: Client) -> Pin<Box<dyn Stream<Item = Heard> + Send>> {
+    let heard = events.then(move |event| {
+        let client = client.clone();
+        async move {
+            match event {
+                Err(error) if code(&error) == Some(404) => Heard::NoMembers(groups(&client).await),
+                event => Heard::Members(event),
+            }
+        }
+    });
+    heard.boxed()
+}
+
+async fn groups(client: &Client) -> Groups {
+    match timeout(ANSWER, client.list_api_groups()).await {
+        Ok(Ok(list)) if list.groups.iter().any(|group| group.name == crd::GROUP) => Groups::WithOurs,
+        Ok(Ok(_)) => Groups::WithoutOurs,
+        Ok(Err(error)) => Groups::Untold(error.to_string()),
+        Err(_) => Groups::Untold("it does not answer in time".to_owned()),
+    }
 }
 
 /// What a watch of one kind adds up to. A list counts once it is complete.

@@ -5,6 +5,7 @@
 //! rotation: the new one is tried first, must lead to the same cluster and list what is known of it; then it takes over from
 //! the one before, which was heard until that moment. What else an object says takes effect without a new connection.
 
+mod absence;
 mod handover;
 mod home;
 mod options;
@@ -28,6 +29,7 @@ use super::{Answer, Attachment, MemberOptions, MemberSource, Members, Problem, R
 use crate::lifecycle::Backoff;
 use crate::model::{ClusterId, ObjectName};
 use crate::table::EventSink;
+use absence::{Absence, AtStake, Groups};
 pub use home::member_resource;
 use home::{Heard, Kept, Meant, Watches};
 use record::{MemberRecord, SecretRecord};
@@ -36,8 +38,6 @@ use wanted::{Asked, Home, asked};
 
 /// How often members that are away are looked at.
 const LOOK: Duration = Duration::from_secs(2);
-/// A server that says for so long that it has no `Member` objects is believed: one that starts may say so too.
-const NONE_FOR: Duration = Duration::from_secs(5);
 /// So many failures of a watch without a word in between, and the connection is made anew: the kubeconfig may be another by now.
 const FAILURES: u32 = 8;
 
@@ -66,29 +66,12 @@ pub async fn run_attached_members(
     members: Members,
     cancel: CancellationToken,
 ) {
-    let mut attached = Attached {
-        running: Running::new(
-            sink,
-            members.clone(),
-            Arc::new(place.allowed),
-            cancel.clone(),
-            place.known,
-        ),
-        first: Some(place.listed),
-        options: place.options,
-        secrets: Kept::default(),
-        objects: Kept::default(),
-        named: BTreeMap::new(),
-        state: Reading::default(),
-        asked: Asked::default(),
-        members,
-        shown: PathBuf::from(format!("members in {}", place.namespace)),
-        namespace: place.namespace,
-    };
+    let source = place.source.clone();
+    let mut attached = Attached::new(place, sink, members, cancel.clone());
     let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
     let reading = async {
         loop {
-            match kubernetes::connect(&place.source).await {
+            match kubernetes::connect(&source).await {
                 Ok(client) => {
                     let begun = Instant::now();
                     attached.follow(Watches::new(client, &attached.namespace)).await;
@@ -118,8 +101,8 @@ struct Reading {
     listed: Listed,
     /// The list of `Member` objects failed, so nobody waits for it.
     members_failed: bool,
-    /// Since when the server says that it has no such objects.
-    none_since: Option<Instant>,
+    /// What the server says where it says that it has no such objects.
+    absence: Absence,
     /// Failures in a row.
     failures: u32,
     /// What can't be read at present, and why.
@@ -152,6 +135,22 @@ struct Attached {
 }
 
 impl Attached {
+    fn new(place: AttachedMembers, sink: Arc<dyn EventSink>, members: Members, cancel: CancellationToken) -> Self {
+        Self {
+            running: Running::new(sink, members.clone(), Arc::new(place.allowed), cancel, place.known),
+            first: Some(place.listed),
+            options: place.options,
+            secrets: Kept::default(),
+            objects: Kept::default(),
+            named: BTreeMap::new(),
+            state: Reading::default(),
+            asked: Asked::default(),
+            members,
+            shown: PathBuf::from(format!("members in {}", place.namespace)),
+            namespace: place.namespace,
+        }
+    }
+
     /// Follows the watches until a new connection is needed.
     async fn follow(&mut self, mut watches: Watches) {
         let mut freed = self.members.freed();
@@ -195,8 +194,11 @@ impl Attached {
                 self.secrets.take(event, record::of_secret)
             }
             Heard::Members(Ok(event)) => {
-                self.readable(MEMBERS);
-                self.state.none_since = None;
+                // That a list begins is said before the server was asked.
+                if !matches!(event, watcher::Event::Init) {
+                    self.readable(MEMBERS);
+                    self.state.absence.end();
+                }
                 let complete = matches!(event, watcher::Event::InitDone);
                 self.state.listed.members |= complete;
                 self.objects.take(event, record::of_member)
@@ -207,9 +209,10 @@ impl Attached {
                 named.listed |= matches!(event, watcher::Event::InitDone);
                 named.kept.take(event, record::of_secret)
             }
-            Heard::Members(Err(error)) if home::code(&error) == Some(404) => self.no_members(),
+            Heard::NoMembers(groups) => self.no_members(&groups),
             Heard::Members(Err(error)) => {
                 self.state.members_failed = true;
+                self.state.absence.end();
                 self.failed(MEMBERS, &error);
                 Meant::News
             }
@@ -226,14 +229,27 @@ impl Attached {
 
     /// The server says that it has no such kind: nobody has installed it, or it is gone with all its objects, or the server
     /// has just started.
-    fn no_members(&mut self) -> Meant {
-        let since = *self.state.none_since.get_or_insert_with(Instant::now);
+    fn no_members(&mut self, groups: &Groups) -> Meant {
         self.state.members_failed = true;
-        if since.elapsed() >= NONE_FOR {
+        let at_stake = match self.objects.held.is_empty() && !self.running.remembers() {
+            true => AtStake::Nothing,
+            false => AtStake::Members,
+        };
+        let believed = self.state.absence.hear(groups, at_stake, Instant::now());
+        if believed {
             self.state.listed.members = true;
             self.objects = Kept::default();
         }
-        self.state.unreadable.remove(MEMBERS);
+        if believed || at_stake == AtStake::Nothing {
+            self.state.unreadable.remove(MEMBERS);
+        } else {
+            let why = match groups {
+                Groups::WithoutOurs => "the API server says that it has no such kind, which is not believed at once",
+                Groups::WithOurs => "the API server says that there are none of the kind, though it has its group",
+                Groups::Untold(_) => "the API server says that it has no such kind, and does not tell which it has",
+            };
+            self.state.unreadable.insert(MEMBERS, why.to_owned());
+        }
         Meant::News
     }
 
@@ -353,3 +369,6 @@ impl Attached {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

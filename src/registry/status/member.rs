@@ -13,7 +13,7 @@ use super::super::metrics::{ByCredential, ByKind, ByMember};
 use super::super::problem::shorten;
 use super::super::{Credential, Expiry, MemberOptions, Problem};
 use super::{
-    CATCHING_UP, Entry, KindReport, KindState, MOST_PROBLEMS, MOST_TOPICS, MemberState, Members, READING, Topic,
+    CATCHING_UP, Entry, Inner, KindReport, KindState, MOST_PROBLEMS, MOST_TOPICS, MemberState, Members, READING, Topic,
     log_new,
 };
 use crate::model::{ClusterId, MemberStanding, Rank};
@@ -107,12 +107,11 @@ impl MemberStatus {
                 entry.remembered = false;
             }
         });
-        let metrics = &self.board().inner.metrics;
-        metrics.synced.get_or_create(&ByMember::new(&self.name)).set(1);
-        self.board()
-            .inner
-            .synced
-            .send_if_modified(|synced| synced.insert(self.name.clone()));
+        self.show(|board| {
+            let metrics = &board.metrics;
+            metrics.synced.get_or_create(&ByMember::new(&self.name)).set(1);
+            board.synced.send_if_modified(|synced| synced.insert(self.name.clone()));
+        });
     }
 
     /// The member can't be read at present.
@@ -139,25 +138,28 @@ impl MemberStatus {
                 false => MemberState::Connecting { since, reason },
             };
         });
-        let metrics = &self.board().inner.metrics;
-        metrics.synced.get_or_create(&ByMember::new(&self.name)).set(0);
+        self.show(|board| {
+            let synced = &board.metrics.synced;
+            synced.get_or_create(&ByMember::new(&self.name)).set(0);
+        });
     }
 
     /// Whether the member can be reached at all.
     pub(in super::super) fn reached(&self, reached: bool) {
-        self.board()
-            .inner
-            .unreached
-            .send_if_modified(|unreached| match reached {
+        self.show(|board| {
+            board.unreached.send_if_modified(|unreached| match reached {
                 true => unreached.remove(&self.name),
                 false => unreached.insert(self.name.clone()),
             });
+        });
     }
 
     /// Whether the member has more than its budget allows.
     pub(in super::super) fn over_budget(&self, over: bool) {
-        let gauges = &self.board().inner.metrics.over_budget;
-        gauges.get_or_create(&ByMember::new(&self.name)).set(over.into());
+        self.show(|board| {
+            let gauges = &board.metrics.over_budget;
+            gauges.get_or_create(&ByMember::new(&self.name)).set(over.into());
+        });
     }
 
     /// The member changes no faster than it may.
@@ -167,10 +169,12 @@ impl MemberStatus {
 
     /// The member changes faster than its budget allows, and is let wait for so long.
     pub(in super::super) fn throttled(&self, rest: Duration) {
-        let throttled = &self.board().inner.metrics.throttled;
-        throttled
-            .get_or_create(&ByMember::new(&self.name))
-            .inc_by(rest.as_secs_f64());
+        self.show(|board| {
+            let throttled = &board.metrics.throttled;
+            throttled
+                .get_or_create(&ByMember::new(&self.name))
+                .inc_by(rest.as_secs_f64());
+        });
         let rate = self.options().borrow().budget.events_per_second;
         let problem = Problem::new(
             format!("member {}", self.name),
@@ -184,8 +188,10 @@ impl MemberStatus {
 
     /// An attempt to read the member failed.
     pub(in super::super) fn count_failure(&self) {
-        let failures = &self.board().inner.metrics.failures;
-        failures.get_or_create(&ByMember::new(&self.name)).inc();
+        self.show(|board| {
+            let failures = &board.metrics.failures;
+            failures.get_or_create(&ByMember::new(&self.name)).inc();
+        });
     }
 
     /// Everything that is held of the member is up to date at this moment.
@@ -196,18 +202,21 @@ impl MemberStatus {
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default()
             .as_secs_f64();
-        let metrics = &self.board().inner.metrics;
-        metrics.confirmed.get_or_create(&ByMember::new(&self.name)).set(seconds);
+        self.show(|board| {
+            let confirmed = &board.metrics.confirmed;
+            confirmed.get_or_create(&ByMember::new(&self.name)).set(seconds);
+        });
     }
 
     /// The member's API server answered a heartbeat within this time.
     pub(in super::super) fn heartbeat(&self, took: Duration) {
         self.change(|entry| entry.heartbeat = Some(took));
-        let metrics = &self.board().inner.metrics;
-        metrics
-            .heartbeat
-            .get_or_create(&ByMember::new(&self.name))
-            .set(took.as_secs_f64());
+        self.show(|board| {
+            let heartbeats = &board.metrics.heartbeat;
+            heartbeats
+                .get_or_create(&ByMember::new(&self.name))
+                .set(took.as_secs_f64());
+        });
     }
 
     /// Since when the member is stale, if it is, now and from now on; closed once the member left.
@@ -234,10 +243,12 @@ impl MemberStatus {
             Rank::Last => 1,
             Rank::Out => 2,
         };
-        let metrics = &self.board().inner.metrics;
-        metrics.rank.get_or_create(&ByMember::new(&self.name)).set(rank);
         let weight = i64::from(standing.weight.percent());
-        metrics.weight.get_or_create(&ByMember::new(&self.name)).set(weight);
+        self.show(|board| {
+            let metrics = &board.metrics;
+            metrics.rank.get_or_create(&ByMember::new(&self.name)).set(rank);
+            metrics.weight.get_or_create(&ByMember::new(&self.name)).set(weight);
+        });
     }
 
     /// The watch of a kind gave a sign of life.
@@ -295,10 +306,12 @@ impl MemberStatus {
     /// So many objects of a kind are kept though a list left them out.
     pub(in super::super) fn holds_back(&self, kind: Kind, objects: usize) {
         self.change_kind(kind, |report| report.held_back = objects);
-        let gauges = &self.board().inner.metrics.held_back;
-        gauges
-            .get_or_create(&ByKind::new(&self.name, kind))
-            .set(i64::try_from(objects).unwrap_or(i64::MAX));
+        self.show(|board| {
+            let gauges = &board.metrics.held_back;
+            gauges
+                .get_or_create(&ByKind::new(&self.name, kind))
+                .set(i64::try_from(objects).unwrap_or(i64::MAX));
+        });
     }
 
     /// Nothing fails at present, though not everything was read yet.
@@ -329,14 +342,18 @@ impl MemberStatus {
             }
             entry.events_total += objects;
         });
-        let events = &self.board().inner.metrics.events;
-        events.get_or_create(&ByKind::new(&self.name, kind)).inc_by(objects);
+        self.show(|board| {
+            let events = &board.metrics.events;
+            events.get_or_create(&ByKind::new(&self.name, kind)).inc_by(objects);
+        });
     }
 
     /// A kind was listed.
     pub(in super::super) fn listed(&self, kind: Kind) {
-        let lists = &self.board().inner.metrics.lists;
-        lists.get_or_create(&ByKind::new(&self.name, kind)).inc();
+        self.show(|board| {
+            let lists = &board.metrics.lists;
+            lists.get_or_create(&ByKind::new(&self.name, kind)).inc();
+        });
     }
 
     /// This many objects of a kind are held now.
@@ -344,10 +361,12 @@ impl MemberStatus {
         self.change(|entry| {
             entry.counts.insert(kind, objects);
         });
-        let gauges = &self.board().inner.metrics.objects;
-        gauges
-            .get_or_create(&ByKind::new(&self.name, kind))
-            .set(i64::try_from(objects).unwrap_or(i64::MAX));
+        self.show(|board| {
+            let gauges = &board.metrics.objects;
+            gauges
+                .get_or_create(&ByKind::new(&self.name, kind))
+                .set(i64::try_from(objects).unwrap_or(i64::MAX));
+        });
     }
 
     /// How many objects of each kind are held; none by a second reader, whose lists are compared as a whole before it takes over.
@@ -370,14 +389,16 @@ impl MemberStatus {
 
     /// When the member's credentials expire, as far as they say.
     pub(in super::super) fn credentials(&self, expiries: Vec<Expiry>) {
-        let gauges = &self.board().inner.metrics.expiry;
-        for credential in Credential::ALL {
-            let label = ByCredential::new(&self.name, credential);
-            match expiries.iter().find(|expiry| expiry.credential == credential) {
-                Some(expiry) => drop(gauges.get_or_create(&label).set(expiry.seconds())),
-                None => drop(gauges.remove(&label)),
+        self.show(|board| {
+            let gauges = &board.metrics.expiry;
+            for credential in Credential::ALL {
+                let label = ByCredential::new(&self.name, credential);
+                match expiries.iter().find(|expiry| expiry.credential == credential) {
+                    Some(expiry) => drop(gauges.get_or_create(&label).set(expiry.seconds())),
+                    None => drop(gauges.remove(&label)),
+                }
             }
-        }
+        });
         self.change(|entry| entry.credentials = expiries);
     }
 
@@ -421,10 +442,12 @@ impl MemberStatus {
     }
 
     fn show_connected(&self, kind: Kind, connected: bool) {
-        let gauges = &self.board().inner.metrics.connected;
-        gauges
-            .get_or_create(&ByKind::new(&self.name, kind))
-            .set(i64::from(connected));
+        self.show(|board| {
+            let gauges = &board.metrics.connected;
+            gauges
+                .get_or_create(&ByKind::new(&self.name, kind))
+                .set(i64::from(connected));
+        });
     }
 
     fn change_kind(&self, kind: Kind, change: impl FnOnce(&mut KindReport)) {
@@ -433,6 +456,16 @@ impl MemberStatus {
                 change(report);
             }
         });
+    }
+
+    /// Shows something of the member beside its entry, while it has one: what is said of a member that left would stay for ever.
+    fn show(&self, show: impl FnOnce(&Inner)) {
+        let board = self.board();
+        // Held, so that the member does not leave in between.
+        let entries = board.entries();
+        if entries.contains_key(&self.name) {
+            show(&board.inner);
+        }
     }
 
     fn change(&self, change: impl FnOnce(&mut Entry)) {

@@ -335,13 +335,16 @@ impl Members {
 
     /// Takes a member out.
     pub(super) fn leave(&self, name: &ClusterId) {
-        self.entries().remove(name);
-        self.inner.metrics.forget(name);
-        lock(&self.inner.remembered).remove(name);
-        self.inner.synced.send_if_modified(|synced| synced.remove(name));
-        self.inner
-            .unreached
-            .send_if_modified(|unreached| unreached.remove(name));
+        {
+            let mut entries = self.entries();
+            entries.remove(name);
+            self.inner.metrics.forget(name);
+            lock(&self.inner.remembered).remove(name);
+            self.inner.synced.send_if_modified(|synced| synced.remove(name));
+            self.inner
+                .unreached
+                .send_if_modified(|unreached| unreached.remove(name));
+        }
         self.inner.freed.send_modify(|freed| *freed += 1);
     }
 

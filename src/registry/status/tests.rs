@@ -111,3 +111,31 @@ async fn a_member_out_of_reach_is_waited_for_a_moment_and_one_that_is_read_for_l
     status.synced();
     assert_eq!(waiting.await, Settled::Synced);
 }
+
+#[test]
+fn what_is_said_of_a_member_that_left_is_shown_nowhere() {
+    let (members, status, registry) = members();
+    status.synced();
+    members.leave(&ClusterId::new("east").unwrap());
+    let kind = Kind::Pod;
+    status.synced();
+    status.failing("no route");
+    status.reached(false);
+    status.over_budget(true);
+    status.throttled(Duration::from_secs(1));
+    status.count_failure();
+    status.confirmed();
+    status.heartbeat(Duration::from_secs(1));
+    status.stands(MemberStanding::default());
+    status.catching_up(kind);
+    status.connected(kind);
+    status.holds_back(kind, 1);
+    status.told(kind, 1);
+    status.listed(kind);
+    status.holds(kind, 1);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    assert!(!text.contains("east"), "{text}");
+    assert!(members.inner.synced.borrow().is_empty());
+    assert!(members.inner.unreached.borrow().is_empty());
+}

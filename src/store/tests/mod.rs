@@ -9,6 +9,7 @@ use crate::table::testing::*;
 use crate::table::{EventSink, Kept, Kind, Record, RegistryChange, RegistryEvent};
 
 mod addresses;
+mod forget;
 mod hosts;
 
 fn batch(events: &[RegistryEvent]) -> Pending {

@@ -106,6 +106,11 @@ impl Running {
         }
     }
 
+    /// Whether members are served as they were known before the start, and nobody has said yet whether they are left.
+    pub(super) fn remembers(&self) -> bool {
+        !self.known.is_empty()
+    }
+
     pub(super) fn problems(&self) -> impl Iterator<Item = &Problem> {
         self.problems.values()
     }
