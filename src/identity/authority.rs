@@ -279,7 +279,13 @@ impl Authority {
     /// The same authority, whichever roots are trusted beside its own: what it issued need not be issued anew.
     #[must_use]
     pub fn signs_as(&self, other: &Self) -> bool {
-        self.chain == other.chain && self.own.der == other.own.der
+        self.own.der == other.own.der && self.chain == other.chain
+    }
+
+    /// What tells it from any other, as [`Authority::signs_as`] does: its own certificate, and those above it. Nothing of a key.
+    #[must_use]
+    pub fn signer(&self) -> (&[u8], &str) {
+        (&self.own.der, &self.chain)
     }
 }
 

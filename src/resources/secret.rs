@@ -27,23 +27,25 @@ pub enum SecretSpec<'a> {
         chain: &'a str,
         /// The private key.
         key: &'a str,
+        /// Which certificates are as good as this one, and until when: of one that a client holds already, no other is sent to it.
+        version: Version,
     },
     /// The roots that workloads trust, PEM.
     Roots(&'a str),
 }
 
 impl SecretSpec<'_> {
-    /// The `Secret`. Its version tells nothing of a key: no two certificates are alike.
+    /// The `Secret`. Its version tells nothing of a key.
     #[must_use]
     pub fn encode(&self) -> Resource {
         let (name, version, content) = match self {
-            Self::Workload { chain, key } => {
+            Self::Workload { chain, key, version } => {
                 let certificate = TlsCertificate {
                     certificate_chain: Some(inline(chain)),
                     private_key: Some(inline(key)),
                     ..TlsCertificate::default()
                 };
-                (WORKLOAD_SECRET, Version::of(chain), Type::TlsCertificate(certificate))
+                (WORKLOAD_SECRET, *version, Type::TlsCertificate(certificate))
             }
             Self::Roots(roots) => {
                 let trusted = CertificateValidationContext {
@@ -84,7 +86,12 @@ mod tests {
 
     #[test]
     fn nothing_that_is_printed_shows_a_key_and_the_version_does_not_depend_on_it() {
-        let spec = |key| SecretSpec::Workload { chain: "chain", key };
+        let version = Version::until(&"shop", 7);
+        let spec = |key| SecretSpec::Workload {
+            chain: "chain",
+            key,
+            version,
+        };
         let resource = spec("s3cret").encode();
         assert!(String::from_utf8_lossy(&resource.any).contains("s3cret"));
         for shown in [format!("{resource:?}"), format!("{:?}", spec("s3cret"))] {

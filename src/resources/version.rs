@@ -5,6 +5,9 @@ use std::hash::{Hash, Hasher};
 
 use xxhash_rust::xxh3::Xxh3;
 
+/// Six bits each.
+const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
 /// A hash of the values that a resource is made of. Never of encoded bytes: Envoy's messages have maps, and equal maps
 /// encode in different orders, so that bytes would differ between replicas and from one build to the next.
 ///
@@ -25,6 +28,32 @@ impl Version {
         Self::from_bits(hasher.0.digest128())
     }
 
+    /// A version of which whoever is shown its text can tell whether it is of these values, and until when it counts: equal values
+    /// and ends give equal versions.
+    #[must_use]
+    pub fn until(values: &impl Hash, end: u64) -> Self {
+        let [half, _] = Self::of(values).0;
+        Self([half, end])
+    }
+
+    /// Until when it counts, where [`Version::until`] made it of these values.
+    #[must_use]
+    pub fn end_of(self, values: &impl Hash) -> Option<u64> {
+        let [_, end] = self.0;
+        (self == Self::until(values, end)).then_some(end)
+    }
+
+    /// Reads what [`fmt::Display`] writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut bits = 0_u128;
+        for letter in text.bytes() {
+            let six = LETTERS.iter().position(|known| *known == letter)?;
+            bits = bits << 6 | six as u128;
+        }
+        Some(Self::from_bits(bits)).filter(|version| version.text() == text.as_bytes())
+    }
+
     fn from_bits(bits: u128) -> Self {
         Self([(bits >> 64) as u64, bits as u64])
     }
@@ -37,7 +66,6 @@ impl Version {
     /// The version as it is on the wire, as [`fmt::Display`] writes it.
     #[must_use]
     pub fn text(self) -> [u8; Self::TEXT_BYTES] {
-        const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         // The first letter has the two bits that are left over.
         std::array::from_fn(|at| LETTERS[(self.bits() >> (126 - 6 * at) & 0x3f) as usize])
     }
@@ -82,6 +110,19 @@ impl Hasher for Wide {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn an_end_is_read_back_by_who_knows_the_values_and_only_a_text_of_ours_is_read() {
+        let version = Version::until(&("shop", 1), 1_700_000_000_123);
+        let text = version.to_string();
+        assert_eq!(Version::parse(&text), Some(version));
+        assert_eq!(version.end_of(&("shop", 1)), Some(1_700_000_000_123));
+        assert_eq!(version.end_of(&("shop", 2)), None);
+        let long = format!("A{text}");
+        for wrong in ["", "1", &text[1..], &long, &text.replace(&text[..1], "_"), "ß"] {
+            assert_eq!(Version::parse(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn texts_are_equal_exactly_where_versions_are() {

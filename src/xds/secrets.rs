@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::cache::{Changes, Lookup, Subscriber};
 use crate::identity::{Authority, Issuer, SpiffeId};
-use crate::resources::{ROOTS_SECRET, Resource, ResourceType, SecretSpec, WORKLOAD_SECRET};
+use crate::resources::{ROOTS_SECRET, Resource, ResourceType, SecretSpec, Version, WORKLOAD_SECRET};
 
 /// How soon a certificate that could not be issued is tried again.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -94,14 +95,15 @@ impl<'a> SecretKeeper<'a> {
         }
     }
 
-    /// Secrets are asked for: those that there are will be found from the return on.
-    pub(super) fn want(&mut self, names: &[Arc<str>]) {
+    /// Secrets are asked for: those that there are will be found from the return on. A client that comes back says which version of
+    /// its certificate it holds, if any.
+    pub(super) fn want(&mut self, names: &[Arc<str>], claim: Option<Version>) {
         self.wanted.extend(names.iter().cloned());
         for name in names {
             match &**name {
                 // One that is good is given again: who asks and gives back over and over costs nothing.
                 WORKLOAD_SECRET if self.renew_at.is_none_or(|at| at <= Instant::now()) => {
-                    self.issue();
+                    self.issue(claim);
                 }
                 ROOTS_SECRET => {
                     self.put_roots();
@@ -131,7 +133,7 @@ impl<'a> SecretKeeper<'a> {
             let mut names = BTreeSet::new();
             tokio::select! {
                 () = renewal => {
-                    if self.issue() {
+                    if self.issue(None) {
                         names.insert(WORKLOAD_SECRET);
                     }
                 }
@@ -156,21 +158,41 @@ impl<'a> SecretKeeper<'a> {
     }
 
     /// Issues the certificate; false when it can't be, and what there is stays. Where nobody wants it any more, it is forgotten.
-    fn issue(&mut self) -> bool {
+    ///
+    /// One that the client claims to hold, of this authority and not due yet, is as good: the new one gets its version, is there if it is
+    /// asked for all the same, and else stays here until the time comes. Another one every time that streams end would have an
+    /// Envoy build all its TLS contexts anew. Whoever claims what it does not hold harms itself only.
+    fn issue(&mut self, claim: Option<Version>) -> bool {
         self.renew_at = None;
         if !self.wanted.contains(WORKLOAD_SECRET) {
             self.shelf.lock().remove(WORKLOAD_SECRET);
             return false;
         }
         let source = &self.source;
+        // Read before the certificate is made: by a newer one than its version says, it is made once more.
+        let authority = Arc::clone(&source.authority.borrow());
         match source.issuer.issue(&source.id) {
-            Ok((certificate, renew_after)) => {
+            Ok((certificate, mut renew_after)) => {
+                let made_by = (authority.signer(), source.id.to_string());
+                let now = Timestamp::now().as_millisecond().unsigned_abs();
+                let held = claim.and_then(|claim| Some((claim, claim.end_of(&made_by)?.checked_sub(now)?)));
+                let version = match held.filter(|(_, left)| *left > 0) {
+                    Some((version, left)) => {
+                        renew_after = renew_after.min(Duration::from_millis(left));
+                        version
+                    }
+                    None => {
+                        let due = renew_after.as_millis().try_into().unwrap_or(u64::MAX);
+                        Version::until(&made_by, now.saturating_add(due))
+                    }
+                };
                 self.renew_at = Some(Instant::now() + renew_after);
                 let key = certificate.key.reveal();
                 self.shelf.put(
                     SecretSpec::Workload {
                         chain: &certificate.chain,
                         key,
+                        version,
                     }
                     .encode(),
                 )
@@ -195,31 +217,66 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
 
-    #[tokio::test(start_paused = true)]
-    async fn a_certificate_that_is_good_is_given_again_and_one_that_nobody_wants_is_forgotten_when_it_is_due() {
+    fn issuer(domain: &TrustDomain) -> Arc<Issuer> {
         let folder = tempfile::tempdir().unwrap();
-        let domain = TrustDomain::new("cluster.local").unwrap();
         let workshop = Workshop::new(folder.path());
-        let now = jiff::Timestamp::now();
-        workshop.init(&domain, 300 * DAY, now).unwrap();
+        let now = Timestamp::now();
+        workshop.init(domain, 300 * DAY, now).unwrap();
         let member = crate::model::ClusterId::new("a").unwrap();
         workshop
             .issue_intermediate(&member, crate::identity::Renewal::NotAsked, 200 * DAY, now)
             .unwrap();
         let metrics = IdentityMetrics::default();
         let keeper = Keeper::open(&workshop.member_folder(&member), metrics.clone()).unwrap();
-        let issuer = Arc::new(Issuer::new(Arc::new(keeper), DAY, metrics));
+        Arc::new(Issuer::new(Arc::new(keeper), DAY, metrics))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_comes_back_keeps_a_certificate_of_its_own_of_this_authority_until_it_is_due() {
+        let domain = TrustDomain::new("cluster.local").unwrap();
+        let [issuer, other] = [(); 2].map(|()| issuer(&domain));
+        let id = |account: &str| SpiffeId::new(domain.clone(), "shop", account).unwrap();
+        let name = [Arc::from(WORKLOAD_SECRET)];
+        // What is held by whoever claims something on a new stream, and which is the next.
+        let held = async |issuer: &Arc<Issuer>, account: &str, claim: Option<Version>| {
+            let shelf = Shelf::default();
+            let mut secrets = SecretKeeper::new(&shelf, Arc::clone(issuer), id(account));
+            secrets.want(&name, claim);
+            let held = || shelf.lock().get(WORKLOAD_SECRET).map(|resource| resource.version);
+            let first = held();
+            let renewed = tokio::time::timeout(DAY, secrets.changed(|| 0.5)).await;
+            assert!(renewed.is_ok() && held() != first, "it is renewed in time");
+            first
+        };
+        let mine = held(&issuer, "web", None).await;
+        assert_eq!(held(&issuer, "web", mine).await, mine);
+        assert_ne!(held(&issuer, "client", mine).await, mine, "another's");
+        assert_ne!(held(&other, "web", mine).await, mine, "of another authority");
+        let authority = Arc::clone(&issuer.watch().borrow());
+        let made_by = (authority.signer(), id("web").to_string());
+        let now = Timestamp::now().as_millisecond().unsigned_abs();
+        let due = Some(Version::until(&made_by, now - 1));
+        assert_ne!(held(&issuer, "web", due).await, due, "it is over");
+        // Who says more than there is to have is given none for longer than others are.
+        let lie = Some(Version::until(&made_by, u64::MAX));
+        assert_eq!(held(&issuer, "web", lie).await, lie);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_certificate_that_is_good_is_given_again_and_one_that_nobody_wants_is_forgotten_when_it_is_due() {
+        let domain = TrustDomain::new("cluster.local").unwrap();
+        let issuer = issuer(&domain);
         let id = SpiffeId::new(domain, "shop", "web").unwrap();
         let shelf = Shelf::default();
         let held = || shelf.lock().get(WORKLOAD_SECRET).map(|resource| resource.version);
         let mut secrets = SecretKeeper::new(&shelf, issuer, id);
         let name = [Arc::from(WORKLOAD_SECRET)];
-        secrets.want(&name);
+        secrets.want(&name, None);
         let first = held();
         assert!(first.is_some());
         for _ in 0..3 {
             secrets.give_back(&name);
-            secrets.want(&name);
+            secrets.want(&name, None);
         }
         assert_eq!(held(), first);
 
@@ -228,7 +285,7 @@ mod tests {
         secrets.give_back(&name);
         let renewed = tokio::time::timeout(DAY, secrets.changed(|| 0.5)).await;
         assert!(renewed.is_err() && held().is_none());
-        secrets.want(&name);
+        secrets.want(&name, None);
         assert!(held().is_some());
     }
 }

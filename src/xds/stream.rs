@@ -29,7 +29,7 @@ use crate::cache::Changes;
 use crate::identity::{BearerToken, PeerCertificates, Refusal, Shown, SpiffeId};
 use crate::lifecycle::random;
 use crate::model::{EnvoyVersion, Role, Standpoint};
-use crate::resources::ResourceType;
+use crate::resources::{ResourceType, Version, WORKLOAD_SECRET};
 
 /// How many requests may go before an answer that is due: ACKs are cheap and let answers go, but a flood of them must not
 /// keep a proxy's endpoints from it.
@@ -366,6 +366,12 @@ impl<'a> Served<'a> {
         if let Some(kind) = ResourceType::from_url(&request.type_url) {
             newcomer.asked(kind);
         }
+        let claim = match &secrets {
+            Some(_) => request
+                .held(ResourceType::Secret, WORKLOAD_SECRET)
+                .and_then(Version::parse),
+            None => None,
+        };
         let (effect, after) = self.stream.on_request(request)?;
         if let Some(verdict) = effect.verdict {
             let (Verdict::Acked(kind) | Verdict::Nacked(kind)) = verdict;
@@ -380,7 +386,7 @@ impl<'a> Served<'a> {
                     share.add(names.len())?;
                     match (kind, &mut secrets) {
                         (ResourceType::Secret, None) => {}
-                        (ResourceType::Secret, Some(secrets)) => secrets.want(&names),
+                        (ResourceType::Secret, Some(secrets)) => secrets.want(&names, claim),
                         _ => subscriber.subscribe(kind, &names),
                     }
                 }

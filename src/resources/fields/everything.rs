@@ -31,7 +31,12 @@ pub(super) fn resources(schema: Schema) -> Vec<Resource> {
     let specs: Vec<_> = specs.collect();
     let kinds: BTreeSet<_> = specs.iter().map(kind).collect();
     assert_eq!(kinds.len(), KINDS, "a kind that is added must be among these");
-    let secrets = [SecretSpec::Workload { chain: "a", key: "b" }, SecretSpec::Roots("c")];
+    let workload = SecretSpec::Workload {
+        chain: "a",
+        key: "b",
+        version: crate::resources::Version::of(&"a"),
+    };
+    let secrets = [workload, SecretSpec::Roots("c")];
     let secrets = secrets.iter().map(SecretSpec::encode);
     specs.iter().map(ResourceSpec::encode).chain(secrets).collect()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{MAX_NAME_BYTES, SessionError};
+use crate::resources::ResourceType;
 
 /// The two ways in which xDS is spoken; the method that was called decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,4 +76,17 @@ pub(in super::super) struct Request {
     pub(in super::super) error: Option<Rejection>,
     /// The change of subscriptions.
     pub(in super::super) body: Body,
+}
+
+impl Request {
+    /// The version of a resource that a reconnecting client says to hold.
+    pub(in super::super) fn held(&self, kind: ResourceType, name: &str) -> Option<&str> {
+        let Body::Delta { initial, .. } = &self.body else {
+            return None;
+        };
+        initial
+            .get(name)
+            .filter(|_| ResourceType::from_url(&self.type_url) == Some(kind))
+            .map(String::as_str)
+    }
 }
