@@ -25,9 +25,17 @@ const REMIND: Duration = Duration::from_secs(6 * 3600);
 pub struct Keeper {
     folder: PathBuf,
     current: watch::Sender<Arc<Authority>>,
-    /// The files that were read last, good or not, and what was said of them.
-    last: Mutex<Option<AuthorityFiles>>,
+    last: Mutex<Last>,
     metrics: IdentityMetrics,
+}
+
+/// What was found last.
+#[derive(Debug, Default)]
+struct Last {
+    /// Nothing where they couldn't be read.
+    files: Option<AuthorityFiles>,
+    /// What was said of them, where they can't be used.
+    refused: Option<String>,
 }
 
 impl Keeper {
@@ -42,7 +50,10 @@ impl Keeper {
         Ok(Self {
             folder: folder.to_owned(),
             current: watch::Sender::new(Arc::new(authority)),
-            last: Mutex::new(Some(files)),
+            last: Mutex::new(Last {
+                files: Some(files),
+                refused: None,
+            }),
             metrics,
         })
     }
@@ -79,7 +90,7 @@ impl Keeper {
             // A disk that hangs must not hold a worker.
             match tokio::task::spawn_blocking(move || read_authority_files(&folder)).await {
                 Ok(found) => {
-                    if self.take(found) {
+                    if self.take(found, Timestamp::now()) {
                         reminded = None;
                     }
                 }
@@ -89,20 +100,24 @@ impl Keeper {
     }
 
     /// Takes what was found where it is new and good; says what is wrong with it once.
-    fn take(&self, found: Result<AuthorityFiles, AuthorityError>) -> bool {
+    ///
+    /// Files that were refused are read again even if they are the same: what was wrong may have been the time.
+    pub(super) fn take(&self, found: Result<AuthorityFiles, AuthorityError>, now: Timestamp) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let files = match found {
-            Ok(files) if last.as_ref() == Some(&files) => return false,
+            Ok(files) if last.refused.is_none() && last.files.as_ref() == Some(&files) => return false,
             Ok(files) => files,
             Err(error) => {
-                if last.take().is_some() {
-                    self.refuse(&error);
-                }
+                last.files = None;
+                self.refuse(&mut last, &error);
                 return false;
             }
         };
-        let read = Authority::read(&files, Timestamp::now());
-        *last = Some(files);
+        let read = Authority::read(&files, now);
+        last.files = Some(files);
+        if read.is_ok() {
+            last.refused = None;
+        }
         match read {
             Ok(authority) if self.current().is_same(&authority) => {
                 // It may have been refused in between.
@@ -116,14 +131,21 @@ impl Keeper {
                 true
             }
             Err(error) => {
-                self.refuse(&error);
+                self.refuse(&mut last, &error);
                 false
             }
         }
     }
 
-    fn refuse(&self, error: &AuthorityError) {
-        tracing::error!(%error, "the files of the authority changed and can't be used; the last good one stays");
+    fn refuse(&self, last: &mut Last, error: &AuthorityError) {
+        let error = error.to_string();
+        if last.refused.as_ref() != Some(&error) {
+            tracing::error!(
+                error,
+                "the files of the authority changed and can't be used; the last good one stays"
+            );
+        }
+        last.refused = Some(error);
         self.metrics.authority_refused();
     }
 }

@@ -98,6 +98,8 @@ async fn read_once(
             MemberSource::Folder { path } => {
                 folder::run(name, path.clone(), Arc::clone(sink), status, cancel).await;
             }
+            // Nobody asks for that.
+            MemberSource::Remembered => std::future::pending().await,
             MemberSource::Kubernetes { .. } | MemberSource::InCluster | MemberSource::Secret { .. } => {
                 kubernetes::run(name, source, Arc::clone(sink), status, cancel).await;
             }

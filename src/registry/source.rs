@@ -26,6 +26,8 @@ pub enum MemberSource {
     },
     /// The API server of the cluster that we run in, with the pod's service account.
     InCluster,
+    /// Nowhere: it is served as it was known before the start, and nobody has said yet where it is read from.
+    Remembered,
     /// An API server that the kubeconfig in a Secret tells of.
     Secret {
         /// The Secret.
@@ -87,6 +89,7 @@ impl fmt::Display for MemberSource {
                 }
             }
             Self::InCluster => f.write_str("in-cluster"),
+            Self::Remembered => f.write_str("last known good"),
             Self::Secret { secret, .. } => write!(f, "secret {secret}"),
         }
     }

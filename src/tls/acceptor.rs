@@ -93,9 +93,10 @@ impl Acceptor {
 
     async fn run(self, ready: mpsc::Sender<Conn>) {
         let tls = self.tls;
-        let _renewal = tls
-            .clone()
-            .map(|tls| AbortOnDropHandle::new(tokio::spawn(async move { tls.renew().await })));
+        let _renewal = tls.clone().map(|tls| {
+            let metrics = self.metrics.clone();
+            AbortOnDropHandle::new(tokio::spawn(async move { tls.renew(&metrics).await }))
+        });
         let permits = Arc::new(Semaphore::new(self.limits.concurrent.max(1)));
         // Ends the handshakes with us.
         let mut handshakes = JoinSet::new();

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::clients::{AnySigner, Clients};
+use super::metrics::AcceptorMetrics;
 use super::renewed::Renewed;
+use super::validity::Validity;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -90,8 +92,8 @@ impl ServerTls {
     }
 
     /// Takes up changes of the files for as long as it is polled. Connections that are there keep what they have.
-    pub(super) async fn renew(&self) {
-        self.0.renew().await;
+    pub(super) async fn renew(&self, metrics: &AcceptorMetrics) {
+        self.0.renew(metrics).await;
     }
 
     /// The settings of now, for the next connection.
@@ -115,6 +117,8 @@ pub(super) struct Read {
     pub(super) config: Arc<ServerConfig>,
     /// What is shown, and who may have signed what clients show: another one of these is a change.
     pub(super) certificates: [Vec<CertificateDer<'static>>; 2],
+    /// Of the certificate that is shown.
+    pub(super) validity: Option<Validity>,
 }
 
 impl Files {
@@ -146,6 +150,7 @@ impl Files {
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Read {
             config: Arc::new(config),
+            validity: shown.first().and_then(Validity::of),
             certificates: [shown, authorities],
         })
     }

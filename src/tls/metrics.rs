@@ -26,6 +26,8 @@ pub struct AcceptorMetrics {
     accept_errors: Counter,
     handshaking: Gauge,
     handshakes: Family<ByResult, Counter>,
+    certificate_end: Gauge,
+    certificate_ending: Gauge,
 }
 
 impl AcceptorMetrics {
@@ -52,6 +54,21 @@ impl AcceptorMetrics {
             "TLS handshakes by how they ended: done, failed, late",
             self.handshakes.clone(),
         );
+        tls.register(
+            "certificate_expiry_timestamp_seconds",
+            "When the certificate of the xDS endpoint expires, since the epoch; 0 without TLS",
+            self.certificate_end.clone(),
+        );
+        tls.register(
+            "certificate_ending",
+            "1 while the certificate of the xDS endpoint has less than 30 days, or less than a third of its life, left",
+            self.certificate_ending.clone(),
+        );
+    }
+
+    pub(super) fn certificate(&self, end: i64, is_near: bool) {
+        self.certificate_end.set(end);
+        self.certificate_ending.set(is_near.into());
     }
 
     pub(super) fn accepted(&self) {

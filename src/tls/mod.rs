@@ -13,6 +13,7 @@ mod metrics;
 mod renewed;
 #[cfg(test)]
 mod tests;
+mod validity;
 
 pub use acceptor::{Acceptor, HandshakeLimits, Incoming};
 pub use clients::Clients;

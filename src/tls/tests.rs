@@ -21,7 +21,10 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::clients::Clients;
-use super::{Acceptor, ConnInfo, HandshakeLimits, Incoming, Listener, Peer, ServerTls, TlsError, install_provider};
+use super::{
+    Acceptor, AcceptorMetrics, ConnInfo, HandshakeLimits, Incoming, Listener, Peer, ServerTls, TlsError,
+    install_provider,
+};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -381,7 +384,15 @@ async fn new_certificates_are_taken_up_and_broken_ones_are_not() {
     let setup = Setup::new();
     let tls = setup.tls("server.crt", "server.key", Some("ca.crt")).unwrap();
     let own = tls.clone();
-    let renewal = tokio::spawn(async move { tls.renew().await });
+    let metrics = AcceptorMetrics::default();
+    let mut registry = prometheus_client::registry::Registry::default();
+    metrics.register(&mut registry);
+    let shows = |line: &str| {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text.lines().any(|found| found == line)
+    };
+    let renewal = tokio::spawn(async move { tls.renew(&metrics).await });
     let next = async |last: &Arc<ServerConfig>| {
         let changed = async {
             while Arc::ptr_eq(&own.config(), last) {
@@ -402,7 +413,25 @@ async fn new_certificates_are_taken_up_and_broken_ones_are_not() {
     setup.write("ca.crt", "none");
     assert!(next(&second).await.is_err());
     setup.write("ca.crt", &Authority::new("another").certificate.pem());
-    next(&second).await.unwrap();
+    let third = next(&second).await.unwrap();
+
+    let dated = |from: time::Duration, until: time::Duration| {
+        let now = time::OffsetDateTime::from(std::time::SystemTime::now());
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (now + from, now + until);
+        let certificate = params.signed_by(&key, &setup.authority.issuer).unwrap();
+        setup.write("server.crt", &certificate.pem());
+        setup.write("server.key", &key.serialize_pem());
+        params.not_after.unix_timestamp()
+    };
+    dated(time::Duration::HOUR, time::Duration::DAY);
+    assert!(next(&third).await.is_err(), "it is not valid yet");
+    assert!(shows("tls_certificate_ending 0"));
+    let end = dated(-time::Duration::DAY, time::Duration::HOUR);
+    next(&third).await.unwrap();
+    assert!(shows("tls_certificate_ending 1"), "its last hour of a day");
+    assert!(shows(&format!("tls_certificate_expiry_timestamp_seconds {end}")));
     renewal.abort();
 }
 

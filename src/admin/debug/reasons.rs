@@ -65,9 +65,10 @@ impl Said<'_> {
 pub(super) fn who_weighs(source: &MemberSource) -> &'static str {
     match source {
         MemberSource::Secret { .. } => "spec.weight of its Member object",
-        MemberSource::Folder { .. } | MemberSource::Kubernetes { .. } | MemberSource::InCluster => {
-            "weight in `members` of the settings"
-        }
+        MemberSource::Folder { .. }
+        | MemberSource::Kubernetes { .. }
+        | MemberSource::InCluster
+        | MemberSource::Remembered => "weight in `members` of the settings",
     }
 }
 

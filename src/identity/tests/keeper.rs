@@ -53,3 +53,29 @@ async fn changed_files_are_taken_up_and_broken_ones_leave_what_is_good() {
     assert!(renew_after > 5 * HOUR && renew_after < 7 * HOUR, "{renew_after:?}");
     keeping.abort();
 }
+
+#[test]
+fn files_that_are_refused_for_the_time_are_taken_once_it_has_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let workshop = Workshop::new(folder.path());
+    let now = Timestamp::now();
+    workshop.init(&domain(), 300 * DAY, now).unwrap();
+    let issue = |renewal, at| {
+        workshop
+            .issue_intermediate(&member("a"), renewal, 200 * DAY, at)
+            .unwrap()
+    };
+    issue(Renewal::NotAsked, now);
+    let own = workshop.member_folder(&member("a"));
+    let keeper = Keeper::open(&own, IdentityMetrics::default()).unwrap();
+    let before = keeper.current();
+    // By a clock that is an hour ahead.
+    issue(Renewal::Asked, now + HOUR);
+    let found = || read_authority_files(&own);
+    assert!(!keeper.take(found(), now), "it is not valid yet");
+    assert!(!keeper.take(found(), now));
+    assert!(keeper.current().is_same(&before));
+    assert!(keeper.take(found(), now + HOUR), "the same files");
+    assert!(!keeper.current().is_same(&before));
+    assert!(!keeper.take(found(), now + HOUR));
+}

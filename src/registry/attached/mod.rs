@@ -10,6 +10,7 @@ mod handover;
 mod home;
 mod options;
 mod record;
+mod remembered;
 mod running;
 mod trial;
 mod wanted;
@@ -136,8 +137,14 @@ struct Attached {
 
 impl Attached {
     fn new(place: AttachedMembers, sink: Arc<dyn EventSink>, members: Members, cancel: CancellationToken) -> Self {
+        let turns = remembered::turns(&place.known);
+        let aging = remembered::age(turns.clone(), place.options.stale, Arc::clone(&sink), members.clone());
+        let ended = cancel.clone();
+        // Ends by itself, or with this process.
+        tokio::spawn(async move { ended.run_until_cancelled(aging).await });
         Self {
-            running: Running::new(sink, members.clone(), Arc::new(place.allowed), cancel, place.known),
+            running: Running::new(sink, members.clone(), Arc::new(place.allowed), cancel, place.known)
+                .with_turns(turns),
             first: Some(place.listed),
             options: place.options,
             secrets: Kept::default(),

@@ -143,6 +143,9 @@ pub(super) async fn config(source: MemberSource) -> Result<Config, Failure> {
             let kubeconfig = credentials::checked(kubeconfig.reveal(), &allowed)?;
             return of_kubeconfig(kubeconfig, None).await;
         }
+        MemberSource::Remembered => {
+            return Err(Failure::Config("it is only remembered".to_owned()));
+        }
         MemberSource::Folder { path } => {
             return Err(Failure::Config(format!("{} is a folder of manifests", path.display())));
         }

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::model::{ClusterId, MemberStanding, ObjectName};
+use crate::model::{ClusterId, MemberStanding, ObjectName, Rank};
 use crate::table::Kind;
 
 use super::kubernetes::Fingerprint;
@@ -135,10 +135,16 @@ impl Members {
     #[must_use]
     pub fn list(&self) -> Vec<MemberReport> {
         let entries = self.entries();
-        entries.iter().map(|(name, entry)| entry.report(name)).collect()
+        let remembered = lock(&self.inner.remembered);
+        let mut all: BTreeMap<_, _> = remembered
+            .iter()
+            .map(|(name, before)| (name, before.report(name)))
+            .collect();
+        all.extend(entries.iter().map(|(name, entry)| (name, entry.report(name))));
+        all.into_values().collect()
     }
 
-    /// One member.
+    /// One member that is being read.
     #[must_use]
     pub fn get(&self, name: &ClusterId) -> Option<MemberReport> {
         self.entries().get(name).map(|entry| entry.report(name))
@@ -174,6 +180,18 @@ impl Members {
     pub fn remember(&self, name: &ClusterId, at: SystemTime, counts: BTreeMap<Kind, usize>, standing: MemberStanding) {
         let before = Before { at, counts, standing };
         lock(&self.inner.remembered).insert(name.clone(), before);
+        let synced = &self.inner.metrics.synced;
+        synced.get_or_create(&ByMember::new(name)).set(0);
+    }
+
+    /// Notes that the endpoints of a member that nobody reads yet have this rank now, and what they count with it. `None` where
+    /// somebody reads it, whose word counts, or where it is forgotten.
+    pub(super) fn remembered_stands(&self, name: &ClusterId, rank: Rank) -> Option<MemberStanding> {
+        let entries = self.entries();
+        let mut remembered = lock(&self.inner.remembered);
+        let before = remembered.get_mut(name).filter(|_| !entries.contains_key(name))?;
+        before.standing.rank = rank;
+        Some(before.standing)
     }
 
     /// Returns once the member was synced, at once if it was already. Without a limit: the caller sets a deadline.
@@ -324,6 +342,7 @@ impl Members {
         let entries = self.entries();
         if !entries.contains_key(name) {
             gone();
+            self.inner.metrics.forget(name);
             lock(&self.inner.remembered).remove(name);
         }
     }
@@ -363,6 +382,36 @@ impl Members {
 /// A panic elsewhere must not take the status with it: each change below leaves it whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+impl Before {
+    /// Of a member that nobody reads yet.
+    fn report(&self, name: &ClusterId) -> MemberReport {
+        MemberReport {
+            name: name.clone(),
+            source: MemberSource::Remembered,
+            options: MemberOptions {
+                weight: self.standing.weight,
+                ..MemberOptions::default()
+            },
+            state: MemberState::Stale {
+                since: self.at,
+                reason: REMEMBERED.to_owned(),
+            },
+            confirmed: Some(self.at),
+            heartbeat: None,
+            standing: self.standing,
+            kinds: Kind::ALL.map(|kind| (kind, unseen(Some(self.at)))).into(),
+            synced_once: false,
+            last_event: Some(self.at),
+            server_version: None,
+            credentials: Vec::new(),
+            counts: self.counts.clone(),
+            problems: Vec::new(),
+            problem_count: 0,
+            events_total: 0,
+        }
+    }
 }
 
 /// A kind that nothing was heard of yet, but for what was known before the start.

@@ -75,6 +75,8 @@ pub(super) struct Running {
     allowed: Arc<Allowed>,
     /// Members that are served as they were known before the start, until complete lists tell which of them are left.
     known: BTreeSet<ClusterId>,
+    /// Those of members that nobody reads yet.
+    turns: BTreeMap<ClusterId, Turn>,
     readers: BTreeMap<ClusterId, Reader>,
     /// What the home cluster asks for.
     wanted: BTreeMap<ClusterId, Wanted>,
@@ -98,12 +100,18 @@ impl Running {
             cancel,
             allowed,
             known,
+            turns: BTreeMap::new(),
             readers: BTreeMap::new(),
             wanted: BTreeMap::new(),
             trials: JoinSet::new(),
             numbers: 0,
             problems: BTreeMap::new(),
         }
+    }
+
+    /// Closes these turns when somebody reads the member, or it leaves.
+    pub(super) fn with_turns(self, turns: BTreeMap<ClusterId, Turn>) -> Self {
+        Self { turns, ..self }
     }
 
     /// Whether members are served as they were known before the start, and nobody has said yet whether they are left.
@@ -164,6 +172,9 @@ impl Running {
                 if pending.contains(&name) {
                     self.known.insert(name);
                 } else if !wanted.contains_key(&name) {
+                    if let Some(turn) = self.turns.remove(&name) {
+                        turn.close();
+                    }
                     // Unless the settings have a member of that name by now.
                     self.members.forget_remembered(&name, || self.say_left(&name));
                 }
@@ -262,6 +273,9 @@ impl Running {
 
     fn join(&mut self, name: &ClusterId, wanted: &Wanted) {
         let source = self.source(wanted);
+        if let Some(turn) = self.turns.remove(name) {
+            turn.close();
+        }
         let Some(status) = self.members.join(name, &source, wanted.options.clone()) else {
             let problem = Problem::new(
                 wanted.subject(),
