@@ -11,44 +11,15 @@ use tokio_util::sync::CancellationToken;
 use super::super::Problem;
 use super::super::convert::Converted;
 use super::super::status::{KindState, MemberStatus, Topic};
-use super::budget::{Account, Pace};
 use super::failure::Failure;
 use super::fold::{Fold, Heard, Word};
 use super::listing::{Listing, topic};
 use super::optional::PAUSE;
+use super::policies::Told;
 use super::scope::{self, Scope};
+use super::state::State;
 use crate::model::ClusterId;
-use crate::table::{EventSink, Kind, Policies, Record, RegistryChange, RegistryEvent};
-
-#[derive(Debug, Default)]
-struct State {
-    fold: Fold,
-    /// What fails at present, by kind.
-    failing: BTreeMap<Kind, Failure>,
-    /// The kinds that are listed and watched.
-    followed: BTreeSet<Kind>,
-    /// The kinds that are done without: we are not allowed to read them.
-    without: BTreeSet<Kind>,
-    /// Since when kinds are not there.
-    absent: BTreeMap<Kind, Instant>,
-    /// Why the last heartbeat had no answer.
-    missed: Option<Failure>,
-    /// The last sign of life of any watch.
-    heard: Option<Instant>,
-    /// The lists that are being read.
-    listing: BTreeMap<Kind, Listing>,
-    account: Account,
-    pace: Pace,
-    /// It is told that changes come too fast.
-    throttled: bool,
-    /// The last change, for the pace.
-    changed: Option<Instant>,
-    /// When kinds are to be listed once more, whose last list was not taken at its word.
-    doubted: BTreeMap<Kind, Instant>,
-    /// Policies were listed, or there are none.
-    policies_settled: bool,
-    policies_forbidden: bool,
-}
+use crate::table::{EventSink, Kind, Record, RegistryChange, RegistryEvent};
 
 /// What an object costs while it is looked at, though nothing of it is kept: about, in bytes.
 const UNUSED: usize = 64;
@@ -72,7 +43,7 @@ pub(super) struct Listener<'a> {
     /// Cancelled once the table was told of everything.
     started: CancellationToken,
     /// What the table was told of policies by this reader, if anything.
-    policies: Mutex<Option<Policies>>,
+    policies: Mutex<Told>,
 }
 
 impl<'a> Listener<'a> {
@@ -125,7 +96,7 @@ impl<'a> Listener<'a> {
     }
 
     /// What the table was told of policies.
-    pub(super) fn policies(&self) -> MutexGuard<'_, Option<Policies>> {
+    pub(super) fn policies(&self) -> MutexGuard<'_, Told> {
         self.policies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -160,10 +131,7 @@ impl<'a> Listener<'a> {
     /// than an entry that nobody asks for. It goes with the next list, or with the member.
     pub(super) fn not_allowed(&self, kind: Kind) {
         self.state().absent.remove(&kind);
-        if kind == Kind::PeerAuthentication {
-            self.state().policies_forbidden = true;
-            self.policies_are_forbidden();
-        }
+        self.forbidden(kind);
         self.missing(kind, KindState::NotAllowed, scope::forbidden(self.name, kind));
     }
 
@@ -462,11 +430,8 @@ impl<'a> Listener<'a> {
                 self.status.holds(kind, state.fold.count(kind));
             }
             self.show(&state);
-            let settled = state.policies_settled;
             drop(state);
-            if settled {
-                self.policies_are_known();
-            }
+            self.tell_policies();
         }
     }
 
@@ -497,18 +462,6 @@ impl<'a> Listener<'a> {
             self.status.catching_up_again();
         }
         false
-    }
-
-    /// Policies were listed, or there are none; true where the table knows.
-    pub(super) fn policies_settle(&self) -> bool {
-        self.state().policies_settled = true;
-        self.started.is_cancelled()
-    }
-
-    /// Whether policies were listed or there are none, and whether they may not be read.
-    pub(super) fn policies_settled(&self) -> (bool, bool) {
-        let state = self.state();
-        (state.policies_settled, state.policies_forbidden)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -31,6 +31,7 @@ mod program;
 mod proxy;
 mod resource;
 mod scope;
+mod state;
 #[cfg(test)]
 mod tests;
 

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use futures::FutureExt;
+
 use super::super::Problem;
 use super::super::status::Topic;
 use super::fold::Heard;
@@ -12,6 +14,15 @@ use crate::table::{Kind, Policies, RegistryChange};
 /// How long sidecars wait, once all else of their member is told. Then the strictest counts: what talks by mutual TLS goes on,
 /// and whoever is new is served.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What one reader knows of policies, and said.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    said: Option<Policies>,
+    /// They were listed, or there are none.
+    is_settled: bool,
+    is_forbidden: bool,
+}
 
 impl Listener<'_> {
     /// The table is told of everything, whatever is not there yet of kinds that a member may lack.
@@ -28,11 +39,11 @@ impl Listener<'_> {
 
     /// Nobody waits for policies any longer.
     pub(super) fn wait_no_longer(&self) {
-        if *self.policies() != Some(Policies::Awaited) {
+        if self.policies().said != Some(Policies::Awaited) {
             return;
         }
         self.policies_are(Policies::Unread);
-        if self.policies_settled().1 {
+        if self.policies().is_forbidden {
             // That is told already, with what helps.
             return;
         }
@@ -48,8 +59,16 @@ impl Listener<'_> {
 
     /// They may not be read. Who forbids it does not say that there are no policies, and an API server that has just begun
     /// forbids what it lets us read a moment later: it is as with those that can't be read for another reason.
-    pub(super) fn policies_are_forbidden(&self) {
-        if !self.policies_settled().0 && self.policies().is_none() {
+    pub(super) fn forbidden(&self, kind: Kind) {
+        if kind != Kind::PeerAuthentication {
+            return;
+        }
+        let is_first = {
+            let mut policies = self.policies();
+            policies.is_forbidden = true;
+            policies.said.is_none() && !policies.is_settled
+        };
+        if is_first {
             // Before the lists, so that no sidecar is served in between.
             self.policies_are(Policies::Awaited);
         }
@@ -57,21 +76,25 @@ impl Listener<'_> {
 
     /// A kind was listed, or is known to be missing.
     pub(super) fn settled(&self, kind: Kind) {
-        if kind == Kind::PeerAuthentication && self.policies_settle() {
-            self.policies_are_known();
+        if kind == Kind::PeerAuthentication {
+            self.policies().is_settled = true;
+            self.tell_policies();
         }
     }
 
     /// Said once by each reader, whatever the one before it said; after its lists, since without them nothing is known yet.
-    pub(super) fn policies_are_known(&self) {
-        if *self.policies() != Some(Policies::Known) {
+    pub(super) fn tell_policies(&self) {
+        let is_news = {
+            let policies = self.policies();
+            policies.is_settled && policies.said != Some(Policies::Known)
+        };
+        if is_news && self.started().now_or_never().is_some() {
             self.policies_are(Policies::Known);
         }
     }
 
     fn policies_are(&self, policies: Policies) {
-        let mut told = self.policies();
-        *told = Some(policies);
+        self.policies().said = Some(policies);
         self.say(RegistryChange::Policies(policies));
     }
 }
