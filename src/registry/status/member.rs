@@ -104,6 +104,7 @@ impl MemberStatus {
             entry.stale.send_if_modified(|stale| stale.take().is_some());
             if entry.confirmed.is_none() || entry.remembered {
                 entry.confirmed = Some(SystemTime::now());
+                entry.heard = Some(Instant::now());
                 entry.remembered = false;
             }
         });
@@ -126,9 +127,7 @@ impl MemberStatus {
                 MemberState::Synced => (entry.confirmed.unwrap_or_else(SystemTime::now), None),
             };
             if entry.state == MemberState::Synced {
-                let age = since.elapsed().unwrap_or_default();
-                let now = Instant::now();
-                entry.stale.send_replace(Some(now.checked_sub(age).unwrap_or(now)));
+                entry.stale.send_replace(Some(entry.heard.unwrap_or_else(Instant::now)));
             }
             if known != Some(&reason) {
                 tracing::warn!(member = %self.name, source = %entry.source, %reason, "member can't be read, what is known of it is kept");
@@ -197,7 +196,10 @@ impl MemberStatus {
     /// Everything that is held of the member is up to date at this moment.
     pub(in super::super) fn confirmed(&self) {
         let now = SystemTime::now();
-        self.change(|entry| entry.confirmed = Some(now));
+        self.change(|entry| {
+            entry.confirmed = Some(now);
+            entry.heard = Some(Instant::now());
+        });
         let seconds = now
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default()

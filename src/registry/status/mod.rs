@@ -59,6 +59,8 @@ struct Entry {
     /// Since when it is stale, by the clock that goes on evenly; what the policy for stale members goes by.
     stale: watch::Sender<Option<Instant>>,
     confirmed: Option<SystemTime>,
+    /// The same by the clock that goes on evenly; nothing before the first good word since the start.
+    heard: Option<Instant>,
     heartbeat: Option<Duration>,
     standing: MemberStanding,
     kinds: BTreeMap<Kind, KindReport>,
@@ -257,6 +259,7 @@ impl Members {
             // How long we were away says nothing of the member: its time begins now.
             stale: watch::Sender::new(remembered.map(|_| Instant::now())),
             confirmed: remembered,
+            heard: None,
             heartbeat: None,
             standing,
             kinds: Kind::ALL.map(|kind| (kind, unseen(remembered))).into(),

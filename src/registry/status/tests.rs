@@ -112,6 +112,23 @@ async fn a_member_out_of_reach_is_waited_for_a_moment_and_one_that_is_read_for_l
     assert_eq!(waiting.await, Settled::Synced);
 }
 
+/// The wall clock of the test stands still, and may be set to another time: it decides nothing.
+#[tokio::test(start_paused = true)]
+async fn how_long_a_member_is_stale_goes_by_the_clock_that_goes_on_evenly() {
+    let (_members, status, _) = members();
+    status.synced();
+    let good = Instant::now();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    status.failing("no route");
+    assert_eq!(*status.stale().borrow(), Some(good));
+    status.synced();
+    status.confirmed();
+    let good = Instant::now();
+    tokio::time::advance(Duration::from_secs(5)).await;
+    status.failing("no route");
+    assert_eq!(*status.stale().borrow(), Some(good));
+}
+
 #[test]
 fn what_is_said_of_a_member_that_left_is_shown_nowhere() {
     let (members, status, registry) = members();
