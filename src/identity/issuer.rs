@@ -1,6 +1,6 @@
 //! Issues workload certificates from the authority as it is now, and says when each is to be renewed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,6 +22,8 @@ pub struct Issuer {
     keeper: Arc<Keeper>,
     lifetime: Duration,
     metrics: IdentityMetrics,
+    /// Why none could be issued last, which is said once for all workloads.
+    said: Mutex<Option<String>>,
 }
 
 impl Issuer {
@@ -32,6 +34,7 @@ impl Issuer {
             keeper,
             lifetime,
             metrics,
+            said: Mutex::default(),
         }
     }
 
@@ -45,14 +48,24 @@ impl Issuer {
         match self.keeper.current().issue(id, self.lifetime, now) {
             Ok(certificate) => {
                 self.metrics.issued();
+                *self.said.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 let life = certificate.not_after.duration_since(now);
                 let life = Duration::try_from(life).unwrap_or_default();
                 Ok((certificate, renew_after(life, random())))
             }
             Err(error) => {
                 self.metrics.not_issued();
+                self.say(&error.to_string());
                 Err(error)
             }
+        }
+    }
+
+    fn say(&self, error: &str) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.as_deref() != Some(error) {
+            tracing::error!(error, "workload certificates can't be issued");
+            *said = Some(error.to_owned());
         }
     }
 

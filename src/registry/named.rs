@@ -122,7 +122,8 @@ impl Named {
         for (name, member) in wanted {
             match self.readers.get_mut(name) {
                 None => problems.extend(self.join(name, member)),
-                Some(reader) if is_read_alike(&reader.member, member) => {
+                // Options take effect while it reads, and so do the namespaces that it watches.
+                Some(reader) if reader.member.source == member.source => {
                     if reader.member.options != member.options {
                         tracing::info!(member = %name, "member is treated as the settings say now");
                         self.members.reconfigure(name, member.options.clone());
@@ -185,11 +186,6 @@ impl Named {
         reader.ended.cancelled().await;
         Some(reader)
     }
-}
-
-/// Whether the same reader can go on: options take effect while it reads, but for the namespaces that it watches.
-fn is_read_alike(old: &NamedMember, new: &NamedMember) -> bool {
-    old.source == new.source && old.options.namespaces == new.options.namespaces
 }
 
 /// What problems are filed under.

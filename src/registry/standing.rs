@@ -171,6 +171,7 @@ mod tests {
             }
         };
         status.synced();
+        status.confirmed();
         let begun = Instant::now();
         status.failing("no route");
         assert_eq!(ranks(1).await, (Rank::Last, 100));
@@ -181,12 +182,14 @@ mod tests {
         );
         assert_eq!(members.get(&name).unwrap().standing.rank, Rank::Last);
         status.synced();
+        status.confirmed();
         assert_eq!(ranks(2).await, (Rank::Normal, 100));
 
         // Short of its time nothing happens.
         status.failing("no route");
         tokio::time::sleep(AFTER - Duration::from_secs(2)).await;
         status.synced();
+        status.confirmed();
         tokio::time::sleep(AFTER * 2).await;
         assert_eq!(told(&recorder).len(), 2);
 

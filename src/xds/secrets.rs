@@ -11,9 +11,10 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::cache::{Changes, Lookup, Subscriber};
 use crate::identity::{Authority, Issuer, SpiffeId};
+use crate::lifecycle::random;
 use crate::resources::{ROOTS_SECRET, Resource, ResourceType, SecretSpec, Version, WORKLOAD_SECRET};
 
-/// How soon a certificate that could not be issued is tried again.
+/// How soon a certificate that could not be issued is tried again, about: streams that failed together must not come together.
 const AGAIN: Duration = Duration::from_secs(30);
 
 /// Over how long the certificates of all streams are issued anew when the authority changed.
@@ -198,8 +199,9 @@ impl<'a> SecretKeeper<'a> {
                 )
             }
             Err(error) => {
-                tracing::error!(id = %source.id, %error, "a workload certificate can't be issued");
-                self.renew_at = Some(Instant::now() + AGAIN);
+                // The issuer says it aloud, once for all.
+                tracing::debug!(id = %source.id, %error, "a workload certificate can't be issued");
+                self.renew_at = Some(Instant::now() + AGAIN.mul_f64(0.5 + random()));
                 false
             }
         }
