@@ -73,9 +73,9 @@ async fn the_mesh_keeps_its_promises_and_leaves_nothing() {
     until_it_says("Ctrl-C ends it.", &mut whole).await;
     let said = std::fs::read_to_string(whole.log()).expect("it speaks");
     for (line, answer) in [
-        ("explain web.shop:80", "web.shop"),
+        ("explain web.shop:80", "gateway"),
         ("get members", "Synced"),
-        ("curl -s http://web.shop:80", "web"),
+        ("curl -s http://web.shop:80", "web-"),
         ("localhost:15000/clusters", "outbound|80||web.shop.svc.cluster.local"),
     ] {
         assert_typed(&said, line, answer);
