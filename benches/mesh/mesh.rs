@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::api::{self, Api};
 use crate::certs::Certificates;
 use crate::clock;
+use crate::floor::Floor;
 use crate::manifests::Manifests;
 use crate::objects::{self, Backend, SLICES};
 use crate::options::Options;
@@ -43,6 +44,19 @@ pub(crate) struct Mesh {
 }
 
 impl Mesh {
+    /// The floor for a swarm, and as many proxies that hold the same of it.
+    pub(crate) async fn floor(&self, swarm: &Swarm, clients: usize, tls: bool) -> anyhow::Result<(Floor, Swarm)> {
+        let mut floor = Floor::start(tls.then_some(&*self.folder), &self.folder.join("floor.log"))?;
+        floor.begin_with(&swarm.captured())?;
+        let mut plan = self.plan(clients)?;
+        plan.address = floor.address;
+        plan.strict = false;
+        let bare = Swarm::start(plan);
+        bare.in_sync(SYNC).await?;
+        bare.capture(false);
+        Ok((floor, bare))
+    }
+
     /// Starts the API servers and the control plane, and waits until that is ready.
     pub(crate) async fn start(options: &Options, size: Size, tls: bool) -> anyhow::Result<Self> {
         let members = api::start(&size, 0, size.members).await?;

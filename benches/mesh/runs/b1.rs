@@ -4,8 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::clock;
-use crate::floor::Floor;
-use crate::mesh::{Mesh, SYNC};
+use crate::mesh::Mesh;
 use crate::options::Options;
 use crate::results::{Goal, Results, Row, percentile};
 use crate::swarm::Swarm;
@@ -62,14 +61,7 @@ pub(crate) async fn run(options: &Options, results: &Results) -> anyhow::Result<
 async fn one(options: &Options, results: &Results, clients: usize, tls: bool) -> anyhow::Result<()> {
     let mut mesh = Mesh::start(options, options.size_or(S), tls).await?;
     let swarm = mesh.swarm(mesh.plan(clients)?).await?;
-    let mut floor = Floor::start(tls.then_some(&*mesh.folder), &mesh.folder.join("floor.log"))?;
-    floor.begin_with(&swarm.captured())?;
-    let mut plan = mesh.plan(clients)?;
-    plan.address = floor.address;
-    plan.strict = false;
-    let bare = Swarm::start(plan);
-    bare.in_sync(SYNC).await?;
-    bare.capture(false);
+    let (mut floor, bare) = mesh.floor(&swarm, clients, tls).await?;
 
     let rounds = options.repeat * if clients <= 100 { 10 } else { 4 };
     let (mut ours, mut floors) = (Reached::default(), Reached::default());

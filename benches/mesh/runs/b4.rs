@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use crate::floor::Floor;
-use crate::mesh::{Mesh, SYNC};
+use crate::mesh::Mesh;
 use crate::options::Options;
 use crate::results::{Goal, Results, Row};
-use crate::swarm::Swarm;
 use crate::world::size;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -36,14 +34,7 @@ async fn one(
     let size = size("of its own", [views, views, 1, 1, endpoints * views, clients]);
     let mut mesh = Mesh::start(options, size, options.tls).await?;
     let swarm = mesh.swarm(mesh.plan(clients)?).await?;
-    let mut floor = Floor::start(options.tls.then_some(&*mesh.folder), &mesh.folder.join("floor.log"))?;
-    floor.begin_with(&swarm.captured())?;
-    let mut plan = mesh.plan(clients)?;
-    plan.address = floor.address;
-    plan.strict = false;
-    let bare = Swarm::start(plan);
-    bare.in_sync(SYNC).await?;
-    bare.capture(false);
+    let (mut floor, bare) = mesh.floor(&swarm, clients, options.tls).await?;
     let (mut ours, mut floors, mut encodes) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..options.repeat * 2 {
         let before = swarm.begin();

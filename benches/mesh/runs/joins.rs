@@ -34,14 +34,7 @@ pub(crate) async fn by_api_server(
     let guest = [Api::start(&size, size.members).await?];
     let kubeconfigs = api::write_kubeconfigs(&guest, &mesh.folder)?;
     let swarm = mesh.swarm(mesh.plan(clients)?).await?;
-    let mut floor = Floor::start(options.tls.then_some(&*mesh.folder), &mesh.folder.join("floor.log"))?;
-    floor.begin_with(&swarm.captured())?;
-    let mut plan = mesh.plan(clients)?;
-    plan.address = floor.address;
-    plan.strict = false;
-    let bare = Swarm::start(plan);
-    bare.in_sync(SYNC).await?;
-    bare.capture(false);
+    let (mut floor, bare) = mesh.floor(&swarm, clients, options.tls).await?;
     let mut took = Took::default();
     for round in 0..=options.repeat {
         swarm.capture(true);
